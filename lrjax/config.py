@@ -1,0 +1,222 @@
+"""The typed form of a configuration: what every key means, its default, and errors for keys and values that do not fit."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from lrjax.errors import UserError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """The evaluation data.
+
+    Attributes:
+        names: data sets, evaluated in this order.
+        root: folder with one folder per data set (unused by procedural data sets).
+        count: images per procedural data set.
+        seed: seed of the procedural images.
+        on_error: what an image that cannot be decoded does: "error" stops the run, "skip" leaves it out and reports it.
+        workers: threads that decode.
+    """
+
+    names: tuple[str, ...]
+    root: str = ""
+    count: int = 240
+    seed: int = 0
+    on_error: str = "error"
+    workers: int = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Zero-shot evaluation.
+
+    Attributes:
+        evaluators: names of modules of `lrjax.evaluators`.
+        resolutions: LR sides in pixels; the native size of the backbone is always evaluated as well.
+        batch_size: images per batch over all devices, each at all resolutions.
+    """
+
+    evaluators: tuple[str, ...] = ("zeroshot",)
+    resolutions: tuple[int, ...] = (16, 32, 64, 128)
+    batch_size: int = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """Multi-scale distillation of LR-TK0 tokens (LR0.FM, arXiv 2502.03950, section 5).
+
+    Attributes:
+        steps: optimizer steps; 0 evaluates the vanilla backbone only. Exclusive with `epochs`.
+        epochs: passes over the training images, instead of `steps`.
+        root: folder of unlabelled training images, searched recursively; "procedural" renders them.
+        count: number of procedural training images.
+        image_size: side in pixels of the square HR training images.
+        buckets: half-open ranges of LR sides; one LR image per bucket is made of each HR image.
+        crop_scale: range of the area of the random crop, as a fraction of the image.
+        shared_crop: whether all views of an image have the same crop; the official code draws them independently.
+        batch_size: images per step over all devices.
+        learning_rate: peak rate of the tokens.
+        scale_learning_rate: peak rate of the logarithm of the temperature.
+        layer_decay: decay of the rate from the last block to the first.
+        weight_decay: of the tokens.
+        warmup_steps: steps of linear warm-up, at most a tenth of all steps.
+        clip_norm: bound of the global gradient norm.
+        clamp_scale: whether the factor of the cosines is bounded by 100.
+        token_std: deviation of the initial tokens.
+        remat: whether blocks are recomputed in the backward pass.
+        save_every: steps between checkpoints.
+    """
+
+    steps: int = 0
+    epochs: int = 0
+    root: str = "procedural"
+    count: int = 2000
+    image_size: int = 224
+    buckets: tuple[tuple[int, int], ...] = ((16, 32), (32, 64), (64, 128))
+    crop_scale: tuple[float, float] = (0.9, 1.0)
+    shared_crop: bool = False
+    batch_size: int = 64
+    learning_rate: float = 2e-4
+    scale_learning_rate: float = 5e-4
+    layer_decay: float = 0.75
+    weight_decay: float = 0.05
+    warmup_steps: int = 2000
+    clip_norm: float = 5.0
+    clamp_scale: bool = True
+    token_std: float = 0.02
+    remat: bool = False
+    save_every: int = 100
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """Tables and plots.
+
+    Attributes:
+        plots: whether PNG plots are drawn.
+        weights: "paper" for the published WAR weights of the fifteen data sets, "equal" otherwise.
+    """
+
+    plots: bool = True
+    weights: str = "paper"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole run.
+
+    Attributes:
+        model: name in the zoo.
+        source: checkpoint file, converted directory or hub id; "embedded" for the shipped one, "" for the row's hub id.
+        workdir: where checkpoints, results and the report go.
+        seed: seed of tokens, crops and shuffling.
+        precision: compute dtype, "float32" or "bfloat16".
+        devices: number of devices; None for all.
+        placement: "replicate" or "fsdp".
+    """
+
+    model: str
+    data: Data
+    source: str = ""
+    workdir: str = "runs/default"
+    seed: int = 0
+    precision: str = "float32"
+    devices: int | None = None
+    placement: str = "replicate"
+    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    train: Train = dataclasses.field(default_factory=Train)
+    report: Report = dataclasses.field(default_factory=Report)
+
+    def __post_init__(self):
+        _one_of("precision", self.precision, ("float32", "bfloat16"))
+        _one_of("placement", self.placement, ("replicate", "fsdp"))
+        _one_of("data.on_error", self.data.on_error, ("error", "skip"))
+        _one_of("report.weights", self.report.weights, ("paper", "equal"))
+        if not self.data.names:
+            raise UserError("config.data.names is empty; name at least one data set")
+        if self.train.steps and self.train.epochs:
+            raise UserError("config.train.steps and config.train.epochs are both set; set one of them to 0")
+        for name in ("batch_size", "save_every", "image_size", "count"):
+            _positive(f"train.{name}", getattr(self.train, name))
+        _positive("evaluation.batch_size", self.evaluation.batch_size)
+        for side in self.evaluation.resolutions:
+            _positive("evaluation.resolutions", side)
+        for low, high in self.train.buckets:
+            if not 1 <= low < high <= self.train.image_size:
+                raise UserError(
+                    f"config.train.buckets: ({low}, {high}) is no range of sides from 1 to train.image_size "
+                    f"({self.train.image_size})"
+                )
+
+
+def config_hash(config: Config) -> str:
+    """Returns 16 hexadecimal digits that depend on every value of a configuration but the working directory."""
+    values = dataclasses.asdict(config) | {"workdir": ""}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"config.{key} is {value!r}; use one of {', '.join(map(repr, allowed))}")
+
+
+def _positive(key: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"config.{key} is {value}; it must be at least 1")
+
+
+def _check(value: Any, kind: Any, key: str) -> Any:
+    """Returns `value` in the form of the annotation `kind`, or raises a UserError that names `key`."""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise UserError(f"config.{key} must be a group of keys, not {value!r}")
+        return from_mapping(kind, value, prefix=f"{key}.")
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return None if value is None else _check(value, inner[0], key)
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            raise UserError(f"config.{key} must be a tuple, not {value!r}")
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        if len(kinds) != len(value):
+            raise UserError(f"config.{key} must have {len(kinds)} values, not {value!r}")
+        return tuple(_check(item, item_kind, key) for item, item_kind in zip(value, kinds, strict=True))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"config.{key} must be of type {kind.__name__}, not {value!r}")
+    return value
+
+
+def from_mapping(kind: type[T], mapping: Mapping[str, Any], *, prefix: str = "") -> T:
+    """Builds a configuration (or a group of it) from nested mappings.
+
+    Args:
+        kind: `Config`, or the class of a group.
+        mapping: keys and values; what it leaves out keeps its default.
+        prefix: path of the group, for messages.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key in mapping:
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys: {', '.join(fields)}"
+            raise UserError(f"unknown config key {prefix}{key}; {hint}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in mapping:
+            raise UserError(f"config key {prefix}{name} is missing")
+    hints = typing.get_type_hints(kind)
+    return kind(**{key: _check(value, hints[key], f"{prefix}{key}") for key, value in mapping.items()})

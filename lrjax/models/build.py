@@ -1,0 +1,86 @@
+"""Functional core: pure functions of parameter trees, built from a spec without allocating anything."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from lrjax.models.spec import ModelSpec
+from lrjax.models.towers import Model
+from lrjax.types import Array, Tree
+
+
+@functools.cache
+def _abstract(spec: ModelSpec) -> tuple[nnx.GraphDef, Tree]:
+    graph, state = nnx.split(nnx.eval_shape(lambda: Model(spec, rngs=nnx.Rngs(0))))
+    return graph, nnx.to_pure_dict(state)
+
+
+def abstract_params(spec: ModelSpec) -> Tree:
+    """Returns the parameter tree of a spec with `jax.ShapeDtypeStruct` leaves; nothing is allocated."""
+    return _abstract(spec)[1]
+
+
+def init_params(spec: ModelSpec, seed: int) -> Tree:
+    """Returns freshly initialised float32 parameters of a spec as a nested dictionary."""
+
+    @jax.jit
+    def create() -> Tree:
+        return nnx.to_pure_dict(nnx.state(Model(spec, rngs=nnx.Rngs(seed))))
+
+    return create()
+
+
+def count_params(tree: Tree) -> int:
+    """Returns the number of parameters of a tree of arrays or abstract arrays."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def normalize_rows(x: Array) -> Array:
+    """L2-normalises the last axis in float32."""
+    x = x.astype(jnp.float32)
+    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoders:
+    """The two encoders of a spec as pure functions of its parameter tree.
+
+    Attributes:
+        spec: the model.
+        dtype: compute dtype of activations and matrix products; norms and softmax are computed in float32.
+    """
+
+    spec: ModelSpec
+    dtype: jnp.dtype = jnp.float32
+
+    def _merge(self, params: Tree) -> Model:
+        cast = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params)
+        return nnx.merge(_abstract(self.spec)[0], cast)
+
+    def image(self, params: Tree, images: Array, lr_tokens: Array | None = None, *, remat: bool = False) -> Array:
+        """Embeds normalised images.
+
+        Args:
+            params: parameter tree of the spec.
+            images: float [B, size, size, 3], normalised with the mean and deviation of the backbone.
+            lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+            remat: whether blocks are recomputed in the backward pass.
+
+        Returns:
+            float32 [B, E], L2-normalised.
+        """
+        model = self._merge(params)
+        return normalize_rows(model.image(images.astype(self.dtype), lr_tokens=lr_tokens, remat=remat)[0])
+
+    def image_features(self, params: Tree, images: Array, lr_tokens: Array | None = None) -> Array:
+        """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""
+        model = self._merge(params)
+        return model.image(images.astype(self.dtype), lr_tokens=lr_tokens, features=True)[1]
+
+    def text(self, params: Tree, tokens: Array) -> Array:
+        """Embeds token ids, int32 [B, context], as float32 [B, E], L2-normalised."""
+        return normalize_rows(self._merge(params).text(tokens, dtype=self.dtype))

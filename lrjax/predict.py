@@ -1,0 +1,102 @@
+"""The named predict functions of a loaded backbone: jitted, sharded, and all that evaluators see of a model."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from lrjax.data.tokenizers import Tokenizer
+from lrjax.models.build import Encoders, normalize_rows
+from lrjax.models.zoo import Backbone
+from lrjax.ops.preprocess import Stage, normalize, render_view
+from lrjax.sharding import batch_sharding, put_batch, replicated
+from lrjax.types import Array, Tree
+
+_TEXT_BATCH = 256
+
+
+class Predictor:
+    """A backbone with its parameters on a mesh.
+
+    Args:
+        row: the zoo row.
+        params: parameter tree, placed on the mesh.
+        tokenizer: the tokenizer of the row.
+        mesh: the mesh; batches are laid out over its axis "data".
+        dtype: compute dtype.
+    """
+
+    def __init__(self, row: Backbone, params: Tree, tokenizer: Tokenizer, mesh: Mesh, *, dtype: jnp.dtype = jnp.float32):
+        self.row, self.params, self.tokenizer, self.mesh = row, params, tokenizer, mesh
+        self.encoders = Encoders(row.spec, dtype)
+        batch, whole = batch_sharding(mesh), replicated(mesh)
+        self._text = jax.jit(self.encoders.text, out_shardings=whole)
+        self._views = jax.jit(_render_views, out_shardings=batch)
+        self._image = jax.jit(self._embed_views, out_shardings=batch)
+
+    def _embed_views(self, params: Tree, lr_tokens: Array | None, views: Array) -> Array:
+        images = normalize(views.reshape(-1, *views.shape[2:]), self.row.preprocess.mean, self.row.preprocess.std)
+        return self.encoders.image(params, images, lr_tokens).reshape(*views.shape[:2], -1)
+
+    def views(self, canvas: Array, stages: tuple[tuple[Stage, ...], ...]) -> Array:
+        """Renders the views of a batch in the graph.
+
+        Args:
+            canvas: uint8 [B, H, W, 3], 0..255, on the mesh.
+            stages: per view the batched taps of `ops.preprocess.batch_view_taps`, on the mesh.
+
+        Returns:
+            uint8 [B, R, size, size, 3]; compiled once per canvas side.
+        """
+        return self._views(canvas, stages)
+
+    def image(self, views: Array, lr_tokens: Array | None = None) -> Array:
+        """Embeds views.
+
+        Args:
+            views: uint8 [B, R, size, size, 3], 0..255.
+            lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+
+        Returns:
+            float32 [B, R, E], L2-normalised, laid out over the batch.
+        """
+        return self._image(self.params, lr_tokens, views)
+
+    def text(self, texts: list[str]) -> np.ndarray:
+        """Embeds texts in batches of one fixed size.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            float32 [n, E], L2-normalised.
+        """
+        ids, shards = self.tokenizer(texts), jax.process_count()
+        padding = -len(ids) % _TEXT_BATCH
+        ids = np.concatenate([ids, np.repeat(ids[:1], padding, axis=0)])
+        local = slice(jax.process_index() * _TEXT_BATCH // shards, (jax.process_index() + 1) * _TEXT_BATCH // shards)
+        parts = [ids[start : start + _TEXT_BATCH][local] for start in range(0, len(ids), _TEXT_BATCH)]
+        embedded = [np.asarray(self._text(self.params, put_batch(part, self.mesh))) for part in parts]
+        return np.concatenate(embedded)[: len(texts)]
+
+    def classifier(self, prompts: list[list[str]]) -> np.ndarray:
+        """Embeds the classes of a data set: every prompt normalised, mean over prompts, normalised again.
+
+        Args:
+            prompts: K lists of prompts, of equal length T.
+
+        Returns:
+            float32 [K, E], L2-normalised.
+
+        Reference:
+            CLIP (arXiv 2103.00020), section 3.1.4.
+        """
+        embedded = self.text([text for texts in prompts for text in texts])
+        return np.asarray(normalize_rows(embedded.reshape(len(prompts), -1, embedded.shape[-1]).mean(axis=1)))
+
+
+@functools.partial(jax.named_call, name="render_views")
+def _render_views(canvas: Array, stages: tuple[tuple[Stage, ...], ...]) -> Array:
+    return jnp.stack([render_view(canvas, view) for view in stages], axis=1)

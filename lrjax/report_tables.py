@@ -1,0 +1,324 @@
+"""The tables of the report: result rows are indexed, checked to be comparable, and aggregated."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict, Unpack
+
+from lrjax.errors import UserError
+from lrjax.metrics import robustness
+from lrjax.results import Row
+
+METRIC = "acc1"
+HIGH_RESOLUTION = "hr"
+"""The name of the model's own resolution, whose accuracy is the reference of robustness."""
+
+
+class Options(TypedDict, total=False):
+    """What to report, and how; every function that takes rows takes these as keyword arguments.
+
+    Attributes:
+        datasets: data sets to average over; default all that have rows.
+        weights: WAR weight by data set, for instance `PAPER_WEIGHTS`; None, the default, weighs all data sets equally.
+        missing: "error" (default) or "renormalise", where data sets and weights differ (see `robustness.war`).
+        classes: class count by data set; default the "classes" of the rows.
+        reference_variant: the variant whose "hr" accuracy is the reference for all variants of a model; default
+            "vanilla".
+        duplicates: "error" (default), or "newest" to take the last of several rows for one number.
+    """
+
+    datasets: Sequence[str] | None
+    weights: Mapping[str, float] | None
+    missing: Literal["error", "renormalise"]
+    classes: Mapping[str, int] | None
+    reference_variant: str
+    duplicates: Literal["error", "newest"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table that can be printed, or written as Markdown and CSV.
+
+    Attributes:
+        title: its heading.
+        caption: what the numbers are.
+        header: one text per column.
+        rows: cells by line; a float is shown with one decimal, None as a dash.
+        labels: number of leading columns that name a line.
+        group: number of columns that belong together after the labels.
+    """
+
+    title: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | None, ...], ...]
+    labels: int
+    group: int = 1
+
+    def markdown(self) -> str:
+        """Returns the table as a GitHub-flavoured Markdown table without its caption."""
+        align = ["---"] * self.labels + ["---:"] * (len(self.header) - self.labels)
+        lines = [self.header, align, *([shown(cell) for cell in row] for row in self.rows)]
+        return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)
+
+    def csv(self) -> str:
+        """Returns the table as CSV, with four decimals."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(self.header)
+        writer.writerows([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in self.rows)
+        return buffer.getvalue()
+
+
+def shown(cell: str | int | float | None) -> str:
+    if cell is None:
+        return "–"  # noqa: RUF001
+    return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.replace("\\", "\\\\").replace("|", "\\|").split())
+
+
+class Results:
+    """The rows of one metric, indexed, and checked to be comparable."""
+
+    def __init__(
+        self, rows: Sequence[Row], *, datasets: Sequence[str] | None = None, weights: Mapping[str, float] | None = None,
+        missing: str = "error", classes: Mapping[str, int] | None = None, reference_variant: str = "vanilla",
+        duplicates: str = "error",
+    ) -> None:  # fmt: skip
+        if duplicates not in ("error", "newest"):
+            raise UserError(f'duplicates={duplicates!r} is unknown; use "error" or "newest"')
+        if not rows:
+            raise UserError("there are no results to report; evaluate a model first")
+        chosen = [row for row in rows if row.metric == METRIC]
+        if not chosen:
+            found = ", ".join(sorted({row.metric for row in rows}))
+            raise UserError(f"no result has the metric {METRIC!r} (found {found}); run the zero-shot evaluator")
+        self.datasets = list(datasets) if datasets is not None else list(dict.fromkeys(row.dataset for row in chosen))
+        self.rows: dict[tuple[str, str, str, int | str], Row] = {}
+        self.superseded = 0
+        for row in chosen:
+            if row.dataset in self.datasets:
+                cell = (row.model, row.variant, row.dataset, row.resolution)
+                if cell in self.rows:
+                    self._duplicate(self.rows[cell], row, duplicates)
+                self.rows[cell] = row
+        if not self.rows:
+            raise UserError(f"no result is on {', '.join(self.datasets)}; name data sets that have results")
+        self.reference_variant, self.weights, self.missing = reference_variant, weights, missing
+        found_resolutions = {resolution for *_, resolution in self.rows}
+        self.resolutions = sorted(found_resolutions, key=lambda r: (isinstance(r, str), r))  # pixels first, then "hr"
+        self.variants: dict[str, list[str]] = {}
+        for model, variant, *_ in self.rows:
+            names = self.variants.setdefault(model, [])
+            if variant not in names:
+                names.append(variant)
+        for model, names in self.variants.items():
+            if reference_variant not in names:
+                raise UserError(
+                    f"model {model!r} has no {reference_variant!r} results, which its {', '.join(names)} results are "
+                    "measured against; evaluate the unmodified model too"
+                )
+            names.sort(key=lambda name: name != reference_variant)  # stable: the others stay in order
+        self._check_counts()
+        self.classes = {name: self._class_count(name, classes) for name in self.datasets}
+
+    def _duplicate(self, old: Row, new: Row, duplicates: str) -> None:
+        if duplicates == "error":
+            raise UserError(
+                f"there are two results for {new.model} {new.variant} on {new.dataset} at {new.resolution}, from the "
+                f"configs {old.config_hash} and {new.config_hash}; report each run on its own, or pass "
+                'duplicates="newest" (--newest)'
+            )
+        self.superseded += 1
+
+    def _check_counts(self) -> None:
+        counts: dict[tuple[str, str], Row] = {}
+        for (model, _, dataset, _), row in self.rows.items():
+            first = counts.setdefault((model, dataset), row)
+            if first.n != row.n:
+                raise UserError(
+                    f"results of {model} on {dataset} are not on the same images: {first.n} for {first.variant} at "
+                    f"{first.resolution}, but {row.n} for {row.variant} at {row.resolution}; evaluate them alike"
+                )
+
+    def _class_count(self, dataset: str, classes: Mapping[str, int] | None) -> int:
+        if classes is not None:
+            if dataset not in classes:
+                raise UserError(f"no class count is given for data set {dataset!r}; add it to `classes`")
+            return classes[dataset]
+        counts = {row.extra.get("classes") for row in self.rows.values() if row.dataset == dataset}
+        if not counts:
+            raise UserError(f"data set {dataset!r} has no results; evaluate it or leave it out")
+        if len(counts) > 1 or None in counts:
+            found = ", ".join(sorted(map(str, counts)))
+            raise UserError(f"results on {dataset!r} need one class count in extra['classes'], but have {found}")
+        return int(counts.pop())
+
+    def row(self, model: str, variant: str, dataset: str, resolution: int | str) -> Row:
+        """Returns one row, which must exist."""
+        try:
+            return self.rows[model, variant, dataset, resolution]
+        except KeyError:
+            raise UserError(
+                f"there is no {METRIC} of {model} {variant} on {dataset} at {resolution}; evaluate it, or leave the "
+                "data set out"
+            ) from None
+
+    def accuracies(self, model: str, variant: str, resolution: int | str) -> dict[str, float] | None:
+        """Returns the accuracy by data set, or None where nothing was evaluated at this resolution."""
+        if not any((model, variant, dataset, resolution) in self.rows for dataset in self.datasets):
+            return None
+        return {dataset: self.row(model, variant, dataset, resolution).value for dataset in self.datasets}
+
+    def scores(self, model: str, variant: str, resolution: int | str) -> tuple[float, float, float] | None:
+        """Returns SAR, WAR and mean accuracy as fractions, or None where nothing was evaluated at this resolution."""
+        accuracies = self.accuracies(model, variant, resolution)
+        if accuracies is None:
+            return None
+        names = self.datasets
+        low = list(accuracies.values())
+        reference = [self.row(model, self.reference_variant, name, HIGH_RESOLUTION).value for name in names]
+        gamma = robustness.relative_robustness(low, reference, datasets=names)
+        classes = [self.classes[name] for name in names]
+        improved = robustness.improved_robustness(low, reference, classes, datasets=names)
+        weights = self.weights if self.weights is not None else dict.fromkeys(names, 1.0)
+        war = robustness.war(dict(zip(names, improved, strict=True)), weights, missing=self.missing)
+        return robustness.sar(dict(zip(names, gamma, strict=True))), war, robustness.mean_accuracy(accuracies)
+
+    def extra(self, model: str, variant: str, name: str) -> int | None:
+        """Returns a fact that all rows of a model carry in `extra`, or None where they do not agree."""
+        found = {row.extra.get(name) for key, row in self.rows.items() if key[:2] == (model, variant)}
+        return found.pop() if len(found) == 1 else None
+
+    def weighing(self) -> str:
+        """Returns a clause that says how WAR weighs the data sets."""
+        if self.weights is None:
+            return "WAR weighs all data sets equally (these are not the weights of the paper)"
+        left_out = [name for name in self.datasets if name not in self.weights]
+        left_out += [name for name in self.weights if name not in self.datasets]
+        used = {name: weight for name, weight in self.weights.items() if name in self.datasets}
+        if all(robustness.PAPER_WEIGHTS.get(name) == weight for name, weight in used.items()):
+            text = "WAR weighs the data sets by the weights of the paper (arXiv 2502.03950, Table 11)"
+        else:
+            text = "WAR weighs the data sets by " + ", ".join(f"{name} {weight:.3g}" for name, weight in used.items())
+        return text + (f", renormalised without {', '.join(left_out)}" if left_out else "")
+
+
+def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+    """Aggregates robustness over data sets: SAR, WAR and mean top-1 by resolution, one line per model and variant.
+
+    Args:
+        rows: result rows; those of other metrics than "acc1" are passed over.
+        **options: see `Options`.
+
+    Returns:
+        The table, in percent; None where a variant was not evaluated at a resolution.
+
+    Raises:
+        UserError: results are missing, ambiguous or not comparable; the message names them.
+
+    Reference: arXiv 2502.03950, Table 2.
+    """
+    results = Results(rows, **options)
+    header = ["Model", "Variant", "Parameters"]
+    for resolution in results.resolutions:
+        header += [f"{name}-{_label(resolution)}" for name in ("SAR", "WAR", "ACC")]
+    lines = []
+    for model, variants in results.variants.items():
+        for variant in variants:
+            line = [model, variant, _count(results.extra(model, variant, "parameters"))]
+            for resolution in results.resolutions:
+                scores = results.scores(model, variant, resolution)
+                line += [None] * 3 if scores is None else [100 * score for score in scores]
+            lines.append(tuple(line))
+    count = f"{len(results.datasets)} data set{'s' * (len(results.datasets) > 1)}"
+    caption = (
+        f"Percent, over {count} ({', '.join(results.datasets)}). SAR: mean share of the HR accuracy that is left; "
+        f"{results.weighing()}; ACC: mean top-1. All variants are measured against the HR accuracy of "
+        f"{results.reference_variant}."
+    )
+    if results.superseded:
+        caption += f" {results.superseded} older results for the same numbers are left out."
+    return Table("Robustness by resolution", caption, tuple(header), tuple(lines), labels=3, group=3)
+
+
+def dataset_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+    """Lists top-1 by data set and resolution, one line per model, data set and variant.
+
+    Args:
+        rows: result rows.
+        **options: see `Options`.
+
+    Returns:
+        The table; chance and accuracies in percent.
+
+    Raises:
+        UserError: as `robustness_table`.
+    """
+    results = Results(rows, **options)
+    header = ("Model", "Variant", "Data set", "Classes", "Images", "Chance", *map(_label, results.resolutions))
+    lines = []
+    for model, dataset, line_variants in _by_dataset(results):
+        for variant, row in line_variants.items():
+            cells = [results.rows.get((model, variant, dataset, resolution)) for resolution in results.resolutions]
+            chance = 100 / results.classes[dataset]
+            values = [None if cell is None else 100 * cell.value for cell in cells]
+            lines.append((model, variant, dataset, results.classes[dataset], row.n, chance, *values))
+    return Table("Top-1 accuracy by data set", "Percent.", header, tuple(lines), labels=3)
+
+
+def comparison_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+    """Lists top-1 by data set and resolution with all variants of a model in one cell, "before → after".
+
+    Args:
+        rows: result rows.
+        **options: see `Options`.
+
+    Returns:
+        The table; chance and accuracies in percent.
+
+    Raises:
+        UserError: as `robustness_table`.
+    """
+    results = Results(rows, **options)
+    header = ("Model", "Data set", "Images", "Chance", *map(_label, results.resolutions))
+    lines = []
+    for model, dataset, line_variants in _by_dataset(results):
+        cells = []
+        for resolution in results.resolutions:
+            found = [results.rows.get((model, variant, dataset, resolution)) for variant in line_variants]
+            texts = [shown(None if row is None else 100 * row.value) for row in found]
+            cells.append(" → ".join(texts) if any(found) else None)
+        images = next(iter(line_variants.values())).n
+        lines.append((model, dataset, images, 100 / results.classes[dataset], *cells))
+    orders = dict.fromkeys(" → ".join(variants) for variants in results.variants.values())
+    caption = f"Percent, {'; '.join(orders)}. Chance is the accuracy of guessing."
+    return Table("Top-1 accuracy by data set", caption, header, tuple(lines), labels=2)
+
+
+def _by_dataset(results: Results) -> list[tuple[str, str, dict[str, Row]]]:
+    found = []
+    for model, variants in results.variants.items():
+        for dataset in results.datasets:
+            with_rows = {}
+            for variant in variants:
+                cells = [results.rows.get((model, variant, dataset, resolution)) for resolution in results.resolutions]
+                if any(cells):
+                    with_rows[variant] = next(row for row in cells if row is not None)
+            if with_rows:
+                found.append((model, dataset, with_rows))
+    return found
+
+
+def _label(resolution: int | str) -> str:
+    return resolution.upper() if isinstance(resolution, str) else str(resolution)
+
+
+def _count(parameters: int | None) -> str | None:
+    if parameters is None:
+        return None
+    return f"{parameters / 1e6:.1f}M" if parameters >= 1e5 else f"{parameters / 1e3:.1f}K"

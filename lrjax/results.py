@@ -1,0 +1,326 @@
+"""The results of a run: one JSON line per number, and arrays with one entry per example, both valid on disk at every
+moment.
+
+`results.jsonl` holds one `Row` per model, variant, data set, resolution and metric; `samples/<key>.npz` holds the
+per-example arrays behind the rows of a key. Every file is written next to its place, flushed and renamed over it, so a
+reader never sees half a file. There is no lock: in a run with several processes only process 0 may write.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import numbers
+import os
+import platform
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrjax.errors import UserError
+
+RESULTS_FILE = "results.jsonl"
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")  # it becomes a file name
+_TEXT_FIELDS = ("model", "variant", "dataset", "metric", "config_hash", "evaluator")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measured number and what it was measured on.
+
+    Attributes:
+        model: zoo name, for instance "EVA02-B-16".
+        variant: "vanilla", "lr_tk0", ...
+        dataset: data set key, for instance "imagenet_a".
+        resolution: short side in pixels before upsampling, or a name: "hr" for the model's own input size.
+        metric: metric name, for instance "acc1".
+        value: the number, finite; accuracies are fractions in [0, 1].
+        n: number of examples behind the value, >= 1.
+        key: hash of everything that determines the value (`content_key`); rows of one evaluation share it.
+        config_hash: hash of the run's config.
+        evaluator: evaluator name.
+        evaluator_version: the evaluator's VERSION.
+        seed: random seed, or None where nothing is random.
+        versions: package versions (`package_versions`).
+        extra: further JSON-able facts; the report reads "parameters" (count), "classes" (count) and "image_size"
+            (pixels).
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    resolution: int | str
+    metric: str
+    value: float
+    n: int
+    key: str
+    config_hash: str
+    evaluator: str
+    evaluator_version: int | str
+    seed: int | None
+    versions: Mapping[str, str]
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in _TEXT_FIELDS:
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value:
+                raise UserError(f"field {name!r} of a result is {value!r}, but must be a non-empty text")
+        if not isinstance(self.key, str) or not _KEY.fullmatch(self.key):
+            raise UserError(
+                f"field 'key' of a result is {self.key!r}, but must be a hash (letters, digits, '_' and '-')"
+            )
+        for name, accepted in (("resolution", self.resolution), ("evaluator_version", self.evaluator_version)):
+            if not (_is_integer(accepted) or (isinstance(accepted, str) and accepted)):
+                raise UserError(
+                    f"field {name!r} of a result is {accepted!r}, but must be an integer or a non-empty text"
+                )
+        if _is_integer(self.resolution) and self.resolution < 1:
+            raise UserError(f"field 'resolution' of a result is {self.resolution}, but must be at least 1 pixel")
+        if isinstance(self.value, bool) or not isinstance(self.value, numbers.Real) or not math.isfinite(self.value):
+            raise UserError(
+                f"field 'value' of a result ({self.metric} of {self.model} on {self.dataset}) is {self.value!r}, but "
+                "must be a finite number"
+            )
+        if not _is_integer(self.n) or self.n < 1:
+            raise UserError(f"field 'n' of a result is {self.n!r}, but must be a count of at least 1")
+        if self.seed is not None and not _is_integer(self.seed):
+            raise UserError(f"field 'seed' of a result is {self.seed!r}, but must be an integer or null")
+        for name, value in (("versions", self.versions), ("extra", self.extra)):
+            if not isinstance(value, Mapping):
+                raise UserError(f"field {name!r} of a result is {value!r}, but must be a mapping")
+        # plain Python numbers, so that NumPy scalars can be given and JSON can be written
+        for name, kind in (
+            ("value", float),
+            ("n", int),
+            ("resolution", int),
+            ("evaluator_version", int),
+            ("seed", int),
+        ):
+            if isinstance(getattr(self, name), numbers.Number):
+                object.__setattr__(self, name, kind(getattr(self, name)))
+
+
+_FIELDS = {field.name for field in dataclasses.fields(Row)}
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
+    """Writes a whole file such that a reader, or a crash at any moment, sees the old content or the new one and never a
+    part.
+
+    Args:
+        path: the file; its directory is created where it is missing.
+        content: the new content; text is encoded as UTF-8.
+
+    Raises:
+        OSError: the file cannot be written; the old one is then untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(
+        f".{path.name}.{uuid.uuid4().hex}.tmp"
+    )  # same directory: a rename is atomic only within a file system
+    try:
+        with temporary.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class ResultStore:
+    """The rows and per-example arrays in one directory.
+
+    Args:
+        directory: where `results.jsonl` and `samples/` are; created by the first `add`.
+
+    Raises:
+        UserError: `results.jsonl` is damaged; the message names the file, the line and the remedy.
+    """
+
+    def __init__(self, directory: str | os.PathLike) -> None:
+        self.directory = Path(directory)
+        self._rows = self._load()
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the rows."""
+        return self.directory / RESULTS_FILE
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, the newest last."""
+        return list(self._rows)
+
+    def find(self, key: str) -> list[Row]:
+        """Returns the rows of one evaluation, an empty list where it has not been done."""
+        return [row for row in self._rows if row.key == key]
+
+    def samples(self, key: str) -> dict[str, np.ndarray] | None:
+        """Returns the per-example arrays of a key by name, or None where none were stored.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self._samples_path(key)
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except Exception as error:  # a damaged zip file raises BadZipFile, ValueError, EOFError, zlib.error, ...
+            raise UserError(
+                f"{path} is damaged ({error}); delete it and the rows of its key, and evaluate again"
+            ) from error
+
+    def add(self, rows: Sequence[Row], samples: Mapping[str, np.ndarray] | None = None) -> None:
+        """Stores rows, in place of all earlier rows with the same keys.
+
+        The arrays are on disk before the rows that name them. Rows that another store wrote to the directory in the
+        meantime are kept.
+
+        Args:
+            rows: all rows of one or more evaluations.
+            samples: arrays by name, one entry per example; only with rows of a single key. None keeps what was stored
+                for that key.
+
+        Raises:
+            ValueError: no rows, samples for several keys, arrays of Python objects, or two rows for one number.
+            UserError: `results.jsonl` is damaged.
+        """
+        keys = {row.key for row in rows}
+        if not keys:
+            raise ValueError("there are no rows to add")
+        if samples is not None and len(keys) > 1:
+            raise ValueError(
+                f"samples belong to one key, but the rows have {len(keys)}; add the rows of each key on their own"
+            )
+        seen = set()
+        for row in rows:
+            identity = (row.key, row.model, row.variant, row.dataset, row.resolution, row.metric)
+            if identity in seen:
+                raise ValueError(f"two rows for one number: {identity}")
+            seen.add(identity)
+        lines = [_line(row) for row in rows]  # fails before anything is written
+        kept = [row for row in self._load() if row.key not in keys]
+        if samples is not None:
+            write_atomically(self._samples_path(rows[0].key), _npz(samples))
+        write_atomically(self.path, "".join([_line(row) for row in kept] + lines))
+        self._rows = [*kept, *rows]
+
+    def _samples_path(self, key: str) -> Path:
+        return self.directory / "samples" / f"{key}.npz"
+
+    def _load(self) -> list[Row]:
+        if self.directory.exists() and not self.directory.is_dir():
+            raise UserError(f"{self.directory} is a file, but results are kept in a directory; name another one")
+        if not self.path.exists():
+            return []
+        rows = []
+        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
+            if line.strip():
+                try:
+                    rows.append(_parse(line))
+                except ValueError as error:
+                    raise UserError(
+                        f"{self.path} is damaged in line {number}: {error}; restore the file, or delete this line and "
+                        "the other lines of its key and evaluate again"
+                    ) from error
+        return rows
+
+
+def _line(row: Row) -> str:
+    fields = {field: getattr(row, field) for field in row.__dataclass_fields__}
+    fields |= {"versions": dict(row.versions), "extra": dict(row.extra)}
+    return json.dumps(fields, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _parse(line: bytes) -> Row:
+    try:
+        fields = json.loads(line.decode())
+    except ValueError as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise ValueError("it is not a JSON object")
+    if missing := sorted(_FIELDS - fields.keys()):
+        raise ValueError(f"missing {', '.join(missing)}")
+    if unknown := sorted(fields.keys() - _FIELDS):
+        raise ValueError(f"unknown {', '.join(unknown)}")
+    return Row(**fields)
+
+
+def _npz(samples: Mapping[str, np.ndarray]) -> bytes:
+    arrays = {name: np.asarray(values) for name, values in samples.items()}
+    for name, values in arrays.items():
+        if values.dtype.hasobject or values.dtype.kind == "V":  # bfloat16 is kind V: np.load would give raw bytes back
+            raise ValueError(
+                f"sample array {name!r} has dtype {values.dtype}, which an npz file cannot hold; convert it first"
+            )
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def content_key(**parts: Any) -> str:
+    """Hashes the parts that determine a result, the same in every process and on every machine.
+
+    Args:
+        **parts: JSON-able values and arrays, nested in mappings with text keys, lists and tuples; order matters in
+            lists only.
+
+    Returns:
+        32 hexadecimal digits. Arrays count by their bytes, shape and dtype.
+
+    Raises:
+        TypeError: a part that has no stable content, such as an object or a mapping with other keys than text.
+        ValueError: a NaN or infinite number outside arrays.
+    """
+    text = json.dumps(_canonical(parts), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _canonical(part: Any) -> Any:
+    if part is None or isinstance(part, bool | int | float | str):
+        return part
+    if isinstance(part, np.generic) and isinstance(part.item(), bool | int | float | str):
+        return part.item()
+    if isinstance(part, Mapping):
+        if not all(isinstance(name, str) for name in part):
+            raise TypeError(f"content keys need mappings with text keys, but got {list(part)}")
+        return {name: _canonical(value) for name, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_canonical(value) for value in part]
+    if hasattr(part, "__array__"):
+        array = np.ascontiguousarray(part)
+        if array.dtype.hasobject:
+            raise TypeError("an array of Python objects has no stable content")
+        # np.shape: ascontiguousarray turns a scalar array into shape (1,)
+        return {
+            "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+            "shape": list(np.shape(part)),
+            "dtype": f"{array.dtype.byteorder}{array.dtype.name}",
+        }
+    raise TypeError(f"a {type(part).__name__} has no stable content; give numbers, texts, lists, mappings or arrays")
+
+
+def package_versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that a number can depend on, without importing them."""
+    versions = {"python": platform.python_version()}
+    for name in ("lrjax", "jax", "flax", "optax", "numpy", "pillow"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,92 @@
+"""Device mesh and placement: arrays and parameter trees are laid out by path rules, outside the models."""
+
+import re
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from lrjax.errors import UserError
+from lrjax.types import Array, Tree
+
+Rules = Sequence[tuple[str, PartitionSpec]]
+
+REPLICATE: Rules = ((r".*", PartitionSpec()),)
+# Every sharded axis has the model width, which all backbones share with powers of two; hidden widths such as 2730 do not.
+FSDP: Rules = (
+    (r".*blocks/.*/(q|k|v|out|gate|up)/kernel", PartitionSpec(None, "data", None)),
+    (r".*blocks/.*/down/kernel", PartitionSpec(None, None, "data")),
+    (r".*/embedding", PartitionSpec(None, "data")),
+    (r".*", PartitionSpec()),
+)
+PLACEMENTS: dict[str, Rules] = {"replicate": REPLICATE, "fsdp": FSDP}
+
+
+def make_mesh(devices: int | None = None) -> Mesh:
+    """Makes the one-axis mesh "data" that batches, and with FSDP parameters, are laid out on.
+
+    Args:
+        devices: number of devices, or None for all that there are.
+
+    Raises:
+        UserError: more devices are asked for than exist, or fewer than one.
+    """
+    available = jax.devices()
+    count = len(available) if devices is None else devices
+    if not 1 <= count <= len(available):
+        raise UserError(
+            f"{count} devices asked for but {len(available)} exist ({available[0].platform}); "
+            f"set config.devices to None or to a number from 1 to {len(available)}"
+        )
+    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=available[:count])
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The layout of an array whose leading axis is the batch."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The layout of an array that every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def put_batch(batch: Tree, mesh: Mesh) -> Tree:
+    """Puts the rows that this process holds of every array [B, ...] on the mesh as one global array."""
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)
+
+
+def tree_shardings(tree: Tree, mesh: Mesh, rules: Rules) -> Tree:
+    """Returns the sharding of every leaf: that of the first rule whose regular expression matches the whole path.
+
+    Args:
+        tree: nested dictionary; the path of a leaf is its keys joined by "/".
+        mesh: the mesh.
+        rules: pairs (regular expression, PartitionSpec).
+
+    Raises:
+        UserError: an axis does not divide by the number of devices.
+        KeyError: no rule matches.
+    """
+
+    def place(path: tuple, leaf: Array) -> NamedSharding:
+        name = "/".join(str(entry.key) for entry in path)
+        spec = next((spec for pattern, spec in rules if re.fullmatch(pattern, name)), None)
+        if spec is None:
+            raise KeyError(f"no sharding rule matches {name!r}")
+        for length, axis in zip(leaf.shape, spec, strict=False):
+            if axis is not None and length % mesh.shape[axis]:
+                raise UserError(
+                    f"parameter {name!r} of shape {leaf.shape} does not divide over {mesh.shape[axis]} devices; "
+                    f"use config.placement='replicate' or a number of devices that divides {length}"
+                )
+        return NamedSharding(mesh, spec)
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def place_tree(tree: Tree, mesh: Mesh, rules: Rules) -> Tree:
+    """Puts a tree of host arrays on the mesh, leaf by leaf, as `tree_shardings` says."""
+    return jax.tree.map(jax.device_put, tree, tree_shardings(tree, mesh, rules))

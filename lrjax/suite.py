@@ -1,0 +1,134 @@
+"""Runs the configured evaluators over the configured data sets and keeps every finished number."""
+
+import logging
+from typing import Any
+
+import jax
+import numpy as np
+
+from lrjax import evaluators
+from lrjax.config import Config, config_hash
+from lrjax.data.datasets import Dataset, get_dataset, open_source, prompts_hash
+from lrjax.data.prompts import class_prompts
+from lrjax.models.build import count_params
+from lrjax.predict import Predictor
+from lrjax.results import ResultStore, Row, content_key, package_versions
+from lrjax.types import Array
+
+_LOG = logging.getLogger(__name__)
+
+
+class Suite:
+    """The evaluations of a run.
+
+    Args:
+        config: the run.
+        predictor: the backbone.
+        store: where rows go and where finished ones are found.
+        weights: hash of the backbone's weights.
+    """
+
+    def __init__(self, config: Config, predictor: Predictor, store: ResultStore, *, weights: str):
+        self.config, self.predictor, self.store, self.weights = config, predictor, store, weights
+        self.evaluators = {name: evaluators.find(name) for name in config.evaluation.evaluators}
+        self.datasets = [get_dataset(name) for name in config.data.names]
+        size = predictor.row.spec.image.size
+        lower = sorted(side for side in set(config.evaluation.resolutions) if side != size)
+        self.resolutions: tuple[int | str, ...] = (*lower, "hr")
+        self._classifiers: dict[str, np.ndarray] = {}
+        self._sources = {
+            dataset.name: open_source(
+                dataset,
+                config.data.root or None,
+                count=config.data.count if dataset.procedural else None,
+                seed=config.data.seed,
+            )
+            for dataset in self.datasets
+        }
+
+    def run(self, variant: str, lr_tokens: Array | None = None) -> list[Row]:
+        """Evaluates one variant on every data set; finished numbers are taken from the store.
+
+        Args:
+            variant: "vanilla" or "lr_tk0".
+            lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+
+        Returns:
+            All rows of this variant.
+        """
+        rows = []
+        for name, module in self.evaluators.items():
+            for dataset in self.datasets:
+                rows += self._evaluate(name, module, dataset, variant, lr_tokens)
+        return rows
+
+    def _evaluate(self, name: str, module: Any, dataset: Dataset, variant: str, lr_tokens: Array | None) -> list[Row]:
+        source = self._sources[dataset.name]
+        tokens = None if lr_tokens is None else np.asarray(lr_tokens)
+        keys = {
+            side: content_key(
+                evaluator=name,
+                version=module.VERSION,
+                weights=self.weights,
+                tokens=tokens,
+                dataset=dataset.name,
+                images=source.fingerprint,
+                prompts=prompts_hash(dataset),
+                preprocess=vars(self.predictor.row.preprocess),
+                precision=self.config.precision,
+                on_error=self.config.data.on_error,
+                resolution=side,
+            )
+            for side in self.resolutions
+        }
+        done = {side: self.store.find(key) for side, key in keys.items()}
+        missing = [side for side, rows in done.items() if not rows]
+        if not missing:
+            _LOG.info("%s on %s (%s): finished earlier", name, dataset.name, variant)
+        else:
+            outcome = module.run(
+                self.predictor,
+                source,
+                self._classifier(dataset),
+                resolutions=missing,
+                batch_size=self.config.evaluation.batch_size,
+                lr_tokens=lr_tokens,
+                on_error=self.config.data.on_error,
+                workers=self.config.data.workers,
+                title=f"{dataset.name} ({variant})",
+            )
+            for path in outcome.skipped:
+                _LOG.warning("%s: skipped damaged image %s", dataset.name, path)
+            row = self.predictor.row
+            shared = {
+                "model": row.name,
+                "variant": variant,
+                "dataset": dataset.name,
+                "config_hash": config_hash(self.config),
+                "evaluator": name,
+                "evaluator_version": module.VERSION,
+                "seed": self.config.seed,
+                "versions": package_versions(),
+                "extra": {
+                    "parameters": count_params(self.predictor.params) + (0 if tokens is None else tokens.size),
+                    "classes": dataset.paper_classes,
+                    "image_size": row.spec.image.size,
+                    "skipped": list(outcome.skipped),
+                    "weights": self.weights,
+                    "prompts": prompts_hash(dataset),
+                    "precision": self.config.precision,
+                },
+            }
+            for side in missing:
+                found = [one for one in outcome.measurements if one.resolution == side]
+                done[side] = [Row(key=keys[side], **vars(one), **shared) for one in found]
+                if jax.process_index() == 0:
+                    self.store.add(done[side], outcome.samples[side])
+        return [row for rows in done.values() for row in rows]
+
+    def _classifier(self, dataset: Dataset) -> np.ndarray:
+        """The text classifier of a data set, made once per content of its prompts."""
+        key = prompts_hash(dataset)
+        if key not in self._classifiers:
+            self._classifiers[key] = self.predictor.classifier(class_prompts(dataset.classes, dataset.templates))
+        return self._classifiers[key]

@@ -1,0 +1,147 @@
+"""The training loop: data in, checkpoints out, continued where it stopped."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from tqdm import tqdm
+
+from lrjax.config import Config
+from lrjax.data.datasets import open_training_source
+from lrjax.data.loader import training_batches
+from lrjax.errors import UserError
+from lrjax.predict import Predictor
+from lrjax.results import content_key
+from lrjax.sharding import put_batch, replicated
+from lrjax.train.distill import Distiller
+from lrjax.train.optim import make_optimizer
+from lrjax.types import Array, Tree
+
+
+def total_steps(config: Config, images: int) -> int:
+    """Returns the number of optimizer steps of a configuration on a data set of `images` images."""
+    return config.train.steps or config.train.epochs * (images // config.train.batch_size)
+
+
+def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array:
+    """Trains LR-TK0 tokens, or continues or restores an earlier training of the same configuration.
+
+    Args:
+        config: the run; checkpoints lie in `workdir/tokens`.
+        predictor: the frozen backbone.
+        weights: hash of the backbone's weights.
+
+    Returns:
+        float32 [L + 1, N, D].
+
+    Raises:
+        UserError: the batch does not divide over the devices, there are too few images, or the checkpoints in the
+            working directory belong to another configuration.
+    """
+    options, mesh = config.train, predictor.mesh
+    if options.batch_size % mesh.size:
+        raise UserError(
+            f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices; use a multiple of it"
+        )
+    # The embedded backbone was trained on rendered images of seed 0; its tokens see others.
+    source = open_training_source(options.root, count=options.count, seed=config.seed + 1)
+    steps = total_steps(config, len(source))
+    if steps < 1:
+        raise UserError(
+            f"config.train asks for no step: {len(source)} images fill no batch of {options.batch_size}; "
+            "set train.steps or use a smaller train.batch_size"
+        )
+    batches = training_batches(
+        source,
+        options.batch_size // jax.process_count(),
+        seed=config.seed,
+        size=options.image_size,
+        shard=(jax.process_index(), jax.process_count()),
+        workers=config.data.workers,
+    )
+    distiller = Distiller(
+        predictor.row,
+        predictor.encoders,
+        options,
+        make_optimizer(options, predictor.row.spec.image.blocks.depth, steps),
+    )
+    state = jax.device_put(distiller.init(config.seed), replicated(mesh))
+    key = content_key(
+        weights=weights,
+        model=config.model,
+        options=dataclasses.asdict(options) | {"save_every": 0},
+        seed=config.seed,
+        precision=config.precision,
+        images=source.fingerprint,
+    )
+    with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
+        state = checkpoints.restore(state, batches)
+        first = int(state["step"])
+        if first < steps:
+            step = distiller.make_step(mesh, config.seed)
+        progress = tqdm(
+            range(first, steps), desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0
+        )
+        for index in progress:
+            images = put_batch(next(batches)["image"], mesh)
+            state, log = step(state, predictor.params, images)
+            if (index + 1) % 10 == 0 or index + 1 == steps:
+                progress.set_postfix(loss=f"{float(log['loss']):.3f}", scale=f"{float(log['scale']):.1f}")
+            checkpoints.save(index + 1, state, batches, last=index + 1 == steps)
+    return jnp.stack(state["trainable"]["tokens"])
+
+
+class Checkpoints:
+    """Tokens, optimizer, step and data position of one training in one directory, written by orbax.
+
+    Args:
+        directory: where they lie.
+        key: hash of what determines the training; other checkpoints are refused.
+        save_every: steps between checkpoints.
+    """
+
+    def __init__(self, directory: Path, key: str, *, save_every: int):
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, save_interval_steps=save_every)
+        self.directory, self.key = directory, key
+        self.manager = ocp.CheckpointManager(directory.resolve(), options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.manager.close()
+
+    def save(self, step: int, state: Tree, batches: Any, *, last: bool) -> None:
+        """Writes a checkpoint if one is due; the last step is always written."""
+        if not (last or self.manager.should_save(step)):
+            return
+        position = {"key": self.key, "data": _plain(batches.get_state())}
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position))
+        self.manager.save(step, args=items, force=True)
+
+    def restore(self, state: Tree, batches: Any) -> Tree:
+        """Returns the newest state and moves the batches to its position; without a checkpoint the state is unchanged.
+
+        Raises:
+            UserError: the newest checkpoint belongs to another configuration.
+        """
+        newest = self.manager.latest_step()
+        if newest is None:
+            return state
+        position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
+        if position["key"] != self.key:
+            raise UserError(
+                f"{self.directory} holds tokens that were trained with other options; "
+                "use another config.workdir or remove the directory"
+            )
+        batches.set_state(position["data"])
+        return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
+
+
+def _plain(state: Any) -> Any:
+    return json.loads(json.dumps(state, default=lambda value: np.asarray(value).tolist()))

@@ -1,0 +1,48 @@
+"""Losses of multi-scale distillation, as pure functions of embeddings."""
+
+import jax.numpy as jnp
+import optax
+
+from lrjax.types import Array
+
+MAX_LOG_SCALE = 4.605170185988092  # ln 100, the bound that CLIP puts on its own temperature
+
+
+def clip_loss(a: Array, b: Array, scale: Array) -> Array:
+    """Symmetric contrastive loss of paired embeddings over the whole (global) batch.
+
+    Args:
+        a: float32 [B, E], L2-normalised.
+        b: float32 [B, E], L2-normalised; row i belongs to row i of `a`.
+        scale: float32 [], factor of the cosines.
+
+    Returns:
+        float32 []: mean of the two cross-entropies of `scale * a @ b.T` with the diagonal as target.
+
+    Reference:
+        CLIP (arXiv 2103.00020), figure 3; LR0.FM (arXiv 2502.03950), section 5.
+    """
+    logits = scale * a @ b.T
+    diagonal = jnp.arange(logits.shape[0])
+    rows = optax.softmax_cross_entropy_with_integer_labels(logits, diagonal)
+    columns = optax.softmax_cross_entropy_with_integer_labels(logits.T, diagonal)
+    return (rows.mean() + columns.mean()) / 2
+
+
+def distillation_loss(teacher: Array, students: Array, log_scale: Array, *, clamp: bool = True) -> Array:
+    """Sum over views of the contrastive loss between the teacher on the HR image and the student on the view.
+
+    Args:
+        teacher: float32 [B, E], the frozen model without tokens on the HR images, L2-normalised.
+        students: float32 [views, B, E], the model with tokens on the HR images and on each LR version, L2-normalised.
+        log_scale: float32 [], the learned logarithm of the factor.
+        clamp: whether the factor is bounded by 100; the official code bounds another scalar, so its own is free.
+
+    Returns:
+        float32 [].
+
+    Reference:
+        LR0.FM (arXiv 2502.03950), section 5.
+    """
+    scale = jnp.exp(jnp.minimum(log_scale, MAX_LOG_SCALE) if clamp else log_scale)
+    return sum(clip_loss(teacher, student, scale) for student in students)

@@ -1,0 +1,155 @@
+import hashlib
+import shutil
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+from checkpoints_conv import FORMATS, convert, open_checkpoint
+from lrjax.checkpoint import checkpoint_hash, load_params, read_metadata, restore_params, save_params
+from lrjax.errors import UserError
+
+METADATA = {"model": "Tiny-EVA02", "sha256": "ab" * 32}
+
+
+@pytest.fixture
+def tree(eva02, source):
+    with open_checkpoint(source) as reader:
+        return convert(reader, FORMATS["open_clip_eva"].TABLE, eva02.target)
+
+
+@pytest.fixture
+def converted(tree, tmp_path):
+    save_params(tree, tmp_path / "converted", metadata=METADATA)
+    return tmp_path / "converted"
+
+
+def assert_same(first, second):
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), first, second)
+
+
+def test_file_and_directory_give_the_same_numpy_tree(eva02, source, converted, tree):
+    from_file = load_params(eva02.row, source, target=eva02.target)
+    from_directory = load_params(eva02.row, str(converted), target=eva02.target)
+    assert_same(from_file, tree)
+    assert_same(from_directory, tree)
+    assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(from_directory))
+    assert_same(restore_params(converted), tree)
+
+
+def test_dtype_is_chosen_at_load(eva02, source, converted):
+    for origin in (source, converted):
+        tree = load_params(eva02.row, origin, target=eva02.target, dtype="bfloat16")
+        assert {leaf.dtype for leaf in jax.tree.leaves(tree)} == {np.dtype(ml_dtypes.bfloat16)}
+
+
+def test_the_name_must_be_the_recorded_one(eva02, converted):
+    class Other:
+        name = "EVA02-L-14"
+
+    with pytest.raises(UserError, match="holds Tiny-EVA02, not EVA02-L-14"):
+        load_params(Other(), converted, target=eva02.target)
+
+
+def test_shape_and_structure_are_compared_with_the_target(eva02, converted):
+    wider = jax.tree.map(lambda leaf: leaf, eva02.target)
+    wider["image"]["class_token"] = jax.ShapeDtypeStruct((50,), np.float32)
+    with pytest.raises(UserError, match=r"image/class_token .*\(48,\) but \(50,\) is expected"):
+        load_params(eva02.row, converted, target=wider)
+    more = eva02.target | {"logit_bias": jax.ShapeDtypeStruct((), np.float32)}
+    with pytest.raises(UserError, match=r"logit_bias .*shape nothing"):
+        load_params(eva02.row, converted, target=more)
+
+
+def test_damaged_directories(eva02, converted, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="not a converted checkpoint"):
+        load_params(eva02.row, tmp_path / "empty", target=eva02.target)
+    (converted / "params" / "_METADATA").unlink()
+    with pytest.raises(UserError, match="damaged"):
+        load_params(eva02.row, converted, target=eva02.target)
+    shutil.rmtree(converted / "params")
+    with pytest.raises(UserError, match="damaged"):
+        load_params(eva02.row, converted, target=eva02.target)
+    (converted / "model.json").write_text("{")
+    with pytest.raises(UserError, match=r"model.json is missing or damaged"):
+        load_params(eva02.row, converted, target=eva02.target)
+    (converted / "model.json").write_text("{}")
+    with pytest.raises(UserError, match="lacks the model name"):
+        load_params(eva02.row, converted, target=eva02.target)
+
+
+def test_lost_array_files_are_noticed(eva02, converted):
+    for file in (converted / "params").glob("**/d/*"):
+        file.unlink()
+    with pytest.raises(UserError, match="damaged"):
+        load_params(eva02.row, converted, target=eva02.target)
+
+
+def test_hash_of_file_and_directory(source, converted):
+    assert checkpoint_hash(source) == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert checkpoint_hash(converted) == METADATA["sha256"]
+
+
+def test_save_replaces_only_converted_directories(tree, converted, tmp_path):
+    with pytest.raises(UserError, match="not empty"):
+        save_params(tree, converted, metadata=METADATA)
+    save_params(tree, converted, metadata=METADATA | {"note": 1}, overwrite=True)
+    assert read_metadata(converted)["note"] == 1
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="no converted checkpoint"):
+        save_params(tree, tmp_path / "precious", metadata=METADATA, overwrite=True)
+    with pytest.raises(UserError, match="is a file"):
+        save_params(tree, tmp_path / "precious" / "thesis.tex", metadata=METADATA, overwrite=True)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_failed_save_leaves_the_earlier_result(tree, converted, tmp_path):
+    with pytest.raises(TypeError):
+        save_params(tree, converted, metadata=METADATA | {"bad": object()}, overwrite=True)
+    assert_same(restore_params(converted), tree)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["converted", "source.safetensors"]
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Replace the download by a table of (repository, file) -> path or exception, and record what is asked for."""
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    answers, asked = {}, []
+
+    def download(repository, filename):
+        asked.append((repository, filename))
+        answer = answers.get((repository, filename), huggingface_hub.errors.LocalEntryNotFoundError("offline"))
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return answers, asked
+
+
+@pytest.mark.parametrize("prefix", ["hf-hub:", ""])
+def test_hub_ids(eva02, source, hub, prefix):
+    answers, asked = hub
+    answers["timm/tiny.merged", "open_clip_model.safetensors"] = source
+    answers["timm/tiny.merged", "weights/other.pt"] = source
+    load_params(eva02.row, f"{prefix}timm/tiny.merged", target=eva02.target)
+    load_params(eva02.row, f"{prefix}timm/tiny.merged:weights/other.pt", target=eva02.target)
+    assert asked == [("timm/tiny.merged", "open_clip_model.safetensors"), ("timm/tiny.merged", "weights/other.pt")]
+    assert checkpoint_hash(f"{prefix}timm/tiny.merged") == checkpoint_hash(source)
+
+
+def test_unreachable_hub(eva02, hub):
+    with pytest.raises(
+        UserError, match=r"open_clip_model.safetensors or .* of hf-hub:timm/tiny is neither cached nor reachable"
+    ):
+        load_params(eva02.row, "hf-hub:timm/tiny", target=eva02.target)
+
+
+@pytest.mark.parametrize("name", ["weights/missing.safetensors", "./weights/b16", "/no/such/file.pt", "missing"])
+def test_missing_local_files_are_not_sought_on_the_hub(eva02, hub, name):
+    with pytest.raises(UserError, match="does not exist"):
+        load_params(eva02.row, name, target=eva02.target)
+    assert hub[1] == []

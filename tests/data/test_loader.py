@@ -1,0 +1,222 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrjax.data import loader
+from lrjax.data.sources import ImageError, ImageFolder
+from lrjax.errors import UserError
+
+
+class Toy:
+    """Image i is filled with i; its sides grow with i unless `square` is given."""
+
+    def __init__(self, count, *, square=None, damaged=()):
+        self.count, self.square, self.damaged = count, square, damaged
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        if index in self.damaged:
+            raise ImageError(f"image 'toy{index}.jpg' cannot be decoded", f"toy{index}.jpg")
+        height, width = (self.square, self.square) if self.square else (20 + index % 50, 90 - index % 30)
+        return {
+            "image": np.full((height, width, 3), index % 251 + 1, np.uint8),
+            "label": index % 10,
+            "id": f"toy{index}",
+        }
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("count", [1, 50, 129])
+def test_every_id_exactly_once_over_all_shards(shards, batch_size, count):
+    source = Toy(count, square=4)
+    parts = [list(loader.batches(source, batch_size, shard=(shard, shards))) for shard in range(shards)]
+    assert {len(part) for part in parts} == {-(-count // (batch_size * shards))}
+    # Side by side, the shards of a step are the global batch.
+    order = [position for step in zip(*parts, strict=True) for batch in step for position in batch.index]
+    assert order == [*range(count), *[-1] * (len(order) - count)]
+    seen = [
+        name for part in parts for batch in part for name, valid in zip(batch.ids, batch.mask, strict=True) if valid
+    ]
+    assert sorted(seen) == sorted(f"toy{i}" for i in range(count))
+    for batch in (batch for part in parts for batch in part):
+        assert batch.mask.shape == batch.labels.shape == batch.index.shape == (batch_size,)
+        np.testing.assert_array_equal(batch.mask, batch.index >= 0)
+        np.testing.assert_array_equal(batch.labels[batch.mask], batch.index[batch.mask] % 10)
+        assert (batch.labels[~batch.mask] == -1).all()
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_canvas_holds_the_images(workers):
+    source = Toy(23)
+    read = list(loader.batches(source, 5, workers=workers))
+    assert [batch.index.tolist() for batch in read][-1] == [20, 21, 22, -1, -1]
+    for batch in read:
+        side = batch.images.shape[1]
+        assert batch.images.shape == (5, side, side, 3)
+        assert side == 128
+        assert batch.images.dtype == np.uint8
+        assert batch.sizes.dtype == batch.labels.dtype == np.int32
+        assert batch.index.dtype == np.int64
+        assert batch.mask.dtype == bool
+        for image, (height, width), position in zip(batch.images, batch.sizes, batch.index, strict=True):
+            if position < 0:
+                assert (height, width) == (side, side)
+                assert not image.any()
+                continue
+            np.testing.assert_array_equal(image[:height, :width], source[int(position)]["image"])
+            assert image.sum() == source[int(position)]["image"].sum()
+
+
+def test_squares_of_one_side_need_no_padding():
+    batch = next(iter(loader.batches(Toy(8, square=37), 4)))
+    assert batch.images.shape == (4, 37, 37, 3)
+
+
+def test_padding_batch_keeps_the_canvas():
+    # Three shards, four images: the second step of shards 1 and 2 is all padding.
+    for shard in (1, 2):
+        first, second = loader.batches(Toy(4, square=37), 1, shard=(shard, 3))
+        assert second.images.shape == first.images.shape
+        assert not second.mask.any()
+
+
+def test_indices_select_and_order():
+    read = list(loader.batches(Toy(30, square=4), 2, indices=[9, 3, 3]))
+    assert [batch.index.tolist() for batch in read] == [[9, 3], [3, -1]]
+    assert list(loader.batches(Toy(30), 2, indices=[])) == []
+    with pytest.raises(UserError, match="index 30"):
+        loader.batches(Toy(30), 2, indices=[30])
+
+
+def test_fixed_side():
+    batch = next(iter(loader.batches(Toy(2), 2, side=256)))
+    assert batch.images.shape == (2, 256, 256, 3)
+    with pytest.raises(UserError, match=r"image 'toy0' of 20 x 90 .* canvas of 64"):
+        list(loader.batches(Toy(2), 2, side=64))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_image_is_an_error(workers):
+    reader = loader.batches(Toy(9, damaged=(5,)), 3, workers=workers)
+    assert next(reader).mask.all()
+    with pytest.raises(ImageError, match=r"toy5\.jpg"):
+        next(reader)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_image_is_skipped(workers):
+    read = list(loader.batches(Toy(8, damaged=(0, 4)), 4, on_error="skip", workers=workers))
+    assert [batch.skipped for batch in read] == [("toy0.jpg",), ("toy4.jpg",)]
+    assert [batch.mask.tolist() for batch in read] == [[False, True, True, True]] * 2
+    assert [batch.index.tolist() for batch in read] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert read[1].labels.tolist() == [-1, 5, 6, 7]
+    assert not read[0].images[0].any()
+
+
+def test_skipping_on_disk(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "a" / "2.png").write_bytes(b"")
+    (batch,) = loader.batches(ImageFolder(tmp_path), 3, on_error="skip")
+    assert batch.skipped == (str(tmp_path / "a" / "2.png"),)
+    assert batch.ids == ("a/1.png", "", "b/1.png")
+    with pytest.raises(ImageError, match=r"a/2\.png"):
+        list(loader.batches(ImageFolder(tmp_path), 3))
+
+
+def test_other_errors_of_a_source_are_not_hidden():
+    class Broken(Toy):
+        def __getitem__(self, index):
+            raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        list(loader.batches(Broken(3), 2, on_error="skip", workers=2))
+
+
+def test_bad_arguments():
+    for options in ({"shard": (2, 2)}, {"shard": (-1, 2)}, {"on_error": "ignore"}, {"workers": -1}):
+        with pytest.raises(UserError):
+            loader.batches(Toy(3), 2, **options)
+    with pytest.raises(UserError, match="batch size 0"):
+        loader.batches(Toy(3), 0)
+
+
+def take(iterator, count):
+    return [next(iterator) for _ in range(count)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_is_deterministic_and_resumes(workers):
+    def reader(seed):
+        return loader.training_batches(Toy(20, square=6), 4, seed=seed, size=6, workers=workers)
+
+    first = reader(1)
+    take(first, 7)
+    state = json.loads(json.dumps(first.get_state()))
+    following = take(first, 9)
+    again = reader(1)
+    again.set_state(state)
+    for a, b in zip(following, take(again, 9), strict=True):
+        np.testing.assert_array_equal(a["image"], b["image"])
+        assert a["id"].tolist() == b["id"].tolist()
+    orders = [np.concatenate([batch["index"] for batch in take(reader(seed), 10)]).tolist() for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0][:20]) == list(range(20)) == sorted(orders[0][20:])
+    assert orders[0][:20] != orders[0][20:]
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_training_global_batches_are_distinct(shards):
+    count, batch_size = 23, 3
+    parts = [
+        loader.training_batches(Toy(count, square=6), batch_size, seed=0, size=6, shard=(shard, shards))
+        for shard in range(shards)
+    ]
+    seen = set()
+    for _ in range(40):
+        rows = np.concatenate([next(part)["index"] for part in parts])
+        assert len(set(rows.tolist())) == batch_size * shards
+        seen |= set(rows.tolist())
+    assert seen == set(range(count))
+
+
+def test_training_content():
+    batch = next(loader.training_batches(Toy(6), 6, seed=0, size=16))
+    assert batch["image"].shape == (6, 16, 16, 3)
+    assert batch["image"].dtype == np.uint8
+    for image, index, name, label in zip(batch["image"], batch["index"], batch["id"], batch["label"], strict=True):
+        assert (image == index + 1).all()
+        assert (name, label) == (f"toy{index}", index % 10)
+
+
+def test_training_needs_a_global_batch():
+    loader.training_batches(Toy(8), 4, seed=0, size=8, shard=(0, 2))
+    with pytest.raises(UserError, match="8 images, fewer than the global batch of 12"):
+        loader.training_batches(Toy(8), 4, seed=0, size=8, shard=(0, 3))
+    for options in ({"seed": -1, "size": 8}, {"seed": 0, "size": 0}):
+        with pytest.raises(UserError):
+            loader.training_batches(Toy(8), 4, **options)
+
+
+def test_training_names_a_damaged_image():
+    with pytest.raises(ImageError, match=r"toy2\.jpg"):
+        next(loader.training_batches(Toy(4, damaged=(2,)), 4, seed=0, size=8, workers=2))
+
+
+@pytest.mark.parametrize("shape", [(40, 61), (61, 40), (33, 33), (10, 25), (16, 16), (17, 90)])
+def test_square_equals_the_torchvision_rule(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    height, width = shape
+    size = 16
+    scaled = {True: (size, int(size * height / width)), False: (int(size * width / height), size)}[width <= height]
+    full = np.asarray(Image.fromarray(image).resize(scaled, Image.Resampling.BICUBIC))
+    top, left = round((full.shape[0] - size) / 2.0), round((full.shape[1] - size) / 2.0)
+    np.testing.assert_array_equal(loader._square(image, size), full[top : top + size, left : left + size])

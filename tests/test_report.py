@@ -1,0 +1,306 @@
+"""The report: numbers against hand-computed and published ones, files, and what goes wrong."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from lrjax import report
+from lrjax.errors import UserError
+from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
+from lrjax.results import ResultStore, Row
+
+PUBLISHED = Path(__file__).parent / "metrics" / "data" / "lr0fm_top1.csv"
+
+
+def _row(variant: str, dataset: str, resolution: int | str, value: float, **changes) -> Row:
+    fields = {
+        "model": "M",
+        "variant": variant,
+        "dataset": dataset,
+        "resolution": resolution,
+        "metric": "acc1",
+        "value": value,
+        "n": 100,
+        "key": f"{variant}-{dataset}",
+        "config_hash": "c1",
+        "evaluator": "zeroshot",
+        "evaluator_version": 3,
+        "seed": None,
+        "versions": {"jax": "0.10"},
+        "extra": {
+            "parameters": 2_500_000 if variant == "vanilla" else 2_600_000,
+            "classes": 4 if dataset == "b" else 2,
+        },
+    }
+    return Row(**(fields | changes))
+
+
+# E of vanilla: 0.8 - 0.5 = 0.3 and 0.5 - 0.25 = 0.25, so the discounts 1 - exp(-18) and 1 - exp(-12.5) are almost 1
+ROWS = [
+    _row("lr_tk0", "a", 16, 0.6),
+    _row("lr_tk0", "b", 16, 0.3),
+    _row("lr_tk0", "a", "hr", 0.76),
+    _row("lr_tk0", "b", "hr", 0.5),
+    _row("vanilla", "a", 16, 0.4),
+    _row("vanilla", "b", 16, 0.1),
+    _row("vanilla", "a", "hr", 0.8),
+    _row("vanilla", "b", "hr", 0.5),
+]
+
+
+def test_robustness_table_by_hand():
+    table = report.robustness_table(ROWS)
+    assert table.header == (
+        "Model",
+        "Variant",
+        "Parameters",
+        "SAR-16",
+        "WAR-16",
+        "ACC-16",
+        "SAR-HR",
+        "WAR-HR",
+        "ACC-HR",
+    )
+    assert [row[:3] for row in table.rows] == [("M", "vanilla", "2.5M"), ("M", "lr_tk0", "2.6M")]
+    # vanilla: gamma 0.5 and 0.2; lr_tk0 against the vanilla reference: 0.75 and 0.6, and 0.95 and 1 at hr
+    np.testing.assert_allclose(table.rows[0][3:], [35, 35, 25, 100, 100, 65], atol=1e-3)
+    np.testing.assert_allclose(table.rows[1][3:], [67.5, 67.5, 45, 97.5, 97.5, 63], atol=1e-3)
+    assert "equally" in table.caption and "not the weights of the paper" in table.caption
+
+
+def test_weights_by_hand():
+    table = report.robustness_table(ROWS, weights={"a": 3.0, "b": 1.0})
+    np.testing.assert_allclose(table.rows[1][3:6], [67.5, (3 * 75 + 60) / 4, 45], atol=1e-3)
+    assert "a 3, b 1" in table.caption and "equally" not in table.caption
+    with pytest.raises(UserError, match=r"no weight for b.*renormalise"):
+        report.robustness_table(ROWS, weights={"a": 3.0})
+    table = report.robustness_table(ROWS, weights={"a": 3.0}, missing="renormalise")
+    np.testing.assert_allclose(table.rows[1][4], 75, atol=1e-3)
+    assert "renormalised without b" in table.caption
+
+
+def test_chosen_data_sets_only():
+    table = report.robustness_table(ROWS, datasets=["a"])
+    np.testing.assert_allclose(table.rows[1][3:6], [75, 75, 60], atol=1e-3)
+    assert "over 1 data set (a)" in table.caption
+    with pytest.raises(UserError, match="'c' has no results"):
+        report.robustness_table(ROWS, datasets=["a", "c"])
+
+
+def test_class_counts_can_be_given():
+    # 0.8 - 1/2 = 0.3 becomes 0.8 - 4/5 = 0: Gamma vanishes, gamma does not
+    near_chance = [_row("vanilla", "a", n, v, extra={"classes": 2}) for n, v in ((16, 0.25), ("hr", 0.5))]
+    np.testing.assert_allclose(report.robustness_table(near_chance).rows[0][3:5], [50, 0], atol=1e-12)
+    table = report.robustness_table(near_chance, classes={"a": 4})
+    np.testing.assert_allclose(table.rows[0][4], 50 * (1 - np.exp(-200 * 0.25**2)), rtol=1e-12)
+    with pytest.raises(UserError, match="no class count is given for data set 'a'"):
+        report.robustness_table(near_chance, classes={"b": 4})
+
+
+def test_published_baseline():
+    with PUBLISHED.open(newline="") as file:
+        published = [row for row in csv.DictReader(file) if row["model"] == "EVA-02-CLIP-B/16"]
+    rows = [
+        _row("vanilla", line["dataset"], n if n == "hr" else int(n), float(line[n]) / 100, extra={})
+        for line in published
+        for n in ("16", "32", "64", "128", "hr")
+    ]
+    table = report.robustness_table(rows, weights=PAPER_WEIGHTS, classes=PAPER_CLASS_COUNTS)
+    shown = [cell.strip() for cell in table.markdown().splitlines()[2].split("|")[4:-1]]
+    expected = "38.0 30.7 28.1 74.4 64.8 53.5 92.4 85.8 65.2 98.4 96.1 68.8 100.0 100.0 69.6"  # Table 2 of the paper
+    assert shown == expected.split()
+    assert table.rows[0][2] is None  # no parameter count
+    assert "weights of the paper" in table.caption and "equally" not in table.caption
+
+
+def test_data_set_tables_by_hand():
+    assert report.dataset_table(ROWS).rows[:2] == (
+        ("M", "vanilla", "a", 2, 100, 50.0, 40.0, 80.0),
+        ("M", "lr_tk0", "a", 2, 100, 50.0, 60.0, 76.0),
+    )
+    table = report.comparison_table(ROWS)
+    assert table.header == ("Model", "Data set", "Images", "Chance", "16", "HR")
+    assert table.rows == (
+        ("M", "a", 100, 50.0, "40.0 → 60.0", "80.0 → 76.0"),
+        ("M", "b", 100, 25.0, "10.0 → 30.0", "50.0 → 50.0"),
+    )
+    assert "vanilla → lr_tk0" in table.caption
+
+
+def test_a_resolution_that_one_variant_lacks_is_a_dash():
+    rows = [*ROWS, _row("vanilla", "a", 32, 0.5), _row("vanilla", "b", 32, 0.5)]
+    table = report.robustness_table(rows)
+    column = table.header.index("SAR-32")
+    assert table.rows[0][column] is not None
+    assert table.rows[1][column : column + 3] == (None, None, None)
+    assert "| – |" in table.markdown()  # noqa: RUF001
+    assert report.comparison_table(rows).rows[0][5] == "50.0 → –"  # noqa: RUF001
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([], "no results"),
+        ([_row("vanilla", "a", 16, 0.5, metric="ece")], "no result has the metric 'acc1' \\(found ece\\)"),
+        (ROWS[:4], "model 'M' has no 'vanilla' results"),
+        (ROWS[:-1], "no acc1 of M vanilla on b at hr"),
+        ([*ROWS, _row("vanilla", "a", 32, 0.5)], "no acc1 of M vanilla on b at 32"),
+        ([*ROWS, _row("vanilla", "a", 32, 0.5, n=99)], "same images.*100.*99"),
+        ([_row("vanilla", "a", 16, 0.5, extra={})], "class count"),
+        ([*ROWS[:-1], _row("vanilla", "b", "hr", 50.0)], "'b' is 50.*fractions"),
+        ([*ROWS[:-1], _row("vanilla", "b", "hr", 0.0)], "'b' is 0"),
+        ([*ROWS, _row("vanilla", "a", 16, 0.9, config_hash="c2")], "two results for M vanilla on a at 16.*c1 and c2"),
+    ],
+)
+def test_results_that_cannot_be_compared(rows, reason):
+    with pytest.raises(UserError, match=reason):
+        report.robustness_table(rows)
+
+
+def test_the_newest_of_several_results_on_request():
+    table = report.robustness_table([*ROWS, _row("vanilla", "a", 16, 0.8)], duplicates="newest")
+    np.testing.assert_allclose(table.rows[0][3], (100 + 20) / 2)
+    assert "1 older results" in table.caption
+
+
+def test_markdown_escapes_what_would_break_a_table():
+    table = report.Table("t", "", ("a|b", "c"), (("x\ny|", 1.26), (None, 3)), labels=1)
+    assert table.markdown() == "| a\\|b | c |\n| --- | ---: |\n| x y\\| | 1.3 |\n| – | 3 |\n"  # noqa: RUF001
+    assert table.csv() == 'a|b,c\n"x\ny|",1.2600\n,3\n'
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_printed_tables_lose_nothing_on_narrow_terminals(width):
+    stream = io.StringIO()
+    report.print_tables(
+        [report.robustness_table(ROWS), report.comparison_table(ROWS)], Console(file=stream, width=width)
+    )
+    text = stream.getvalue()
+    assert all(len(line) <= width for line in text.splitlines())
+    for part in ("SAR-16", "WAR-16", "ACC-HR", "vanilla", "2.6M", "67.5", "97.5", "10.0 → 30.0", "lr_tk0"):
+        assert part in text
+    assert "…" not in text
+
+
+def test_written_files(tmp_path):
+    many = [*ROWS, *(_row(r.variant, r.dataset, r.resolution, r.value, model="N/1 |x") for r in ROWS)]
+    files = report.write_report(many, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "accuracy.png",
+        "datasets_M.png",
+        "datasets_N-1-x.png",
+        "per_dataset.csv",
+        "report.md",
+        "summary.json",
+        "table2.csv",
+    ]
+    assert sorted(files) == sorted((tmp_path / "out").iterdir())
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    lines = markdown.splitlines()
+    for above, line in itertools.pairwise(lines):
+        if above.startswith("|"):
+            assert line == "" or line.replace("\\|", "").count("|") == above.replace("\\|", "").count("|")
+        elif line.startswith("|"):
+            assert above == ""  # a table needs an empty line before it
+    for name in ("accuracy.png", "datasets_M.png", "datasets_N-1-x.png"):
+        assert f"]({name})" in markdown
+    assert "equally" in markdown and "| M | b | 100 | 25.0 | 10.0 → 30.0 | 50.0 → 50.0 |" in markdown
+    assert "zeroshot 3" in markdown and "jax 0.10" in markdown
+    with (tmp_path / "out" / "table2.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["SAR-16"] for row in table if row["Model"] == "M"] == ["35.0000", "67.5000"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["weights"] is None
+    assert summary["models"][1]["resolutions"]["16"]["sar"] == pytest.approx(0.675, abs=1e-15)
+    assert summary["models"][1]["parameters"] == 2_600_000
+
+
+def test_plots_show_both_variants_and_chance(tmp_path):
+    report.write_report(ROWS, tmp_path)
+    for name in ("accuracy.png", "datasets_M.png"):
+        with Image.open(tmp_path / name) as image:
+            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+            assert image.width > 600 and image.height > 300
+        for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x6B, 0x6B, 0x6B)):
+            assert (pixels == colour).all(axis=1).sum() > 100, (name, colour)
+        assert (pixels == 255).all(axis=1).mean() > 0.5
+
+
+def test_writing_again_gives_the_same_bytes(tmp_path):
+    report.write_report(ROWS, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    report.write_report(ROWS, tmp_path)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_a_crash_while_writing_leaves_the_old_files(tmp_path, monkeypatch):
+    report.write_report(ROWS, tmp_path, plots=False)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        report.write_report(ROWS, tmp_path, plots=False, datasets=["a"])
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match=r'pip install "lrjax\[report\]"'):
+        report.write_report(ROWS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    report.write_report(ROWS, tmp_path / "out", plots=False)
+    assert ".png" not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_command_line(tmp_path, capsys):
+    ResultStore(tmp_path / "run").add(ROWS)
+    assert report.main([str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--no-plots"]) == 0
+    printed = capsys.readouterr().out
+    assert "Robustness by resolution" in printed and "wrote 4 files" in printed
+    assert (tmp_path / "out" / "report.md").exists()
+    weights = tmp_path / "weights.json"
+    weights.write_text('{"a": 1}')
+    arguments = [
+        str(tmp_path / "run"),
+        "--no-plots",
+        "--weights",
+        str(weights),
+        "--renormalise",
+        "--datasets",
+        "a",
+        "b",
+    ]
+    assert report.main(arguments) == 0
+    assert "renormalised without b" in (tmp_path / "run" / "report" / "report.md").read_text()
+
+
+def test_command_line_mistakes_are_one_line_and_status_2(tmp_path, capsys):
+    ResultStore(tmp_path / "run").add(ROWS)
+    run = str(tmp_path / "run")
+    (tmp_path / "bad.json").write_text("[1]")
+    for arguments, reason in [
+        ([str(tmp_path / "none")], "no results in"),
+        ([run, "--weights", "paper"], "no weight for a, b"),
+        ([run, "--weights", str(tmp_path / "no.json")], "not a JSON file"),
+        ([run, "--weights", str(tmp_path / "bad.json")], "not a JSON file"),
+        ([run, "--datasets", "x"], "no result is on x"),
+    ]:
+        assert report.main(arguments) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and reason in captured.err
+    with pytest.raises(SystemExit) as stopped:
+        report.main(["--colour"])
+    assert stopped.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "run" / "report").exists()
