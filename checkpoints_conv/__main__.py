@@ -74,7 +74,8 @@ def _forward(options: argparse.Namespace) -> None:
 
     dtype = options.dtype or "float32"
     check_writable(options.out, overwrite=options.force)
-    target = build.abstract_params(zoo.get(options.model).spec)
+    row = zoo.get(options.model)
+    target = build.abstract_params(row.spec)
     with open_checkpoint(options.source) as reader:
         layout = recognise(reader.keys())
         table = FORMATS[layout].TABLE
@@ -91,7 +92,9 @@ def _forward(options: argparse.Namespace) -> None:
         "dropped": left_out,
         "lrjax": _version(),
     }
-    save_params(tree, options.out, metadata=metadata, overwrite=options.force)
+    # The vocabulary of a row "file:NAME" is part of the checkpoint.
+    files = [options.source.parent / row.tokenizer.removeprefix("file:")] if row.tokenizer.startswith("file:") else []
+    save_params(tree, options.out, metadata=metadata, files=files, overwrite=options.force)
     print(
         f"{options.out}: {options.model} from {options.source.name} ({layout}, {dtype}, {len(left_out)} keys dropped)"
     )

@@ -104,7 +104,7 @@ def _load_torch(path: Path) -> Any:
         import torch
     except ImportError as error:
         raise UserError(
-            f"reading {path} needs PyTorch; run `pip install lrjax[torch]`, or use this checkpoint as .safetensors"
+            f"reading {path} needs PyTorch; run `pip install torch`, or use this checkpoint as .safetensors"
         ) from error
     try:
         # Files older than the zip format (torch 1.6) cannot be memory-mapped.

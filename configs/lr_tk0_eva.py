@@ -6,15 +6,16 @@ takes the shipped tiny backbone and procedural data: 2 CPU cores, under 6 minute
 
     python -m lrjax.main --config configs/lr_tk0_eva.py:B-16 --config.data.root DATA --config.train.root IMAGES
 
-is the recipe of LR0.FM (arXiv 2502.03950, section 6) on EVA02-CLIP-B/16 with weights from the hub, or from a file with
---config.source FILE. DATA holds one folder per data set, IMAGES the 210,000 synthetic training images. The paper trained
-on two 48 GB GPUs with 64 images on each and reports WAR-16 30.7 -> 35.4 and SAR-16 38.0 -> 42.4. Other backbones: L-14,
-L-14-336, g-14, g-14-plus, E-14, E-14-plus, 8B.
+is the recipe of LR0.FM (arXiv 2502.03950, section 6) on EVA02-CLIP-B/16 with weights from the hub, or from a file
+with --config.source FILE. DATA holds one folder per data set, IMAGES the 210,000 synthetic training images. The paper
+trained on two 48 GB GPUs with 64 images on each and reports WAR-16 30.7 -> 35.4 and SAR-16 38.0 -> 42.4. Other
+backbones: L-14, L-14-336, g-14, g-14-plus, E-14, E-14-plus, 8B.
 """
 
 from ml_collections import ConfigDict
 
 from configs.common import LR0FM_DATASETS, PROCEDURAL_DATASETS
+from lrjax.errors import UserError
 
 BACKBONES = {
     "B-16": "EVA02-B-16",
@@ -34,7 +35,7 @@ def get_config(backbone: str = "") -> ConfigDict:
     if not backbone:
         return embedded()
     if backbone not in BACKBONES:
-        raise ValueError(f"unknown backbone {backbone!r} in lr_tk0_eva.py:{backbone}; use one of {', '.join(BACKBONES)}")
+        raise UserError(f"unknown backbone {backbone!r} in lr_tk0_eva.py:{backbone}; use one of {', '.join(BACKBONES)}")
     giant = backbone in GIANTS
     return ConfigDict(
         {
@@ -73,7 +74,7 @@ def embedded() -> ConfigDict:
     return ConfigDict(
         {
             "model": "EVA02-embedded",
-            "source": "checkpoints_conv/embedded/model.safetensors",
+            "source": "embedded",
             "workdir": "runs/lr_tk0_eva",
             "seed": 0,
             "precision": "float32",

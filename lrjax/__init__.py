@@ -1,0 +1,1 @@
+"""Measure and mend the robustness of vision-language models, in JAX."""

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from lrjax.errors import UserError
 from lrjax.types import Tree
 
+EMBEDDED = "embedded"
 HUB_PREFIX = "hf-hub:"
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -35,8 +36,8 @@ def load_params(row: Named, source: str | Path, *, target: Tree, dtype: str | np
 
     Args:
         row: zoo row of the model; `.name` is compared with the name recorded in a converted directory.
-        source: a checkpoint file (.safetensors, .pt, .pth, .bin), a converted directory, or a hub id "ORG/NAME" or
-            "ORG/NAME:FILENAME", with or without "hf-hub:" in front.
+        source: a checkpoint file (.safetensors, .pt, .pth, .bin), a converted directory, "embedded" for the shipped
+            checkpoint, or a hub id "ORG/NAME" or "ORG/NAME:FILENAME", with or without "hf-hub:" in front.
         target: nested dictionary of abstract or real arrays that gives every leaf's shape and dtype.
         dtype: dtype of every leaf, float32 or bfloat16; None keeps the dtypes of `target`.
 
@@ -48,7 +49,7 @@ def load_params(row: Named, source: str | Path, *, target: Tree, dtype: str | np
     """
     from checkpoints_conv import FORMATS, convert, open_checkpoint, recognise
 
-    path = _locate(source)
+    path = locate(source)
     if path.is_dir():
         return _load_converted(row.name, path, target=target, dtype=dtype)
     with open_checkpoint(path) as reader:
@@ -56,13 +57,54 @@ def load_params(row: Named, source: str | Path, *, target: Tree, dtype: str | np
         return convert(reader, table, target, dtype=dtype, model=row.name)
 
 
-def save_params(tree: Tree, directory: str | Path, *, metadata: Mapping[str, Any], overwrite: bool = False) -> None:
+def locate(source: str | Path) -> Path:
+    """Return where a source lies on this machine, after a download if it is a hub id that is not cached.
+
+    Args:
+        source: as in `load_params`.
+
+    Returns:
+        Path of a checkpoint file or a converted directory.
+
+    Raises:
+        UserError: when the source is missing or cannot be downloaded.
+    """
+    import checkpoints_conv
+    from checkpoints_conv.readers import SUFFIXES
+
+    name = str(source)
+    if name == EMBEDDED:
+        path = Path(checkpoints_conv.__file__).parent / EMBEDDED / "model.safetensors"
+        if not path.is_file():
+            raise UserError(f"the shipped checkpoint {path} is missing; install lrjax again or set config.source")
+        return path
+    path = Path(source)
+    if path.exists():
+        return path
+    matched = _HUB_ID.fullmatch(name.removeprefix(HUB_PREFIX))
+    local = not name.startswith(HUB_PREFIX) and ":" not in name and (path.suffix in SUFFIXES or name.startswith("."))
+    if matched is None or local:
+        raise UserError(
+            f"checkpoint {name!r} does not exist; name a file, a converted directory or {HUB_PREFIX}ORG/NAME"
+        )
+    return _download(matched[1], matched[2])
+
+
+def save_params(
+    tree: Tree,
+    directory: str | Path,
+    *,
+    metadata: Mapping[str, Any],
+    files: Sequence[Path] = (),
+    overwrite: bool = False,
+) -> None:
     """Write parameters and their metadata as a converted directory, completely or not at all.
 
     Args:
         tree: nested dictionary of arrays.
         directory: directory to make; an empty one may exist.
         metadata: JSON values stored beside the parameters; "model" (name) and "sha256" (of the source) are required.
+        files: files that are copied beside the parameters, such as a tokenizer.
         overwrite: replace a converted directory of the same name.
 
     Raises:
@@ -81,6 +123,8 @@ def save_params(tree: Tree, directory: str | Path, *, metadata: Mapping[str, Any
         partial.mkdir()
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(partial / _PARAMS, tree)
+        for file in files:
+            shutil.copyfile(file, partial / file.name)
         (partial / _METADATA).write_text(json.dumps(dict(metadata), indent=2) + "\n")
         if directory.exists():
             directory.rename(replaced)
@@ -188,7 +232,7 @@ def checkpoint_hash(source: str | Path) -> str:
     Raises:
         UserError: when the source is missing.
     """
-    path = _locate(source)
+    path = locate(source)
     if path.is_dir():
         return read_metadata(path)["sha256"]
     with path.open("rb") as file:
@@ -217,22 +261,6 @@ def _check_same(stored: Tree, target: Tree, directory: str | Path) -> None:
                 f"parameter {path} of converted checkpoint {directory} has shape {found.get(path, 'nothing')} but "
                 f"{expected.get(path, 'nothing')} is expected; convert the checkpoint again"
             )
-
-
-def _locate(source: str | Path) -> Path:
-    path = Path(source)
-    if path.exists():
-        return path
-    name = str(source)
-    matched = _HUB_ID.fullmatch(name.removeprefix(HUB_PREFIX))
-    from checkpoints_conv.readers import SUFFIXES
-
-    local = not name.startswith(HUB_PREFIX) and ":" not in name and (path.suffix in SUFFIXES or name.startswith("."))
-    if matched is None or local:
-        raise UserError(
-            f"checkpoint {name!r} does not exist; name a file, a converted directory or {HUB_PREFIX}ORG/NAME"
-        )
-    return _download(matched[1], matched[2])
 
 
 def _download(repository: str, filename: str | None) -> Path:

@@ -1,4 +1,4 @@
-"""The typed form of a configuration: what every key means, its default, and errors for keys and values that do not fit."""
+"""The typed form of a configuration: what every key means, its default, and errors for what does not fit."""
 
 import dataclasses
 import difflib
@@ -6,7 +6,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from lrjax.errors import UserError
@@ -141,21 +141,36 @@ class Config:
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
         _one_of("report.weights", self.report.weights, ("paper", "equal"))
-        if not self.data.names:
-            raise UserError("config.data.names is empty; name at least one data set")
+        for key, names in (("data.names", self.data.names), ("evaluation.evaluators", self.evaluation.evaluators)):
+            if not names:
+                raise UserError(f"config.{key} is empty; name at least one")
+            if len(set(names)) < len(names):
+                raise UserError(f"config.{key} names {max(names, key=names.count)!r} twice; remove one")
         if self.train.steps and self.train.epochs:
             raise UserError("config.train.steps and config.train.epochs are both set; set one of them to 0")
+        _at_least(0, "data.workers", self.data.workers)
+        for name in ("steps", "epochs", "warmup_steps"):
+            _at_least(0, f"train.{name}", getattr(self.train, name))
         for name in ("batch_size", "save_every", "image_size", "count"):
-            _positive(f"train.{name}", getattr(self.train, name))
-        _positive("evaluation.batch_size", self.evaluation.batch_size)
+            _at_least(1, f"train.{name}", getattr(self.train, name))
+        _at_least(1, "data.count", self.data.count)
+        _at_least(1, "evaluation.batch_size", self.evaluation.batch_size)
         for side in self.evaluation.resolutions:
-            _positive("evaluation.resolutions", side)
+            _at_least(1, "evaluation.resolutions", side)
+        for key, seed in (("seed", self.seed), ("data.seed", self.data.seed)):
+            if not 0 <= seed < 2**32 - 1:
+                raise UserError(f"config.{key} is {seed}; use 0 to 2**32 - 2")
+        if not self.train.buckets:
+            raise UserError("config.train.buckets is empty; give at least one range of sides")
         for low, high in self.train.buckets:
             if not 1 <= low < high <= self.train.image_size:
                 raise UserError(
                     f"config.train.buckets: ({low}, {high}) is no range of sides from 1 to train.image_size "
                     f"({self.train.image_size})"
                 )
+        low, high = self.train.crop_scale
+        if not 0 < low <= high <= 1:
+            raise UserError(f"config.train.crop_scale: ({low}, {high}) is no range of fractions above 0 and up to 1")
 
 
 def config_hash(config: Config) -> str:
@@ -164,14 +179,20 @@ def config_hash(config: Config) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _unknown(key: str, known: Iterable[str], prefix: str) -> UserError:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys: {', '.join(known)}"
+    return UserError(f"unknown config key {prefix}{key}; {hint}")
+
+
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"config.{key} is {value!r}; use one of {', '.join(map(repr, allowed))}")
 
 
-def _positive(key: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"config.{key} is {value}; it must be at least 1")
+def _at_least(least: int, key: str, value: int) -> None:
+    if value < least:
+        raise UserError(f"config.{key} is {value}; it must be at least {least}")
 
 
 def _check(value: Any, kind: Any, key: str) -> Any:
@@ -211,12 +232,47 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any], *, prefix: str = "")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in mapping:
         if key not in fields:
-            close = difflib.get_close_matches(key, fields, n=1)
-            hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys: {', '.join(fields)}"
-            raise UserError(f"unknown config key {prefix}{key}; {hint}")
+            raise _unknown(key, fields, prefix)
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in mapping:
             raise UserError(f"config key {prefix}{name} is missing")
     hints = typing.get_type_hints(kind)
     return kind(**{key: _check(value, hints[key], f"{prefix}{key}") for key, value in mapping.items()})
+
+
+def check_key(key: str) -> None:
+    """Checks that a configuration has a key.
+
+    Args:
+        key: names of groups and a name, joined by dots: "train.steps".
+
+    Raises:
+        UserError: it has not.
+    """
+    kind, prefix = Config, ""
+    for name in key.split("."):
+        if not dataclasses.is_dataclass(kind):
+            raise UserError(f"unknown config key {key}; config.{prefix[:-1]} is a value, not a group of keys")
+        hints = typing.get_type_hints(kind)
+        if name not in hints:
+            raise _unknown(name, hints, prefix)
+        kind, prefix = hints[name], f"{prefix}{name}."
+
+
+def with_defaults(mapping: Mapping[str, Any], kind: type = Config) -> dict[str, Any]:
+    """Returns the nested mapping of a configuration (or a group), completed by the defaults.
+
+    Args:
+        mapping: keys and values, not yet checked.
+        kind: `Config`, or the class of a group.
+    """
+    values, hints = dict(mapping), typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        group = hints[field.name]
+        if dataclasses.is_dataclass(group):
+            if isinstance(values.setdefault(field.name, {}), Mapping):
+                values[field.name] = with_defaults(values[field.name], group)
+        elif field.default is not dataclasses.MISSING:
+            values.setdefault(field.name, field.default)
+    return values

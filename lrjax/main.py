@@ -1,21 +1,27 @@
-"""Loads a backbone, evaluates it, trains LR-TK0 tokens, evaluates again and reports: one program, described by a config.
+"""Loads a backbone, evaluates it, trains LR-TK0 tokens, evaluates again and reports: one program, one config.
 
-    python -m lrjax.main --config configs/lr_tk0_eva.py
+python -m lrjax.main --config configs/lr_tk0_eva.py
 """
 
+import argparse
 import logging
+import re
+import runpy
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
+from jax.sharding import Mesh
+from ml_collections import ConfigDict, config_dict, config_flags
 
-from lrjax.checkpoint import checkpoint_hash, load_params
-from lrjax.config import Config, from_mapping
-from lrjax.data.tokenizers import Tokenizer, get_tokenizer
+from lrjax.checkpoint import checkpoint_hash, load_params, locate
+from lrjax.config import Config, check_key, from_mapping, with_defaults
+from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models import zoo
@@ -26,54 +32,113 @@ from lrjax.report_plots import require_matplotlib
 from lrjax.results import ResultStore
 from lrjax.sharding import PLACEMENTS, make_mesh, place_tree
 from lrjax.suite import Suite
-from lrjax.train.loop import train_tokens
+from lrjax.train.loop import check_training, train_tokens
 
 _LOG = logging.getLogger("lrjax")
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe, for instance configs/lr_tk0_eva.py:B-16.", lock_config=True)
 
 
-def load(config: Config) -> tuple[Predictor, str]:
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see python -m lrjax.main --help")
+
+
+def parse(arguments: Sequence[str]) -> Config:
+    """Reads the command line.
+
+    Args:
+        arguments: `--config FILE[:ARGUMENT]` and overrides `--config.KEY=VALUE` or `--config.KEY VALUE`.
+
+    Raises:
+        UserError: the recipe is missing or fails, or a key or a value is wrong.
+    """
+    parser = _Parser(
+        prog="python -m lrjax.main",
+        description=__doc__,
+        epilog="--config.KEY VALUE replaces a value of the recipe, for instance --config.train.steps 10",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="recipe, for instance configs/lr_tk0_eva.py:B-16")
+    options, overrides = parser.parse_known_args(arguments)
+    if options.config is None:
+        raise UserError("no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`")
+    recipe = ConfigDict(with_defaults(_read_recipe(options.config)))
+    if recipe.devices is None:
+        recipe.devices = config_dict.placeholder(int)  # a plain None cannot be overridden
+    for argument in overrides:
+        if key := re.match(r"--?(?:no)?config\.([^=]*)", argument):
+            check_key(key[1])
+    values, command = flags.FlagValues(), [parser.prog, *overrides]
+    try:
+        config_flags.DEFINE_config_dict("config", recipe, flag_values=values, sys_argv=command)
+        unknown = values(command)[1:]
+    except (flags.Error, ValueError, TypeError) as error:
+        raise UserError(f"{error}; see python -m lrjax.main --help") from error
+    if unknown:
+        raise UserError(f"unexpected argument {unknown[0]!r}; replace values with --config.KEY=VALUE")
+    return from_mapping(Config, recipe.to_dict())
+
+
+def _read_recipe(name: str) -> Mapping[str, Any]:
+    path, *argument = name.split(":", 1)
+    if not Path(path).is_file():
+        raise UserError(f"recipe {path} does not exist; name a Python file with a function get_config")
+    try:
+        recipe = runpy.run_path(path)["get_config"](*argument)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the recipe does wrong
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise UserError(
+            f"recipe {name} fails with {type(error).__name__}: {error} ({place.filename}, line {place.lineno}); mend it"
+        ) from error
+    if not isinstance(recipe, ConfigDict | Mapping):
+        raise UserError(f"recipe {name}: get_config gives {type(recipe).__name__}; it must return a ConfigDict")
+    return recipe.to_dict() if isinstance(recipe, ConfigDict) else recipe
+
+
+def load(config: Config, row: zoo.Backbone, mesh: Mesh) -> tuple[Predictor, str]:
     """Loads the backbone of a config through the converter onto the mesh.
 
     Returns:
         The predictor and the hash of the weights.
 
     Raises:
-        UserError: the checkpoint is missing, damaged or not one of this backbone, or there are too few devices.
+        UserError: the checkpoint is missing, damaged or not one of this backbone.
     """
-    mesh, row = make_mesh(config.devices), zoo.get(config.model)
     source = config.source or row.hub_id
     if not source:
         raise UserError(f"{row.name} has no hub id; set config.source to a checkpoint file")
-    dtype = jnp.dtype(config.precision)
-    params = load_params(row, source, target=abstract_params(row.spec), dtype=config.precision)
+    path = locate(source)
+    name, beside = row.tokenizer, path if path.is_dir() else path.parent
+    if name.startswith("file:"):
+        name = f"file:{beside / name.removeprefix('file:')}"
+    tokenizer = get_tokenizer(name, row.spec.text.context)
+    params = load_params(row, path, target=abstract_params(row.spec), dtype=config.precision)
     _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(params):,}", source)
     placed = place_tree(params, mesh, PLACEMENTS[config.placement])
-    return Predictor(row, placed, _tokenizer(row, source), mesh, dtype=dtype), checkpoint_hash(source)
-
-
-def _tokenizer(row: zoo.Backbone, source: str) -> Tokenizer:
-    name = row.tokenizer
-    if name.startswith("file:"):
-        name = f"file:{Path(source).parent / name.removeprefix('file:')}"
-    return get_tokenizer(name, row.spec.text.context)
+    return Predictor(row, placed, tokenizer, mesh, dtype=jnp.dtype(config.precision)), checkpoint_hash(path)
 
 
 def run(config: Config) -> None:
     """Runs a config: evaluate, train if it asks for steps, evaluate again, report.
 
     Raises:
-        UserError: something in the config, the data or the checkpoint is wrong; the message says what and how to mend it.
+        UserError: the config, the data or the checkpoint is wrong; the message says what and how to mend it.
     """
+    training = bool(config.train.steps or config.train.epochs)
     if config.report.plots:
         require_matplotlib()
     workdir = Path(config.workdir)
-    store = ResultStore(workdir)
-    predictor, weights = load(config)
-    suite = Suite(config, predictor, store, weights=weights)
-    rows = suite.run("vanilla")
-    if config.train.steps or config.train.epochs:
-        rows += suite.run("lr_tk0", train_tokens(config, predictor, weights=weights))
+    store, row, mesh = ResultStore(workdir), zoo.get(config.model), make_mesh(config.devices)
+    suite = Suite(config, store, row=row, mesh=mesh)
+    if training:
+        check_training(config, mesh)
+    predictor, weights = load(config, row, mesh)
+    rows = suite.run(predictor, "vanilla", weights=weights)
+    if training:
+        tokens = train_tokens(config, predictor, weights=weights)
+        rows += suite.run(predictor, "lr_tk0", weights=weights, lr_tokens=tokens)
     if jax.process_index() == 0:
         options = {
             "datasets": config.data.names,
@@ -85,19 +150,25 @@ def run(config: Config) -> None:
         _LOG.info("results: %s", store.path)
 
 
-def main(_: Sequence[str]) -> None:
-    """Entry point of absl: mistakes of the user become one line and exit status 2."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; mistakes of the user become one line on standard error.
+
+    Args:
+        arguments: command-line arguments; None takes those of the process.
+
+    Returns:
+        Exit status: 0, or 2 after a mistake of the user.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name in ("jax", "absl", "orbax"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        if _CONFIG.value is None:
-            raise UserError("no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`")
-        run(from_mapping(Config, _CONFIG.value.to_dict()))
+        run(parse(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

@@ -28,7 +28,9 @@ class Predictor:
         dtype: compute dtype.
     """
 
-    def __init__(self, row: Backbone, params: Tree, tokenizer: Tokenizer, mesh: Mesh, *, dtype: jnp.dtype = jnp.float32):
+    def __init__(
+        self, row: Backbone, params: Tree, tokenizer: Tokenizer, mesh: Mesh, *, dtype: jnp.dtype = jnp.float32
+    ):
         self.row, self.params, self.tokenizer, self.mesh = row, params, tokenizer, mesh
         self.encoders = Encoders(row.spec, dtype)
         batch, whole = batch_sharding(mesh), replicated(mesh)

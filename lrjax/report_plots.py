@@ -43,7 +43,7 @@ def require_matplotlib() -> ModuleType:
     try:
         import matplotlib
     except ImportError as error:
-        raise UserError('plots need matplotlib; pip install "lrjax[report]", or turn the plots off') from error
+        raise UserError("plots need matplotlib; pip install matplotlib, or turn the plots off") from error
     return matplotlib
 
 

@@ -13,7 +13,7 @@ from lrjax.types import Array, Tree
 Rules = Sequence[tuple[str, PartitionSpec]]
 
 REPLICATE: Rules = ((r".*", PartitionSpec()),)
-# Every sharded axis has the model width, which all backbones share with powers of two; hidden widths such as 2730 do not.
+# Every sharded axis has the model width, a multiple of 128 in all rows; hidden widths such as 2730 are not.
 FSDP: Rules = (
     (r".*blocks/.*/(q|k|v|out|gate|up)/kernel", PartitionSpec(None, "data", None)),
     (r".*blocks/.*/down/kernel", PartitionSpec(None, None, "data")),

@@ -1,16 +1,18 @@
 """Runs the configured evaluators over the configured data sets and keeps every finished number."""
 
 import logging
-from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from lrjax import evaluators
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_dataset, open_source, prompts_hash
 from lrjax.data.prompts import class_prompts
+from lrjax.errors import UserError
 from lrjax.models.build import count_params
+from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
 from lrjax.types import Array
@@ -19,22 +21,36 @@ _LOG = logging.getLogger(__name__)
 
 
 class Suite:
-    """The evaluations of a run.
+    """The evaluations of a run; what can be wrong with them is found when it is made, before weights are loaded.
 
     Args:
         config: the run.
-        predictor: the backbone.
         store: where rows go and where finished ones are found.
-        weights: hash of the backbone's weights.
+        row: the backbone.
+        mesh: the devices.
+
+    Raises:
+        UserError: an evaluator or a data set is unknown, images are missing, a resolution is too large, or the batch
+            does not divide over the devices.
     """
 
-    def __init__(self, config: Config, predictor: Predictor, store: ResultStore, *, weights: str):
-        self.config, self.predictor, self.store, self.weights = config, predictor, store, weights
+    def __init__(self, config: Config, store: ResultStore, *, row: Backbone, mesh: Mesh):
+        self.config, self.store = config, store
+        size, batch_size = row.spec.image.size, config.evaluation.batch_size
+        if batch_size % mesh.size:
+            raise UserError(
+                f"config.evaluation.batch_size {batch_size} does not divide over {mesh.size} devices; "
+                "use a multiple of it"
+            )
+        resolutions = sorted(set(config.evaluation.resolutions) - {size})
+        if resolutions and resolutions[-1] > size:
+            raise UserError(
+                f"resolution {resolutions[-1]} is larger than the {size} px input of {row.name}; "
+                f"use sides up to {size} in config.evaluation.resolutions"
+            )
+        self.resolutions: tuple[int | str, ...] = (*resolutions, "hr")
         self.evaluators = {name: evaluators.find(name) for name in config.evaluation.evaluators}
         self.datasets = [get_dataset(name) for name in config.data.names]
-        size = predictor.row.spec.image.size
-        lower = sorted(side for side in set(config.evaluation.resolutions) if side != size)
-        self.resolutions: tuple[int | str, ...] = (*lower, "hr")
         self._classifiers: dict[str, np.ndarray] = {}
         self._sources = {
             dataset.name: open_source(
@@ -46,35 +62,40 @@ class Suite:
             for dataset in self.datasets
         }
 
-    def run(self, variant: str, lr_tokens: Array | None = None) -> list[Row]:
+    def run(self, predictor: Predictor, variant: str, *, weights: str, lr_tokens: Array | None = None) -> list[Row]:
         """Evaluates one variant on every data set; finished numbers are taken from the store.
 
         Args:
+            predictor: the backbone.
             variant: "vanilla" or "lr_tk0".
+            weights: hash of the backbone's weights.
             lr_tokens: float [L + 1, N, D], or None for the vanilla model.
 
         Returns:
             All rows of this variant.
         """
         rows = []
-        for name, module in self.evaluators.items():
+        for name in self.evaluators:
             for dataset in self.datasets:
-                rows += self._evaluate(name, module, dataset, variant, lr_tokens)
+                rows += self._evaluate(name, dataset, predictor, variant, weights=weights, lr_tokens=lr_tokens)
         return rows
 
-    def _evaluate(self, name: str, module: Any, dataset: Dataset, variant: str, lr_tokens: Array | None) -> list[Row]:
-        source = self._sources[dataset.name]
+    def _evaluate(
+        self, name: str, dataset: Dataset, predictor: Predictor, variant: str, *, weights: str, lr_tokens: Array | None
+    ) -> list[Row]:
+        module, source, row = self.evaluators[name], self._sources[dataset.name], predictor.row
         tokens = None if lr_tokens is None else np.asarray(lr_tokens)
         keys = {
             side: content_key(
                 evaluator=name,
                 version=module.VERSION,
-                weights=self.weights,
+                model=row.name,
+                weights=weights,
                 tokens=tokens,
                 dataset=dataset.name,
                 images=source.fingerprint,
                 prompts=prompts_hash(dataset),
-                preprocess=vars(self.predictor.row.preprocess),
+                preprocess=vars(row.preprocess),
                 precision=self.config.precision,
                 on_error=self.config.data.on_error,
                 resolution=side,
@@ -87,9 +108,9 @@ class Suite:
             _LOG.info("%s on %s (%s): finished earlier", name, dataset.name, variant)
         else:
             outcome = module.run(
-                self.predictor,
+                predictor,
                 source,
-                self._classifier(dataset),
+                self._classifier(dataset, predictor),
                 resolutions=missing,
                 batch_size=self.config.evaluation.batch_size,
                 lr_tokens=lr_tokens,
@@ -99,7 +120,6 @@ class Suite:
             )
             for path in outcome.skipped:
                 _LOG.warning("%s: skipped damaged image %s", dataset.name, path)
-            row = self.predictor.row
             shared = {
                 "model": row.name,
                 "variant": variant,
@@ -110,11 +130,11 @@ class Suite:
                 "seed": self.config.seed,
                 "versions": package_versions(),
                 "extra": {
-                    "parameters": count_params(self.predictor.params) + (0 if tokens is None else tokens.size),
+                    "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size),
                     "classes": dataset.paper_classes,
                     "image_size": row.spec.image.size,
                     "skipped": list(outcome.skipped),
-                    "weights": self.weights,
+                    "weights": weights,
                     "prompts": prompts_hash(dataset),
                     "precision": self.config.precision,
                 },
@@ -126,9 +146,9 @@ class Suite:
                     self.store.add(done[side], outcome.samples[side])
         return [row for rows in done.values() for row in rows]
 
-    def _classifier(self, dataset: Dataset) -> np.ndarray:
+    def _classifier(self, dataset: Dataset, predictor: Predictor) -> np.ndarray:
         """The text classifier of a data set, made once per content of its prompts."""
         key = prompts_hash(dataset)
         if key not in self._classifiers:
-            self._classifiers[key] = self.predictor.classifier(class_prompts(dataset.classes, dataset.templates))
+            self._classifiers[key] = predictor.classifier(class_prompts(dataset.classes, dataset.templates))
         return self._classifiers[key]

@@ -1,6 +1,6 @@
 """Trains the embedded backbone on procedural caption-image pairs and writes it in the open_clip layout.
 
-    python experiments/embedded/train.py --work runs/embedded --out checkpoints_conv/embedded
+    PYTHONPATH=. python experiments/embedded/train.py --work runs/embedded --out checkpoints_conv/embedded
 
 The images are rendered once into a memory-mapped file. Two losses are added from the first step: each image against one
 prompt per class of every attribute that it shows (hard negatives: all classes of the attribute in the same words), and
@@ -13,6 +13,7 @@ import concurrent.futures
 import functools
 import json
 import multiprocessing
+import os
 import sys
 import time
 from pathlib import Path
@@ -22,14 +23,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
+import safetensors.numpy
 
+import checkpoints_conv
 from lrjax.data import procedural, tokenizers
 from lrjax.models import zoo
 from lrjax.models.build import Encoders, init_params
 from lrjax.ops.preprocess import normalize
+from lrjax.results import write_atomically
 
 ATTRIBUTES = ("shape", "texture", "letter", "scene", "colour")
 CAPTIONS_PER_IMAGE, PROMPT_DRAWS, CHUNK, SHIFT = 4, 32, 500, 8
+IMAGE_SHAPE = (procedural.IMAGE_SIZE, procedural.IMAGE_SIZE, 3)
 
 
 def _render_chunk(start: int, *, count: int, seed: int) -> tuple[int, np.ndarray, list]:
@@ -38,16 +43,16 @@ def _render_chunk(start: int, *, count: int, seed: int) -> tuple[int, np.ndarray
     return start, np.stack([item["image"] for item in items]), [item["scene"] for item in items]
 
 
-def render(work: Path, *, count: int, seed: int) -> tuple[np.ndarray, list[procedural.Scene]]:
+def render(work: Path, *, count: int, seed: int) -> tuple[Path, list[procedural.Scene]]:
     """Renders the training pairs into `work` once.
 
     Returns:
-        Memory-mapped uint8 [count, 224, 224, 3] and the scenes.
+        The file of pixels, raw uint8 [count, 224, 224, 3], and the scenes.
     """
-    images_file, scenes_file = work / f"images-{seed}-{count}.npy", work / f"scenes-{seed}-{count}.json"
+    images_file, scenes_file = work / f"images-{seed}-{count}.raw", work / f"scenes-{seed}-{count}.json"
     if not scenes_file.exists():
         partial = images_file.with_suffix(".partial")
-        images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(count, 224, 224, 3))
+        images = np.memmap(partial, np.uint8, mode="w+", shape=(count, *IMAGE_SHAPE))
         scenes: list = [None] * count
         with multiprocessing.get_context("spawn").Pool() as pool:
             job = functools.partial(_render_chunk, count=count, seed=seed)
@@ -59,7 +64,18 @@ def render(work: Path, *, count: int, seed: int) -> tuple[np.ndarray, list[proce
         partial.rename(images_file)
         scenes_file.write_text(json.dumps([vars(scene) for scene in scenes]))
     scenes = [procedural.Scene(**fields) for fields in json.loads(scenes_file.read_text())]
-    return np.load(images_file, mmap_mode="r"), scenes
+    return images_file, scenes
+
+
+def read_images(file: int, chosen: np.ndarray) -> np.ndarray:
+    """Reads images by number with one system call each.
+
+    A memory map would hold the interpreter's lock in every page fault, and read far ahead of random places.
+    """
+    images = np.empty((len(chosen), *IMAGE_SHAPE), np.uint8)
+    for image, number in zip(images, chosen, strict=True):
+        os.preadv(file, [image], int(number) * image.nbytes)
+    return images
 
 
 def make_texts(scenes: list, tokenizer: tokenizers.Tokenizer, *, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -132,7 +148,7 @@ def train(args: argparse.Namespace) -> dict:
     """Runs the training and returns the parameters."""
     row = zoo.get("EVA02-embedded")
     args.work.mkdir(parents=True, exist_ok=True)
-    images, scenes = render(args.work, count=args.images, seed=args.seed)
+    images_file, scenes = render(args.work, count=args.images, seed=args.seed)
     rng = np.random.default_rng([args.seed, 2])
     vocabulary = args.work / "tokenizer.json"
     if not vocabulary.exists():
@@ -165,12 +181,14 @@ def train(args: argparse.Namespace) -> dict:
     if manager.latest_step() is not None:
         state = manager.restore(manager.latest_step(), args=ocp.args.StandardRestore(state))
 
+    pixels = os.open(images_file, os.O_RDONLY)
+    os.posix_fadvise(pixels, 0, 0, os.POSIX_FADV_RANDOM)
+
     def read(index: int) -> dict:
         rng = np.random.default_rng([args.seed, 3, index])
-        # Sorted indices read the memory-mapped file in order; the batch is a set.
-        chosen = np.sort(rng.choice(len(scenes), args.batch, replace=False))
+        chosen = rng.choice(len(scenes), args.batch, replace=False)
         return {
-            "images": images[chosen],
+            "images": read_images(pixels, chosen),
             "captions": captions[chosen, rng.integers(CAPTIONS_PER_IMAGE, size=args.batch)],
             "prompts": {name: drawn[rng.integers(PROMPT_DRAWS)] for name, drawn in prompts.items()},
             "labels": {name: values[chosen] for name, values in labels.items()},
@@ -196,17 +214,26 @@ def train(args: argparse.Namespace) -> dict:
     return state["params"]
 
 
+def export(params: dict, vocabulary: Path, out: Path) -> None:
+    """Writes the parameters in the open_clip layout, and the vocabulary beside them."""
+    out.mkdir(parents=True, exist_ok=True)
+    tensors = checkpoints_conv.export(jax.device_get(params), checkpoints_conv.FORMATS["open_clip_eva"].TABLE)
+    tensors = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    write_atomically(out / "model.safetensors", safetensors.numpy.save(tensors))
+    write_atomically(out / "tokenizer.json", vocabulary.read_bytes())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"), help="rendered images and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("checkpoints_conv/embedded"), help="where the result goes")
     parser.add_argument("--images", type=int, default=80_000)
-    parser.add_argument("--steps", type=int, default=6_000)
+    parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    train(args)
+    export(train(args), args.work / "tokenizer.json", args.out)
     return 0
 
 

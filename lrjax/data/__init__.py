@@ -1,0 +1,1 @@
+"""Images and texts: sources, data sets, tokenizers, loader."""

@@ -1,0 +1,1 @@
+"""Metrics, one equation per function."""

@@ -1,0 +1,1 @@
+"""Backbones: specs, modules, the zoo and the LR tokens."""

@@ -58,7 +58,7 @@ class Encoders:
     dtype: jnp.dtype = jnp.float32
 
     def _merge(self, params: Tree) -> Model:
-        cast = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params)
+        cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), params)
         return nnx.merge(_abstract(self.spec)[0], cast)
 
     def image(self, params: Tree, images: Array, lr_tokens: Array | None = None, *, remat: bool = False) -> Array:
@@ -74,12 +74,12 @@ class Encoders:
             float32 [B, E], L2-normalised.
         """
         model = self._merge(params)
-        return normalize_rows(model.image(images.astype(self.dtype), lr_tokens=lr_tokens, remat=remat)[0])
+        return normalize_rows(model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, remat=remat)[0])
 
     def image_features(self, params: Tree, images: Array, lr_tokens: Array | None = None) -> Array:
         """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""
         model = self._merge(params)
-        return model.image(images.astype(self.dtype), lr_tokens=lr_tokens, features=True)[1]
+        return model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, features=True)[1]
 
     def text(self, params: Tree, tokens: Array) -> Array:
         """Embeds token ids, int32 [B, context], as float32 [B, E], L2-normalised."""

@@ -42,12 +42,13 @@ def rope_table(grid: int, head_width: int, *, theta: float = 10_000.0, reference
         EVA-02 (arXiv 2303.11331), RoFormer (arXiv 2104.09864).
     """
     bands = head_width // 4
-    frequencies = theta ** -(np.arange(bands, dtype=np.float64) / bands)
-    positions = np.arange(grid, dtype=np.float64) / grid * reference_grid
+    # Angles are rounded to float32 like those of the models' training, which moves the sines of large ones by 5e-7.
+    frequencies = 1 / theta ** (np.arange(bands, dtype=np.float32) / bands)
+    positions = np.arange(grid, dtype=np.float32) / grid * reference_grid
     angles = np.repeat(np.outer(positions, frequencies), 2, axis=1)  # [g, head_width / 2]
     rows = np.broadcast_to(angles[:, None], (grid, grid, angles.shape[1]))
     columns = np.broadcast_to(angles[None], rows.shape)
-    joined = np.concatenate([rows, columns], axis=-1).reshape(grid * grid, head_width)
+    joined = np.concatenate([rows, columns], axis=-1).reshape(grid * grid, head_width).astype(np.float64)
     return np.stack([np.cos(joined), np.sin(joined)]).astype(np.float32)
 
 

@@ -72,7 +72,7 @@ class ImageSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextSpec:
-    """A text tower: token and position embeddings, blocks, norm, the row of the highest token id, linear head without bias.
+    """A text tower: token and position embeddings, blocks, norm, row of the highest token id, linear head without bias.
 
     Attributes:
         context: number of token positions.

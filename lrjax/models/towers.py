@@ -9,10 +9,11 @@ from lrjax.types import Array
 
 
 class PatchEmbed(nnx.Module):
-    """Convolution whose stride is its kernel side, computed as one matrix product (1.8 times faster to train on a CPU)."""
+    """Convolution whose stride is its kernel side, as one matrix product: its gradient is 1.8 times faster on a CPU."""
 
     def __init__(self, patch: int, width: int, *, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.lecun_normal(in_axis=(0, 1, 2))(rngs.params(), (patch, patch, 3, width)))
+        initializer = nnx.initializers.lecun_normal(in_axis=(0, 1, 2))
+        self.kernel = nnx.Param(initializer(rngs.params(), (patch, patch, 3, width)))
         self.bias = nnx.Param(jnp.zeros((width,)))
 
     def __call__(self, images: Array) -> Array:

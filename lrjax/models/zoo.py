@@ -1,4 +1,4 @@
-"""The backbones as rows: architecture, preprocessing, tokenizer, checkpoints and licence belong together and to the row."""
+"""The backbones as rows: architecture, preprocessing, tokenizer, checkpoint and licence belong together."""
 
 import dataclasses
 import difflib
@@ -140,8 +140,8 @@ def _embedded() -> Backbone:
         tokenizer="file:tokenizer.json",
         source_file="model.safetensors",
         hub_id="",
-        parameters=0,
-        image_parameters=0,
+        parameters=1_707_777,
+        image_parameters=1_217_792,
         data="procedural caption-image pairs",
         licence="Apache-2.0",
     )

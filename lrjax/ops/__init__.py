@@ -1,0 +1,1 @@
+"""Pure array operations: resampling and what is composed of it."""

@@ -26,7 +26,7 @@ PRECISION_BITS = 22  # Pillow: 32 bits less 8 for the pixel and 2 for overshoot
 PASS_ORDERS = ("pillow13", "pillow12")
 """Rules for the order of the two passes: of Pillow 13 and later, and of Pillow 3.3 to 12.
 
-Versions 12.2 and 12.3 alone treat images more than a hundred times as tall as wide in another way, which is not offered.
+Versions 12.2 and 12.3 alone treat images over a hundred times as tall as wide in another way, which is not offered.
 """
 
 

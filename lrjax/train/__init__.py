@@ -1,0 +1,1 @@
+"""Distillation of LR tokens: losses, optimizer, step and loop."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from lrjax.config import Config
@@ -28,6 +29,35 @@ def total_steps(config: Config, images: int) -> int:
     return config.train.steps or config.train.epochs * (images // config.train.batch_size)
 
 
+def check_training(config: Config, mesh: Mesh) -> tuple[Any, int]:
+    """Checks a training before anything long is done.
+
+    Args:
+        config: the run.
+        mesh: the devices.
+
+    Returns:
+        The source of the training images and the number of optimizer steps.
+
+    Raises:
+        UserError: the images are missing or too few, or the batch does not divide over the devices.
+    """
+    options = config.train
+    if options.batch_size % mesh.size:
+        raise UserError(
+            f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices; "
+            "use a multiple of it"
+        )
+    # The embedded backbone was trained on rendered images of seed 0; its tokens see others.
+    source = open_training_source(options.root, count=options.count, seed=config.seed + 1)
+    if len(source) < options.batch_size:
+        raise UserError(
+            f"config.train.root {options.root!r} gives {len(source)} images, which fill no batch of "
+            f"{options.batch_size}; add images or use a smaller config.train.batch_size"
+        )
+    return source, total_steps(config, len(source))
+
+
 def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array:
     """Trains LR-TK0 tokens, or continues or restores an earlier training of the same configuration.
 
@@ -44,18 +74,7 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
             working directory belong to another configuration.
     """
     options, mesh = config.train, predictor.mesh
-    if options.batch_size % mesh.size:
-        raise UserError(
-            f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices; use a multiple of it"
-        )
-    # The embedded backbone was trained on rendered images of seed 0; its tokens see others.
-    source = open_training_source(options.root, count=options.count, seed=config.seed + 1)
-    steps = total_steps(config, len(source))
-    if steps < 1:
-        raise UserError(
-            f"config.train asks for no step: {len(source)} images fill no batch of {options.batch_size}; "
-            "set train.steps or use a smaller train.batch_size"
-        )
+    source, steps = check_training(config, mesh)
     batches = training_batches(
         source,
         options.batch_size // jax.process_count(),

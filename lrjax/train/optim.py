@@ -29,8 +29,8 @@ def make_optimizer(config: Train, depth: int, total_steps: int) -> optax.Gradien
         total_steps: length of the schedule; the warm-up is shortened to a tenth of it where it would be longer.
 
     Returns:
-        Clipping by global norm, then LAMB per table (its trust ratio is per tensor, as in PyTorch), with weight decay on
-        the tables only.
+        Clipping by global norm, then LAMB per table (its trust ratio is per tensor, as in PyTorch), with weight decay
+        on the tables only.
     """
     warmup = min(config.warmup_steps, total_steps // 10)
 

@@ -30,7 +30,7 @@ def tiny_zoo(eva02, monkeypatch):
     def get(name):
         if name != "Tiny-EVA02":
             raise UserError(f"unknown backbone {name!r}")
-        return SimpleNamespace(name=name, spec="tiny")
+        return SimpleNamespace(name=name, spec="tiny", tokenizer="clip")
 
     monkeypatch.setattr(zoo, "get", get)
     monkeypatch.setattr(build, "abstract_params", lambda spec: eva02.target)

@@ -100,5 +100,5 @@ def test_missing_torch_names_the_extra(tmp_path, monkeypatch):
     torch.save(STATE, tmp_path / "model.pt")
     safetensors.torch.save_file(STATE, tmp_path / "model.safetensors")
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "pip install lrjax[torch]" in failing(tmp_path / "model.pt")
+    assert "pip install torch" in failing(tmp_path / "model.pt")
     check(tmp_path / "model.safetensors", "safetensors")

@@ -1,0 +1,270 @@
+"""Converted weights give the numbers of the PyTorch original, from the patch embedding up to the embeddings."""
+
+from dataclasses import replace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from torch.nn import functional
+from torch_reference import import_open_clip
+
+from checkpoints_conv import FORMATS, export
+from lrjax.models.build import Encoders
+from lrjax.models.layers import rope_table, run_blocks
+from lrjax.models.zoo import get
+
+# Embeddings have unit length; activations inside the towers reach ~10, where float32 resolves 1e-6.
+ATOL = 1e-5
+
+
+def hooked(modules, call, *, inputs=False):
+    """Returns what a call sends through every module: the outputs, or the first inputs."""
+    seen = []
+    handles = [
+        module.register_forward_pre_hook(lambda _, args: seen.append(args[0].numpy()))
+        if inputs
+        else module.register_forward_hook(lambda _, args, output: seen.append(output.numpy()))
+        for module in modules
+    ]
+    with torch.no_grad():
+        call()
+    for handle in handles:
+        handle.remove()
+    return np.stack(seen)
+
+
+def first_block(stacked):
+    graph, parameters = nnx.split(stacked)
+    return nnx.merge(graph, jax.tree.map(lambda leaf: leaf[0], parameters))
+
+
+def rope_of(model):
+    return jnp.asarray(rope_table(model.image.grid, model.image.rope_width)) if model.image.rope_width else None
+
+
+def test_patch_embedding(reference):
+    with torch.no_grad():
+        expected = reference.module.visual.trunk.patch_embed(reference.torch_images).numpy()
+    chex.assert_trees_all_close(reference.model.image.patch_embed(jnp.asarray(reference.images)), expected, atol=ATOL)
+
+
+def test_class_token_and_positions(reference):
+    trunk = reference.module.visual.trunk
+    expected = hooked(trunk.blocks[:1], lambda: trunk(reference.torch_images), inputs=True)[0]
+    # Blocks whose parameters are all zero add nothing, so the first block's output is the embedding.
+    image = reference.params["image"]
+    params = {**reference.params, "image": {**image, "blocks": jax.tree.map(jnp.zeros_like, image["blocks"])}}
+    embedded = Encoders(reference.spec).image_features(params, reference.images)[0]
+    chex.assert_trees_all_close(embedded, expected, atol=ATOL)
+
+
+@pytest.mark.parametrize("grid", [14, 16, 24])
+def test_rope_table_is_within_one_rounding_of_timm(grid):
+    import_open_clip()
+    from timm.layers import RotaryEmbeddingCat
+
+    embedding = RotaryEmbeddingCat(64, in_pixels=False, feat_shape=[grid, grid], ref_feat_shape=[16, 16])
+    sines, cosines = embedding.get_embed().numpy().reshape(grid**2, 2, 64).swapaxes(0, 1)
+    # The angles are equal; PyTorch's vectorised sine is not correctly rounded, ours is (float32 spacing below 1: 6e-8).
+    chex.assert_trees_all_close(rope_table(grid, 64), np.stack([cosines, sines]), atol=6e-8, rtol=0)
+
+
+def test_one_block(reference):
+    model, trunk = reference.model, reference.module.visual.trunk
+    x = np.random.default_rng(1).normal(size=(2, reference.spec.image.patches + 1, 48)).astype(np.float32)
+    rope = trunk.rope.get_embed() if trunk.rope is not None else None
+    with torch.no_grad():
+        expected = trunk.blocks[0](torch.from_numpy(x), rope=rope).numpy()
+    chex.assert_trees_all_close(first_block(model.image.blocks)(jnp.asarray(x), rope_of(model)), expected, atol=ATOL)
+
+
+def test_every_image_block(reference):
+    trunk = reference.module.visual.trunk
+    expected = hooked(trunk.blocks, lambda: trunk(reference.torch_images))
+    features = Encoders(reference.spec).image_features(reference.params, reference.images)
+    assert features.shape == (3, 3, reference.spec.image.patches + 1, 48)
+    chex.assert_trees_all_close(features, expected, atol=ATOL)
+
+
+def test_image_tower(reference):
+    with torch.no_grad():
+        expected = reference.module.encode_image(reference.torch_images).numpy()
+    chex.assert_trees_all_close(reference.model.image(jnp.asarray(reference.images))[0], expected, atol=ATOL)
+
+
+def test_every_text_block(reference):
+    text, blocks = reference.module.text, reference.module.text.transformer.resblocks
+    tokens = torch.from_numpy(reference.tokens).long()
+    expected = hooked(blocks, lambda: text(tokens))
+    embedded = hooked(blocks[:1], lambda: text(tokens), inputs=True)[0]
+    _, outputs = run_blocks(reference.model.text.blocks, jnp.asarray(embedded), features=True)
+    chex.assert_trees_all_close(outputs, expected, atol=ATOL)
+
+
+def test_text_tower(reference):
+    with torch.no_grad():
+        expected = reference.module.encode_text(torch.from_numpy(reference.tokens).long()).numpy()
+    chex.assert_trees_all_close(reference.model.text(jnp.asarray(reference.tokens)), expected, atol=ATOL)
+
+
+def assert_same_embeddings(reference):
+    """Compares the L2-normalised embeddings of both towers, as one jitted program each."""
+    encoders = Encoders(reference.spec)
+    with torch.no_grad():
+        image = reference.module.encode_image(reference.torch_images, normalize=True).numpy()
+        text = reference.module.encode_text(torch.from_numpy(reference.tokens).long(), normalize=True).numpy()
+    assert_close(jax.jit(encoders.image)(reference.params, reference.images), image)
+    assert_close(jax.jit(encoders.text)(reference.params, reference.tokens), text)
+
+
+def assert_close(embeddings, expected):
+    assert np.ptp(expected, axis=0).max() > 0.01, "inputs all have the same embedding: the comparison proves nothing"
+    chex.assert_trees_all_close(np.linalg.norm(embeddings, axis=-1), np.ones(len(expected)), atol=1e-6)
+    chex.assert_trees_all_close(embeddings, expected, atol=1e-5, rtol=0)
+
+
+def test_embeddings(reference):
+    assert_same_embeddings(reference)
+
+
+def test_logit_scale_is_identical(reference):
+    assert reference.params["logit_scale"] == reference.module.logit_scale.item()
+    assert reference.params["logit_scale"].dtype == np.float32
+
+
+class RmsNorm(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+
+class Block8B(torch.nn.Module):
+    def __init__(self, width, heads, hidden):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = RmsNorm(width), RmsNorm(width)
+        self.attn, self.mlp = torch.nn.Module(), torch.nn.Module()
+        self.attn.qkv = torch.nn.Linear(width, 3 * width, bias=False)
+        self.attn.proj = torch.nn.Linear(width, width)
+        self.mlp.fc1, self.mlp.fc2 = torch.nn.Linear(width, hidden), torch.nn.Linear(hidden, width)
+
+    def forward(self, x):
+        batch, rows, width = x.shape
+        q, k, v = self.attn.qkv(self.norm1(x)).reshape(batch, rows, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) * (width // self.heads) ** -0.5).softmax(dim=-1)
+        x = x + self.attn.proj((weights @ v).transpose(1, 2).reshape(batch, rows, width))
+        return x + self.mlp.fc2(functional.gelu(self.mlp.fc1(self.norm2(x))))
+
+
+class Visual8B(torch.nn.Module):
+    """The image tower of EVA-CLIP-8B under its authors' names: RMSNorm, no bias in qkv, none in the head."""
+
+    def __init__(self, image):
+        super().__init__()
+        width = image.blocks.width
+        self.cls_token = torch.nn.Parameter(torch.empty(1, 1, width))
+        self.pos_embed = torch.nn.Parameter(torch.empty(1, image.patches + 1, width))
+        self.patch_embed = torch.nn.Module()
+        self.patch_embed.proj = torch.nn.Conv2d(3, width, image.patch, stride=image.patch)
+        self.blocks = torch.nn.ModuleList(
+            Block8B(width, image.blocks.heads, image.blocks.hidden) for _ in range(image.blocks.depth)
+        )
+        self.norm = RmsNorm(width)
+        self.head = torch.nn.Linear(width, image.embedding, bias=False)
+
+    def forward(self, images):
+        x = self.patch_embed.proj(images).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x)[:, 0])
+
+
+def test_eva_clip_8b_against_a_torch_twin(eva02, load_reference, tmp_path):
+    row = get("EVA-CLIP-8B").spec.image
+    blocks = replace(row.blocks, width=48, depth=3, heads=2, hidden=80)
+    spec = replace(eva02.spec, image=replace(row, size=56, blocks=blocks, embedding=24))
+    twin = torch.nn.Module()
+    twin.visual, twin.text, twin.logit_scale = Visual8B(spec.image), eva02.module.text, eva02.module.logit_scale
+    randomise(twin.visual)
+    reference = load_reference(twin, spec, tmp_path / "model.safetensors")
+    attention = reference.params["image"]["blocks"]["attention"]
+    assert all(attention[name].keys() == {"kernel"} for name in "qkv")
+    assert reference.params["image"]["norm"].keys() == {"scale"}
+    with torch.no_grad():
+        expected = functional.normalize(twin.visual(reference.torch_images), dim=-1).numpy()
+    assert_close(Encoders(spec).image(reference.params, reference.images), expected)
+
+
+def randomise(module, seed=0):
+    """Makes every parameter random, none zero or one, at scales that keep activations of order one."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            is_scale = parameter.ndim == 1 and name.endswith("weight")
+            fan_in = parameter.shape[1:].numel() if parameter.ndim > 1 and parameter.shape[0] > 1 else 25
+            parameter.normal_(generator=generator).mul_(0.2 if is_scale else fan_in**-0.5).add_(float(is_scale))
+
+
+def test_bfloat16_is_within_one_percent_of_float32(eva02):
+    for name, inputs in (("image", eva02.images), ("text", eva02.tokens)):
+        exact, rough = (
+            getattr(Encoders(eva02.spec, dtype), name)(eva02.params, inputs) for dtype in (jnp.float32, jnp.bfloat16)
+        )
+        assert rough.dtype == jnp.float32
+        distance = 1 - np.sum(np.asarray(exact) * np.asarray(rough), axis=-1)
+        assert 1e-7 < distance.max() < 0.01
+
+
+PROMPTS = ["a photo of a cat.", "a blurry photo of the Eiffel tower at night.", "graffiti", "x " * 90]
+
+
+@pytest.mark.slow
+def test_full_size_eva02_b_16_and_back(load_reference, tmp_path):
+    """All 12 + 12 blocks with random weights; peak memory 2.5 GB."""
+    open_clip = import_open_clip()
+    spec = get("EVA02-B-16").spec
+    module = open_clip.create_model("EVA02-B-16", pretrained=None).eval()
+    randomise(module)
+    reference = load_reference(module, spec, tmp_path / "model.safetensors")
+    tokens = open_clip.get_tokenizer("EVA02-B-16")(PROMPTS).numpy().astype(np.int32)
+    reference = replace(reference, images=reference.images[:2], tokens=tokens)
+    assert_same_embeddings(reference)
+
+    def embed():
+        with torch.no_grad():
+            return module.encode_image(reference.torch_images), module.encode_text(torch.from_numpy(tokens).long())
+
+    before = embed()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    exported = export(reference.params, FORMATS["open_clip_eva"].TABLE)
+    module.load_state_dict({key: torch.from_numpy(value) for key, value in exported.items()}, strict=True)
+    assert all(torch.equal(old, new) for old, new in zip(before, embed(), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["EVA01-g-14", "EVA02-E-14"])
+def test_true_width_at_reduced_depth(name, load_reference, tmp_path, monkeypatch):
+    """The giants as open_clip configures them, two blocks per tower and a short vocabulary; peak memory about 3 GB."""
+    open_clip = import_open_clip()
+    import timm
+    from open_clip.model import CustomTextCLIP
+
+    config, create_model = open_clip.get_model_config(name), timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: create_model(*args, depth=2, **kwargs))
+    text_config = config["text_cfg"] | {"layers": 2, "vocab_size": 512}
+    module = CustomTextCLIP(config["embed_dim"], config["vision_cfg"], text_config).eval()
+    randomise(module)
+    spec = get(name).spec
+    image, text = (replace(tower, blocks=replace(tower.blocks, depth=2)) for tower in (spec.image, spec.text))
+    spec = replace(spec, image=image, text=replace(text, vocabulary=512))
+    assert_same_embeddings(load_reference(module, spec, tmp_path / "model.safetensors"))

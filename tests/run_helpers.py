@@ -1,0 +1,85 @@
+"""A tiny backbone as files and the command line in this process, for tests of whole runs."""
+
+import dataclasses
+import logging
+
+import jax
+import numpy as np
+import tiny
+from PIL import Image
+from safetensors.numpy import save_file
+
+from checkpoints_conv import FORMATS, export
+from lrjax import main
+from lrjax.data import procedural, tokenizers
+from lrjax.data.datasets import get_dataset
+from lrjax.models.build import init_params
+
+
+def write_tokenizer(path, size):
+    captions = [str(procedural.CaptionSource(400, seed=0)[index]["caption"]) for index in range(400)]
+    words = [f"{a} {b}" for a in procedural.SHAPES for b in procedural.COLOURS]
+    tokenizers.train_tokenizer(captions + words, size).save(str(path))
+
+
+def write_checkpoint(row, folder):
+    """Writes random weights of a row and its tokenizer into a folder and returns the path of the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    params = jax.tree.map(np.asarray, init_params(row.spec, 1))
+    save_file(export(params, FORMATS["open_clip_eva"].TABLE), folder / "model.safetensors")
+    write_tokenizer(folder / "tokenizer.json", row.spec.text.vocabulary)
+    return folder / "model.safetensors"
+
+
+def tiny_row():
+    """The row of `tiny` with a vocabulary that a trained tokenizer can have."""
+    row = tiny.row()
+    text = dataclasses.replace(row.spec.text, vocabulary=300, context=16)
+    return dataclasses.replace(row, spec=dataclasses.replace(row.spec, text=text))
+
+
+def write_recipe(path, **values):
+    path.write_text(
+        f"from ml_collections import ConfigDict\n\n\ndef get_config():\n    return ConfigDict({values!r})\n"
+    )
+    return path
+
+
+def write_dataset(root, name, per_class=1):
+    """Writes images for every class of a data set and returns their paths in the order of the data set."""
+    paths = []
+    dataset = get_dataset(name)
+    for label, folder in enumerate(dataset.folders or dataset.classes):
+        (root / name / folder).mkdir(parents=True)
+        for index in range(per_class):
+            paths.append(root / name / folder / f"{index}.png")
+            Image.fromarray(tiny.picture(label, 40, 36 + index)).save(paths[-1])
+    return paths
+
+
+class Command:
+    """Runs the command line in this process: (status, standard output, standard error)."""
+
+    def __init__(self, capsys):
+        self.capsys = capsys
+
+    def __call__(self, *arguments):
+        root = logging.getLogger()
+        before = root.handlers[:], root.level
+        self.capsys.readouterr()
+        try:
+            return main.main([str(argument) for argument in arguments]), *self.capsys.readouterr()
+        finally:
+            root.handlers[:], root.level = before
+
+
+def failure(outcome, *, alone=True):
+    """Checks that a run ended as a mistake of the user and returns the message."""
+    status, _, stderr = outcome
+    lines = stderr.splitlines()
+    assert status == 2
+    assert lines[-1].startswith("error: ")
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    assert "Traceback" not in stderr
+    assert not alone or len(lines) == 1, stderr
+    return lines[-1].removeprefix("error: ")

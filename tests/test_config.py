@@ -1,0 +1,162 @@
+import dataclasses
+
+import pytest
+
+from configs import lr_tk0_eva
+from lrjax.config import Config, Data, check_key, config_hash, from_mapping, with_defaults
+from lrjax.errors import UserError
+
+
+def build(**changes):
+    mapping = {"model": "EVA02-B-16", "data": {"names": ["shapes"]}}
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            value = mapping.get(key, {}) | value
+        mapping[key] = value
+    return from_mapping(Config, mapping)
+
+
+def test_defaults_and_lists_as_tuples():
+    config = build(evaluation={"resolutions": [16, 24]}, train={"buckets": [[8, 16], (16, 20)], "crop_scale": [1, 1]})
+    assert config.data == Data(names=("shapes",))
+    assert config.evaluation.resolutions == (16, 24)
+    assert config.train.buckets == ((8, 16), (16, 20))
+    assert config.train.crop_scale == (1.0, 1.0)
+    assert (config.seed, config.devices, config.precision, config.train.steps) == (0, None, "float32", 0)
+    assert build(devices=2).devices == 2
+
+
+def test_integers_become_floats_and_not_the_other_way():
+    rate = build(train={"learning_rate": 1}).train.learning_rate
+    assert rate == 1.0
+    assert isinstance(rate, float)
+    with pytest.raises(UserError, match=r"config\.train\.steps must be of type int, not 3\.0"):
+        build(train={"steps": 3.0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modle": "x"}, r"^unknown config key modle; did you mean model\?$"),
+        ({"train": {"stpes": 3}}, r"^unknown config key train\.stpes; did you mean train\.steps\?$"),
+        ({"report": {"zzz": 3}}, r"^unknown config key report\.zzz; known keys: plots, weights$"),
+        ({"seed": "abc"}, r"config\.seed must be of type int, not 'abc'"),
+        ({"seed": True}, r"config\.seed must be of type int, not True"),
+        ({"devices": "all"}, r"config\.devices must be of type int"),
+        ({"report": {"plots": 1}}, r"config\.report\.plots must be of type bool, not 1"),
+        ({"data": {"names": "shapes"}}, r"config\.data\.names must be a tuple, not 'shapes'"),
+        ({"data": {"names": [3]}}, r"config\.data\.names must be of type str, not 3"),
+        ({"evaluation": {"resolutions": 16}}, r"config\.evaluation\.resolutions must be a tuple, not 16"),
+        ({"train": {"buckets": [[16, 32, 64]]}}, r"config\.train\.buckets must have 2 values"),
+        ({"train": {"buckets": [16, 32]}}, r"config\.train\.buckets must be a tuple, not 16"),
+        ({"train": {"crop_scale": (0.9,)}}, r"config\.train\.crop_scale must have 2 values"),
+        ({"train": 3}, r"config\.train must be a group of keys, not 3"),
+        ({"train": {"steps": 3, "epochs": 1}}, r"config\.train\.steps and config\.train\.epochs are both set"),
+        ({"train": {"steps": -1}}, r"config\.train\.steps is -1; it must be at least 0"),
+        ({"train": {"batch_size": 0}}, r"config\.train\.batch_size is 0; it must be at least 1"),
+        ({"train": {"save_every": 0}}, r"config\.train\.save_every is 0"),
+        ({"train": {"buckets": ()}}, r"config\.train\.buckets is empty"),
+        ({"train": {"buckets": ((32, 16),)}}, r"config\.train\.buckets: \(32, 16\) is no range of sides"),
+        ({"train": {"buckets": ((16, 16),)}}, r"\(16, 16\) is no range"),
+        ({"train": {"buckets": ((0, 16),)}}, r"\(0, 16\) is no range"),
+        ({"train": {"buckets": ((16, 65),), "image_size": 64}}, r"\(16, 65\) is no range .*\(64\)"),
+        ({"train": {"crop_scale": (0.0, 1.0)}}, r"crop_scale: \(0\.0, 1\.0\) is no range of fractions"),
+        ({"train": {"crop_scale": (0.9, 1.1)}}, r"is no range of fractions"),
+        ({"data": {"names": ()}}, r"config\.data\.names is empty"),
+        ({"data": {"names": ("dtd", "cars", "cars")}}, r"config\.data\.names names 'cars' twice"),
+        ({"data": {"on_error": "ignore"}}, r"config\.data\.on_error is 'ignore'; use one of 'error', 'skip'"),
+        ({"data": {"count": 0}}, r"config\.data\.count is 0"),
+        ({"data": {"workers": -1}}, r"config\.data\.workers is -1"),
+        ({"data": {"seed": -1}}, r"config\.data\.seed is -1"),
+        ({"evaluation": {"evaluators": ()}}, r"config\.evaluation\.evaluators is empty"),
+        ({"evaluation": {"batch_size": 0}}, r"config\.evaluation\.batch_size is 0"),
+        ({"evaluation": {"resolutions": (0,)}}, r"config\.evaluation\.resolutions is 0"),
+        ({"precision": "float16"}, r"config\.precision is 'float16'; use one of 'float32', 'bfloat16'"),
+        ({"placement": "all"}, r"config\.placement is 'all'"),
+        ({"report": {"weights": "war"}}, r"config\.report\.weights is 'war'"),
+    ],
+)
+def test_mistakes_name_the_key_and_the_remedy(changes, message):
+    with pytest.raises(UserError, match=message):
+        build(**changes)
+
+
+@pytest.mark.parametrize(("mapping", "key"), [({"model": "x"}, "data"), ({"model": "x", "data": {}}, "data.names")])
+def test_required_keys(mapping, key):
+    with pytest.raises(UserError, match=f"config key {key} is missing"):
+        from_mapping(Config, mapping)
+
+
+def leaves(config, prefix=""):
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", value
+
+
+def changed(config, path, value):
+    name, _, rest = path.partition(".")
+    return dataclasses.replace(config, **{name: changed(getattr(config, name), rest, value) if rest else value})
+
+
+# What is not a number, a truth value or a free text.
+OTHER = {
+    "data.names": ("shapes", "letters"),
+    "data.on_error": "skip",
+    "evaluation.evaluators": ("zoom",),
+    "evaluation.resolutions": (16,),
+    "train.buckets": ((16, 32),),
+    "train.crop_scale": (0.5, 1.0),
+    "report.weights": "equal",
+    "precision": "bfloat16",
+    "placement": "fsdp",
+    "devices": 1,
+}
+
+
+def test_the_hash_depends_on_everything_but_the_working_directory():
+    config = build()
+    hashes = {}
+    for path, value in leaves(config):
+        other = OTHER.get(path)
+        if other is None:
+            other = not value if isinstance(value, bool) else value + "x" if isinstance(value, str) else value + 1
+        assert other != value
+        hashes[path] = config_hash(changed(config, path, other))
+    assert hashes.pop("workdir") == config_hash(config)
+    assert len({config_hash(config), *hashes.values()}) == len(hashes) + 1
+    assert len(config_hash(config)) == 16
+    assert int(config_hash(config), 16) >= 0
+
+
+def test_the_hash_is_the_same_in_every_process_and_spelling():
+    assert config_hash(build()) == config_hash(build(train={"crop_scale": [0.9, 1], "steps": 0}))
+    assert config_hash(build()) == config_hash(from_mapping(Config, with_defaults(dataclasses.asdict(build()))))
+
+
+def test_defaults_complete_a_recipe_and_keep_its_mistakes():
+    complete = with_defaults({"model": "x", "data": {"names": ("dtd",)}, "train": {"stpes": 3}, "report": 5})
+    assert complete["train"]["stpes"] == 3
+    assert complete["train"]["steps"] == 0
+    assert complete["data"]["root"] == ""
+    assert complete["report"] == 5
+    with pytest.raises(UserError, match=r"train\.stpes"):
+        from_mapping(Config, complete)
+    recipe = lr_tk0_eva.get_config().to_dict()
+    assert from_mapping(Config, with_defaults(recipe)) == from_mapping(Config, recipe)
+
+
+def test_keys():
+    for path, _ in leaves(build()):
+        check_key(path)
+    check_key("train")
+    for key, hint in [
+        ("trian.steps", r"did you mean train\?"),
+        ("train.stpes", r"did you mean train\.steps\?"),
+        ("train.steps.x", r"config\.train\.steps is a value"),
+        ("", "known keys"),
+    ]:
+        with pytest.raises(UserError, match=f"unknown config key .*{hint}"):
+            check_key(key)

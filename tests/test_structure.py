@@ -1,0 +1,255 @@
+"""The layers, checked by walking the imports, and a gate against code that no longer imports or resolves."""
+
+import ast
+import graphlib
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import configs
+from configs import lr_tk0_eva
+from lrjax import evaluators
+from lrjax.config import Config, from_mapping
+from lrjax.data.datasets import dataset_names, get_dataset, prompts_hash
+from lrjax.models import zoo
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("lrjax", "checkpoints_conv", "configs")
+LAYERS = {
+    "lrjax": 0,
+    "lrjax.types": 0,
+    "lrjax.errors": 0,
+    "lrjax.config": 0,
+    "lrjax.ops": 1,
+    "lrjax.metrics": 1,
+    "lrjax.data": 1,
+    "lrjax.models": 2,
+    "lrjax.sharding": 2,
+    "lrjax.checkpoint": 3,
+    "lrjax.results": 3,
+    "lrjax.report": 3,
+    "lrjax.report_tables": 3,
+    "lrjax.report_plots": 3,
+    "lrjax.predict": 3,
+    "lrjax.train": 4,
+    "lrjax.evaluators": 4,
+    "lrjax.suite": 4,
+    "lrjax.main": 5,
+}
+CONVERTER_MAY_IMPORT = {"numpy", "ml_dtypes", "safetensors", "torch", "checkpoints_conv", "lrjax.errors"}
+FLAGS = ("absl", "ml_collections")
+
+
+def module_files():
+    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+
+
+def layer(module):
+    """The layer of a module: of itself or of the nearest package that has one below `lrjax`."""
+    name = module
+    while name not in LAYERS and name.count(".") > 1:
+        name = name.rpartition(".")[0]
+    return LAYERS.get(name)
+
+
+def within(module, package):
+    return module == package or module.startswith(f"{package}.")
+
+
+def imports(name, source, known):
+    """Yields (module, line, inside a function) of every import; names that are modules count as modules."""
+    tree = ast.parse(source)
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    inside = {node for outer in ast.walk(tree) if isinstance(outer, functions) for node in ast.walk(outer)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}:{node.lineno}: relative import"
+            deeper = [f"{node.module}.{alias.name}" for alias in node.names]
+            targets = [target if target in known else node.module for target in deeper]
+            # "from absl import flags" is an import of absl.flags, which is not among the known modules
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
+            targets = [one.value for one in node.args[:1] if isinstance(one, ast.Constant)]
+        else:
+            continue
+        yield from ((target, node.lineno, node in inside) for target in dict.fromkeys(targets))
+
+
+def violations(sources):
+    """Checks every import of the modules {name: source} and returns one line per broken rule."""
+    found, graph = [], {}
+    for name, source in sources.items():
+        own = layer(name) if within(name, "lrjax") else None
+        if within(name, "lrjax") and own is None:
+            found.append(f"{name}: in no layer")
+            continue
+        graph[name] = set()
+        for target, line, inside in imports(name, source, sources):
+            place = f"{name}:{line}: imports {target}"
+            top = target.partition(".")[0]
+            if target in sources and target != name:
+                graph[name].add(target)
+            if top == "torch" and (not within(name, "checkpoints_conv") or not inside):
+                found.append(f"{place}; torch is for checkpoints_conv, inside functions")
+            if own is None:
+                main = name == "checkpoints_conv.__main__"
+                foreign = top not in sys.stdlib_module_names
+                allowed = target in CONVERTER_MAY_IMPORT or top in CONVERTER_MAY_IMPORT
+                if within(name, "checkpoints_conv") and foreign and not allowed and not main:
+                    found.append(f"{place}; the converter knows names and shapes only")
+                continue
+            if top in ("configs", "experiments", "tests"):
+                found.append(f"{place}; the library knows no recipes")
+            if top == "checkpoints_conv" and name != "lrjax.checkpoint":
+                found.append(f"{place}; only lrjax.checkpoint converts")
+            if top == "flax" and own <= 1:
+                found.append(f"{place}; layers 0 and 1 are pure arrays")
+            if top in FLAGS and name != "lrjax.main":
+                found.append(f"{place}; only lrjax.main touches flags")
+            if top == "lrjax" and (layer(target) is None or layer(target) > own):
+                found.append(f"{place}; layer {own} imports layer {layer(target)}")
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        found.append(f"cycle: {' -> '.join(error.args[1])}")
+    return found
+
+
+def test_layers():
+    assert violations({name: path.read_text() for name, path in module_files().items()}) == []
+
+
+def test_every_layer_of_the_table_exists():
+    assert LAYERS.keys() <= module_files().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "complaint"),
+    [
+        ("lrjax.ops.bad", "from lrjax.models import zoo", "layer 1 imports layer 2"),
+        ("lrjax.ops.bad", "import lrjax.main", "layer 1 imports layer 5"),
+        ("lrjax.ops.bad", "def f():\n    from lrjax import suite", "layer 1 imports layer 4"),
+        ("lrjax.ops.bad", "def f():\n    from flax import nnx", "pure arrays"),
+        ("lrjax.predict", "def f():\n    import torch.nn", "torch is for checkpoints_conv"),
+        ("lrjax.predict", "import importlib\nimportlib.import_module('torch')", "torch is for checkpoints_conv"),
+        ("lrjax.suite", "from configs.common import LR0FM_DATASETS", "knows no recipes"),
+        ("lrjax.suite", "import checkpoints_conv.rules", "only lrjax.checkpoint converts"),
+        ("lrjax.config", "from absl import flags", "touches flags"),
+        ("lrjax.suite", "def f():\n    from ml_collections import config_flags", "touches flags"),
+        ("lrjax.novelty", "", "in no layer"),
+        ("checkpoints_conv.bad", "import torch", "inside functions"),
+        ("checkpoints_conv.bad", "from lrjax.models import zoo", "names and shapes only"),
+        ("checkpoints_conv.bad", "def f():\n    import jax", "names and shapes only"),
+    ],
+)
+def test_the_walk_finds_bad_imports(name, source, complaint):
+    sources = {"lrjax.models.zoo": "", "lrjax.main": "", "lrjax.suite": "", name: source}
+    found = violations(sources)
+    assert len(found) == 1
+    assert complaint in found[0]
+    assert name in found[0]
+
+
+def test_the_walk_finds_cycles():
+    sources = {
+        "lrjax.ops.a": "from lrjax.ops import b",
+        "lrjax.ops.b": "def f():\n    from lrjax.ops.c import x",
+        "lrjax.ops.c": "import lrjax.ops.a",
+    }
+    assert [one.partition(":")[0] for one in violations(sources)] == ["cycle"]
+    assert violations(sources | {"lrjax.ops.c": "import flaxen"}) == []
+
+
+def test_the_walk_leaves_good_imports_alone():
+    sources = {
+        "lrjax.checkpoint": "def f():\n    from checkpoints_conv import FORMATS\nfrom lrjax.errors import UserError",
+        "lrjax.main": "from absl import flags\nfrom lrjax import suite\nfrom ml_collections import config_flags",
+        "lrjax.suite": "from lrjax import evaluators\nfrom flax import nnx",
+        "lrjax.evaluators": "import jax",
+        "checkpoints_conv.readers": "def f():\n    import torch\nimport numpy, re\nfrom lrjax.errors import UserError",
+        "checkpoints_conv.__main__": "def f():\n    from lrjax.models import zoo",
+    }
+    assert violations(sources) == []
+
+
+def test_everything_compiles():
+    for folder in (*PACKAGES, "experiments", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            compile(path.read_text(), str(path), "exec")
+
+
+@pytest.mark.parametrize("name", module_files())
+def test_every_module_imports(name):
+    importlib.import_module(name)
+
+
+def recipes():
+    for module in pkgutil.iter_modules(configs.__path__):
+        if hasattr(importlib.import_module(f"configs.{module.name}"), "get_config"):
+            yield module.name, ""
+    for backbone in lr_tk0_eva.BACKBONES:
+        yield "lr_tk0_eva", backbone
+
+
+@pytest.mark.parametrize(("name", "argument"), recipes())
+def test_every_recipe_resolves(name, argument):
+    get_config = importlib.import_module(f"configs.{name}").get_config
+    config = from_mapping(Config, (get_config(argument) if argument else get_config()).to_dict())
+    assert zoo.get(config.model).name == config.model
+    for evaluator in config.evaluation.evaluators:
+        assert evaluators.find(evaluator)
+    for dataset in config.data.names:
+        assert get_dataset(dataset).name == dataset
+    size = zoo.get(config.model).spec.image.size
+    assert max(config.evaluation.resolutions) <= size
+    assert config.source == ("" if argument else "embedded")
+
+
+def test_every_evaluator_resolves():
+    names = [module.name for module in pkgutil.iter_modules(evaluators.__path__)]
+    assert "zeroshot" in names
+    for name in names:
+        module = evaluators.find(name)
+        assert isinstance(module.VERSION, int)
+        assert callable(module.run)
+    assert list(evaluators.names()) == names
+
+
+def test_every_data_set_has_classes_and_prompts():
+    assert len(dataset_names()) >= 21
+    for name in dataset_names():
+        dataset = get_dataset(name)
+        assert len(dataset.classes) >= 2
+        assert all(template.count("{}") == 1 for template in dataset.templates)
+        assert prompts_hash(name) == prompts_hash(dataset)
+
+
+def test_every_backbone_divides_into_heads_and_patches():
+    for name, row in zoo.BACKBONES.items():
+        assert zoo.get(name) is row
+        assert row.name == name
+        assert row.spec.image.size % row.spec.image.patch == 0
+        for blocks in (row.spec.image.blocks, row.spec.text.blocks):
+            assert blocks.width % blocks.heads == 0
+
+
+def test_files_are_small():
+    tables = {ROOT / "lrjax" / "models" / "zoo.py"}
+    files = [path for folder in (*PACKAGES, "experiments", "tests") for path in (ROOT / folder).rglob("*.py")]
+    lengths = {path: len(path.read_text().splitlines()) for path in files if path not in tables}
+    assert {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > 450} == {}
+
+
+def test_the_program_needs_neither_torch_nor_tensorflow():
+    code = (
+        "import sys, lrjax.main; "
+        "print(sorted(sys.modules.keys() & {'torch', 'tensorflow', 'tensorflow_datasets', 'matplotlib'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

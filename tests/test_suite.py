@@ -1,0 +1,227 @@
+"""Whole runs: the right rows and files, nothing computed twice, nothing lost."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
+from tiny import write_training_images
+
+from checkpoints_conv.__main__ import main as convert
+from lrjax import suite
+from lrjax.data.datasets import get_dataset
+from lrjax.evaluators import zeroshot
+from lrjax.models import zoo
+from lrjax.results import ResultStore
+
+METRICS = ("acc1", "acc5")
+
+
+@pytest.fixture
+def command(capsys):
+    return Command(capsys)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tiny_row(), tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+def recipe(tmp_path, checkpoint, monkeypatch):
+    monkeypatch.setitem(zoo.BACKBONES, "tiny", tiny_row())
+    return write_recipe(
+        tmp_path / "recipe.py",
+        model="tiny",
+        source=str(checkpoint),
+        workdir=str(tmp_path / "run"),
+        devices=1,
+        data={"names": ("shapes", "textures"), "count": 6, "workers": 0},
+        evaluation={"resolutions": (8,), "batch_size": 4},
+        report={"plots": False, "weights": "equal"},
+    )
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The (data set, variant, resolutions) of every call of the evaluator."""
+    found, original = [], zeroshot.run
+
+    def run(*arguments, **options):
+        name, _, variant = options["title"].partition(" ")
+        found.append((name, variant.strip("()"), tuple(options["resolutions"])))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(zeroshot, "run", run)
+    return found
+
+
+def succeeds(outcome):
+    status, stdout, stderr = outcome
+    assert status == 0, stderr
+    assert "error" not in stderr
+    return stdout
+
+
+def results(tmp_path):
+    return (tmp_path / "run" / "results.jsonl").read_bytes()
+
+
+def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
+    source = write_checkpoint(zoo.get("EVA02-embedded"), tmp_path / "checkpoint")
+    recipe = write_recipe(
+        tmp_path / "recipe.py",
+        model="EVA02-embedded",
+        source=str(source),
+        workdir=str(tmp_path / "run"),
+        seed=3,
+        devices=2,
+        data={"names": ("shapes", "letters"), "count": 12, "workers": 2},
+        evaluation={"resolutions": (16, 224), "batch_size": 4},
+        train={"steps": 2, "count": 8, "image_size": 48, "buckets": ((16, 32),), "batch_size": 4, "save_every": 1},
+        report={"plots": True, "weights": "equal"},
+    )
+    shown = succeeds(command("--config", recipe))
+    assert "Robustness by resolution" in shown
+    rows = ResultStore(tmp_path / "run").rows
+    assert sorted((row.variant, row.dataset, str(row.resolution), row.metric) for row in rows) == sorted(
+        (variant, dataset, side, metric)
+        for variant in ("vanilla", "lr_tk0")
+        for dataset in ("shapes", "letters")
+        for side in ("16", "hr")
+        for metric in METRICS
+    )
+    backbone = 1_707_777
+    tokens = 5 * 49 * 128
+    for row in rows:
+        assert (row.model, row.evaluator, row.seed, row.n) == ("EVA02-embedded", "zeroshot", 3, 12)
+        assert 0 <= row.value <= 1
+        assert row.value * 12 == pytest.approx(round(row.value * 12))
+        assert row.extra["parameters"] == backbone + (tokens if row.variant == "lr_tk0" else 0)
+        assert row.extra["skipped"] == []
+        samples = np.load(tmp_path / "run" / "samples" / f"{row.key}.npz")
+        top = {"acc1": 1, "acc5": 5}[row.metric]
+        hits = (samples["top5"][:, :top] == samples["label"][:, None]).any(axis=1)
+        assert sorted(samples["index"]) == list(range(12))
+        assert hits.mean() == pytest.approx(row.value)
+    assert {path.name for path in (tmp_path / "run" / "report").iterdir()} == {
+        "accuracy.png",
+        "datasets_EVA02-embedded.png",
+        "per_dataset.csv",
+        "report.md",
+        "summary.json",
+        "table2.csv",
+    }
+    summary = json.loads((tmp_path / "run" / "report" / "summary.json").read_text())
+    assert [one["variant"] for one in summary["models"]] == ["vanilla", "lr_tk0"]
+
+    def run(*_, **__):
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(zeroshot, "run", run)
+    before = results(tmp_path)
+    assert succeeds(command("--config", recipe)) == shown
+    assert results(tmp_path) == before
+
+
+def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(command, tmp_path, recipe, calls, monkeypatch):
+    run = zeroshot.run
+
+    def interrupted(*arguments, **options):
+        if options["title"].startswith("textures"):
+            raise KeyboardInterrupt
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(zeroshot, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        command("--config", recipe)
+    kept = results(tmp_path)
+    assert {row.dataset for row in ResultStore(tmp_path / "run").rows} == {"shapes"}
+    assert not (tmp_path / "run" / "report").exists()
+    monkeypatch.setattr(zeroshot, "run", run)
+    calls.clear()
+    succeeds(command("--config", recipe))
+    assert calls == [("textures", "vanilla", (8, "hr"))]
+    assert results(tmp_path).startswith(kept)
+    assert len(ResultStore(tmp_path / "run").rows) == 2 * 2 * 2
+
+
+def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe, calls, monkeypatch):
+    shapes, textures = (("shapes", "vanilla"), ("textures", "vanilla"))
+
+    def repeated(*overrides):
+        calls.clear()
+        succeeds(command("--config", recipe, *overrides))
+        return [(call[:2], call[2]) for call in calls]
+
+    whole = [(shapes, (8, "hr")), (textures, (8, "hr"))]
+    assert repeated() == whole
+    assert repeated() == []
+    for harmless in ("seed=5", "evaluation.batch_size=3", "data.workers=2", "devices=2", "placement=fsdp"):
+        assert repeated(f"--config.{harmless}") == [], harmless
+    assert repeated("--config.evaluation.resolutions=16,8") == [(shapes, (16,)), (textures, (16,))]
+    assert repeated("--config.evaluation.resolutions=16") == []
+    assert repeated("--config.data.names=scenes,shapes") == [(("scenes", "vanilla"), (8, "hr"))]
+    for harmful in ("data.seed=1", "data.count=7", "data.on_error=skip", "precision=bfloat16"):
+        assert repeated(f"--config.{harmful}") == whole, harmful
+        assert repeated(f"--config.{harmful}") == []
+
+    def other_prompts(name):
+        dataset = get_dataset(name)
+        return dataclasses.replace(dataset, templates=("a drawing of {}",)) if name == "textures" else dataset
+
+    with monkeypatch.context() as patch:
+        patch.setattr(suite, "get_dataset", other_prompts)
+        assert repeated() == [(textures, (8, "hr"))]
+    with monkeypatch.context() as patch:
+        patch.setattr(zeroshot, "VERSION", zeroshot.VERSION + 1)
+        assert repeated() == whole
+    assert repeated() == []
+
+
+def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, calls):
+    train = ["--config.train.batch_size=4", "--config.train.image_size=40", "--config.train.buckets=((8,16),)"]
+    data = ["--config.data.names=shapes", "--config.train.count=4", *train]
+    succeeds(command("--config", recipe, *data))
+    calls.clear()
+    succeeds(command("--config", recipe, *data, "--config.train.steps=1"))
+    assert calls == [("shapes", "lr_tk0", (8, "hr"))]
+    calls.clear()
+    succeeds(command("--config", recipe, *data, "--config.train.steps=1", "--config.train.save_every=7"))
+    assert calls == []
+    status, _, stderr = command("--config", recipe, *data, "--config.train.steps=2")
+    assert status == 2
+    assert "tokens that were trained with other options; use another config.workdir" in stderr
+    assert calls == []
+    other = write_checkpoint(tiny_row(), tmp_path / "other")
+    succeeds(command("--config", recipe, *data, f"--config.source={other}"))
+    assert calls == []
+    content = bytearray(other.read_bytes())
+    content[-1] ^= 1
+    other.write_bytes(content)
+    succeeds(command("--config", recipe, *data, f"--config.source={other}"))
+    assert calls == [("shapes", "vanilla", (8, "hr"))]
+
+
+def test_a_converted_checkpoint_brings_its_tokenizer_and_gives_the_same_results(
+    command, tmp_path, recipe, calls, checkpoint
+):
+    succeeds(command("--config", recipe))
+    before = results(tmp_path)
+    converted = tmp_path / "converted"
+    assert convert(["--model", "tiny", "--source", str(checkpoint), "--out", str(converted)]) == 0
+    assert (converted / "tokenizer.json").read_bytes() == checkpoint.with_name("tokenizer.json").read_bytes()
+    calls.clear()
+    succeeds(command("--config", recipe, f"--config.source={converted}"))
+    assert calls == []
+    assert results(tmp_path) == before
+
+
+def test_training_on_a_folder_in_epochs(command, tmp_path, recipe, calls):
+    folder = write_training_images(tmp_path / "images", count=9)
+    train = ["--config.train.epochs=2", "--config.train.batch_size=4", "--config.train.image_size=40"]
+    more = [f"--config.train.root={folder}", "--config.train.buckets=((8,16),)", "--config.data.names=shapes"]
+    succeeds(command("--config", recipe, *train, *more))
+    assert [call[1] for call in calls] == ["vanilla", "lr_tk0"]
+    assert (tmp_path / "run" / "tokens" / "4").is_dir()

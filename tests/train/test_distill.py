@@ -1,0 +1,262 @@
+"""The training step: its views against Pillow, its loss and gradients against PyTorch, and what it may not touch."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+import torch
+import torch_twin
+from PIL import Image
+
+from lrjax.models.build import Encoders
+from lrjax.ops.augment import random_crop_box
+from lrjax.ops.degrade import random_side
+from lrjax.sharding import make_mesh, put_batch, replicated
+from lrjax.train.distill import Distiller, ViewMaker
+from lrjax.train.optim import make_optimizer
+
+BATCH, SIDE = 8, 40
+
+
+def make_distiller(options, dtype=jnp.float32):
+    return Distiller(tiny.row(), Encoders(tiny.row().spec, dtype), options, make_optimizer(options, tiny.DEPTH, 50))
+
+
+def training_images(seed=0):
+    return np.stack([tiny.picture(seed * BATCH + index, SIDE, SIDE) for index in range(BATCH)])
+
+
+@functools.cache
+def setting(devices=1, placement="replicate", dtype="float32"):
+    """A distiller, a predictor and the compiled step, of which the compilation takes the time."""
+    distiller, predictor = make_distiller(tiny.train_options(), jnp.dtype(dtype)), tiny.predictor(devices, placement=placement)
+    return distiller, predictor, distiller.make_step(predictor.mesh, 5)
+
+
+def run_steps(count=3, *, token_seed=0, repeat=False, **where):
+    """Runs steps on different images; returns the trainable trees (first the initial one) and the logs."""
+    distiller, predictor, step = setting(**where)
+    state = jax.device_put(distiller.init(token_seed), replicated(predictor.mesh))
+    trees, logs = [jax.device_get(state["trainable"])], []
+    for index in range(count):
+        previous = state
+        state, log = step(state, predictor.params, put_batch(training_images(0 if repeat else index), predictor.mesh))
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(previous))  # donated
+        trees.append(jax.device_get(state["trainable"]))
+        logs.append({name: float(value) for name, value in log.items()})
+    assert int(state["step"]) == count
+    return trees, logs
+
+
+def assert_trees_equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+# Views
+
+
+def drawn(maker, key):
+    """The sides and boxes of one image, drawn from its key in the order that `ViewMaker` draws them."""
+    crop_keys, side_keys = jax.random.split(key, (2, 1 + len(maker.buckets)))
+    if maker.shared_crop:
+        crop_keys = [crop_keys[0]] * len(crop_keys)
+    sides = [int(random_side(key, bank)) for key, bank in zip(side_keys[1:], maker.buckets, strict=True)]
+    boxes = [[int(value) for value in random_crop_box(key, maker.crop)] for key in crop_keys]
+    return sides, boxes
+
+
+@pytest.mark.parametrize("shared_crop", [False, True])
+def test_views_equal_pillow(shared_crop):
+    options = tiny.train_options(shared_crop=shared_crop, crop_scale=(0.6, 1.0))
+    maker, images = ViewMaker.create(options, tiny.SIZE), training_images()
+    make = jax.jit(maker)
+    for seed in (0, 1):
+        key = jax.random.key(seed)
+        views = np.asarray(make(key, images))
+        assert views.shape == (BATCH, 3, tiny.SIZE, tiny.SIZE, 3)
+        for image, image_key, actual in zip(images, jax.random.split(key, BATCH), views, strict=True):
+            sides, boxes = drawn(maker, image_key)
+            picture = Image.fromarray(image)
+            degraded = [
+                picture.resize((side, side), Image.Resampling.BICUBIC).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+                for side in sides
+            ]
+            for view, one, (top, left, height, width) in zip(actual, [picture, *degraded], boxes, strict=True):
+                box = (left, top, left + width, top + height)
+                expected = one.crop(box).resize((tiny.SIZE, tiny.SIZE), Image.Resampling.BICUBIC)
+                np.testing.assert_array_equal(view, np.asarray(expected))
+
+
+def test_sides_lie_in_their_buckets_and_reach_both_ends():
+    maker = ViewMaker.create(tiny.train_options(buckets=((8, 11), (11, 14))), tiny.SIZE)
+    sides = np.array([drawn(maker, key)[0] for key in jax.random.split(jax.random.key(0), 60)])
+    assert set(sides[:, 0]) == {8, 9, 10}
+    assert set(sides[:, 1]) == {11, 12, 13}
+
+
+def test_crops_are_shared_only_when_asked():
+    keys = jax.random.split(jax.random.key(3), 8)
+    shared = ViewMaker.create(tiny.train_options(shared_crop=True), tiny.SIZE)
+    free = ViewMaker.create(tiny.train_options(shared_crop=False), tiny.SIZE)
+    for key in keys:
+        assert len({tuple(box) for box in drawn(shared, key)[1]}) == 1
+    assert any(len({tuple(box) for box in drawn(free, key)[1]}) > 1 for key in keys)
+    # A side of its own size degrades nothing: the views of an image differ in their crops alone.
+    images = training_images()
+    for maker, equal in ((shared, True), (free, False)):
+        native = ViewMaker(maker.crop, ViewMaker.create(tiny.train_options(buckets=((40, 41),)), 32).buckets, equal)
+        views = np.asarray(native(jax.random.key(0), images))
+        assert np.array_equal(views[:, 0], views[:, 1]) == equal
+
+
+def test_views_of_two_images_are_drawn_apart():
+    views = np.asarray(ViewMaker.create(tiny.train_options(), 32)(jax.random.key(0), training_images()[[0, 0]]))
+    assert not np.array_equal(views[0], views[1])
+
+
+# Loss and gradients
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_loss_and_gradients_equal_pytorch(remat):
+    options = tiny.train_options(remat=remat)
+    views = np.asarray(jax.jit(ViewMaker.create(options, tiny.SIZE))(jax.random.key(1), training_images()))
+    tables = tuple(tiny.random_tokens())
+    trainable = {"tokens": tables, "log_scale": np.float32(np.log(1 / 0.07))}
+    loss, gradient = jax.jit(jax.value_and_grad(make_distiller(options).loss))(trainable, tiny.params(), views)
+
+    spec, native, params = tiny.row().spec.image, tiny.row().preprocess, torch_twin.to_torch(tiny.params()["image"])
+    tokens = [torch.from_numpy(table).requires_grad_() for table in tables]
+    log_scale = torch.tensor(trainable["log_scale"], requires_grad=True)
+    images = (torch.from_numpy(views.copy()).float() / 255 - torch.tensor(native.mean)) / torch.tensor(native.std)
+    with torch.no_grad():
+        teacher = torch_twin.image_tower(params, images[:, 0], spec)
+    students = [torch_twin.image_tower(params, images[:, index], spec, tokens) for index in range(views.shape[1])]
+    expected = torch_twin.distillation_loss(teacher, students, log_scale)
+    expected.backward()
+
+    assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
+    assert float(gradient["log_scale"]) == pytest.approx(log_scale.grad.item(), rel=1e-4)
+    for actual, twin in zip(gradient["tokens"], tokens, strict=True):
+        wanted = twin.grad.numpy()
+        assert np.linalg.norm(wanted) > 1e-4
+        assert np.linalg.norm(actual - wanted) <= 1e-4 * np.linalg.norm(wanted)
+
+
+def test_teacher_has_no_tokens_and_student_has():
+    options = tiny.train_options()
+    distiller = make_distiller(options)
+    loss = jax.jit(distiller.loss)
+    views = np.asarray(jax.jit(ViewMaker.create(options, tiny.SIZE))(jax.random.key(1), training_images()))
+    same = np.repeat(views[:, :1], 3, axis=1)  # every student sees what the teacher sees
+    scale = {"log_scale": np.float32(np.log(5))}
+    none = float(loss({"tokens": tuple(tiny.random_tokens(std=0))} | scale, tiny.params(), same))
+    some = float(loss({"tokens": tuple(tiny.random_tokens(std=1))} | scale, tiny.params(), same))
+    embedded = np.asarray(distiller.encoders.image(tiny.params(), normalized(views[:, 0])))
+    logits = 5 * np.float64(embedded @ embedded.T)
+    floor = 3 * (np.log(np.exp(logits).sum(axis=1)) - np.diag(logits)).mean()
+    assert none == pytest.approx(floor, rel=1e-4)
+    assert some > none + 0.1
+
+
+def normalized(images):
+    native = tiny.row().preprocess
+    return ((images / 255 - np.float32(native.mean)) / np.float32(native.std)).astype(np.float32)
+
+
+# The step
+
+
+def test_initial_state():
+    state = make_distiller(tiny.train_options(token_std=0.02)).init(0)
+    tables = state["trainable"]["tokens"]
+    assert [table.shape for table in tables] == [(16, tiny.WIDTH)] * (tiny.DEPTH + 1)
+    assert np.std(np.stack(tables)) == pytest.approx(0.02, rel=0.1)
+    assert float(jnp.exp(state["trainable"]["log_scale"])) == pytest.approx(1 / 0.07, rel=1e-6)
+    assert int(state["step"]) == 0
+
+
+def test_frozen_weights_stay_bit_identical_and_the_rest_moves():
+    trees, logs = run_steps()
+    assert_trees_equal(jax.device_get(setting()[1].params), tiny.params())
+    for old, new in zip(jax.tree.leaves(trees[0]), jax.tree.leaves(trees[-1]), strict=True):
+        assert not np.array_equal(old, new)
+    for tree, log in zip(trees[1:], logs, strict=True):
+        assert set(log) == {"loss", "scale", "gradient_norm"}
+        assert log["scale"] == pytest.approx(float(np.exp(tree["log_scale"])), rel=1e-6)
+        assert log["gradient_norm"] > 0
+
+
+def test_same_seed_same_bits_and_other_tokens_another_run():
+    trees, logs = run_steps()
+    again, again_logs = run_steps()
+    assert_trees_equal(trees, again)
+    assert logs == again_logs
+    other, other_logs = run_steps(token_seed=1)
+    assert other_logs != logs
+    assert not np.array_equal(other[0]["tokens"][0], trees[0]["tokens"][0])
+
+
+def test_seed_and_step_counter_determine_the_draws():
+    distiller, predictor, step = setting()
+    other_seed = distiller.make_step(predictor.mesh, 6)
+    images = put_batch(training_images(), predictor.mesh)
+
+    def loss(step, counter):
+        state = distiller.init(0) | {"step": jnp.int32(counter)}
+        return float(step(jax.device_put(state, replicated(predictor.mesh)), predictor.params, images)[1]["loss"])
+
+    losses = [loss(step, 0), loss(step, 1), loss(step, 2), loss(other_seed, 0)]
+    assert len(set(losses)) == 4
+    assert loss(step, 1) == losses[1]
+
+
+def test_loss_falls_on_repeated_images():
+    losses = [log["loss"] for log in run_steps(25, repeat=True)[1]]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_eight_devices_give_the_step_of_one():
+    # The contrastive loss is over the global batch: a loss over the shards of one image each would be zero.
+    one, one_logs = run_steps()
+    eight, eight_logs = run_steps(devices=8)
+    for a, b in zip(one_logs, eight_logs, strict=True):
+        assert a["loss"] > 0.5
+        assert b == pytest.approx(a, rel=1e-5)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), eight, one)
+
+
+def test_gradients_on_eight_devices_equal_those_of_one():
+    options = tiny.train_options()
+    distiller = make_distiller(options)
+    trainable = {"tokens": tuple(tiny.random_tokens()), "log_scale": np.float32(2.659)}
+    views = np.asarray(ViewMaker.create(options, tiny.SIZE)(jax.random.key(1), training_images()))
+    found = []
+    for devices in (1, 8):
+        mesh = make_mesh(devices)
+        frozen, placed = jax.device_put((tiny.params(), trainable), replicated(mesh))
+        gradient = jax.jit(jax.value_and_grad(distiller.loss), out_shardings=replicated(mesh))
+        found.append(jax.device_get(gradient(placed, frozen, put_batch(views, mesh))))
+    (loss, one), (other_loss, eight) = found
+    assert other_loss == pytest.approx(loss, rel=1e-5)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(eight), strict=True):
+        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a)
+
+
+def test_sharded_parameters_give_the_step_of_replicated_ones():
+    _, logs = run_steps(devices=8)
+    _, sharded_logs = run_steps(devices=8, placement="fsdp")
+    for a, b in zip(logs, sharded_logs, strict=True):
+        assert b == pytest.approx(a, rel=1e-5)
+
+
+def test_bfloat16_loss_is_close():
+    _, logs = run_steps()
+    trees, half_logs = run_steps(dtype="bfloat16")
+    assert half_logs != logs
+    for a, b in zip(logs, half_logs, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=0.02)
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(trees))

@@ -1,0 +1,56 @@
+"""The losses against numbers worked out by hand and a plain numpy version in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from lrjax.train.losses import MAX_LOG_SCALE, clip_loss, distillation_loss
+
+
+def reference_clip_loss(a, b, scale):
+    logits = scale * a.astype(np.float64) @ b.astype(np.float64).T
+    rows = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    columns = logits - np.log(np.exp(logits).sum(axis=0, keepdims=True))
+    return -(np.diag(rows).mean() + np.diag(columns).mean()) / 2
+
+
+def test_two_orthogonal_pairs_by_hand():
+    a = jnp.eye(2)
+    assert float(clip_loss(a, a, jnp.float32(1.0))) == pytest.approx(np.log(1 + np.exp(-1)), rel=1e-6)
+    assert float(clip_loss(a, a[::-1], jnp.float32(3.0))) == pytest.approx(3 + np.log(1 + np.exp(-3)), rel=1e-6)
+
+
+def test_rows_and_columns_both_count():
+    a, b = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    # Logits [[2, 0], [2, 0]]: both rows have cross-entropies l and l + 2, both columns ln 2.
+    low = np.log(1 + np.exp(-2))
+    assert float(clip_loss(a, b, jnp.float32(2.0))) == pytest.approx(((low + low + 2) / 2 + np.log(2)) / 2, rel=1e-6)
+
+
+def test_clip_loss_against_numpy():
+    a, b = tiny.unit_rows(0, 9), tiny.unit_rows(1, 9)
+    for scale in (1.0, 14.3, 100.0):
+        expected = reference_clip_loss(a, b, scale)
+        assert float(clip_loss(jnp.asarray(a), jnp.asarray(b), jnp.float32(scale))) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("factor", "clamp", "used"), [(20, True, 20), (250, True, 100), (250, False, 250)])
+def test_distillation_sums_the_views_and_bounds_the_factor(factor, clamp, used):
+    teacher, students = tiny.unit_rows(0, 6), np.stack([tiny.unit_rows(seed, 6) for seed in (1, 2, 3)])
+    expected = sum(reference_clip_loss(teacher, student, used) for student in students)
+    actual = distillation_loss(jnp.asarray(teacher), jnp.asarray(students), jnp.log(jnp.float32(factor)), clamp=clamp)
+    assert float(actual) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_bound_is_the_logarithm_of_a_hundred_and_stops_the_gradient():
+    assert pytest.approx(np.log(100)) == MAX_LOG_SCALE
+    teacher, students = jnp.asarray(tiny.unit_rows(0, 6)), jnp.asarray(tiny.unit_rows(1, 6))[None]
+
+    def gradient(log_scale, clamp):
+        return float(jax.grad(lambda s: distillation_loss(teacher, students, s, clamp=clamp))(jnp.float32(log_scale)))
+
+    assert gradient(5.0, True) == 0
+    assert gradient(5.0, False) != 0
+    assert gradient(4.0, True) == gradient(4.0, False) != 0
