@@ -11,7 +11,7 @@ from lrjax.data.tokenizers import Tokenizer
 from lrjax.models.build import Encoders, normalize_rows
 from lrjax.models.zoo import Backbone
 from lrjax.ops.preprocess import Stage, normalize, render_view
-from lrjax.sharding import batch_sharding, put_batch, replicated
+from lrjax.sharding import batch_sharding, replicated
 from lrjax.types import Array, Tree
 
 _TEXT_BATCH = 256
@@ -75,12 +75,15 @@ class Predictor:
         Returns:
             float32 [n, E], L2-normalised.
         """
-        ids, shards = self.tokenizer(texts), jax.process_count()
-        padding = -len(ids) % _TEXT_BATCH
-        ids = np.concatenate([ids, np.repeat(ids[:1], padding, axis=0)])
-        local = slice(jax.process_index() * _TEXT_BATCH // shards, (jax.process_index() + 1) * _TEXT_BATCH // shards)
-        parts = [ids[start : start + _TEXT_BATCH][local] for start in range(0, len(ids), _TEXT_BATCH)]
-        embedded = [np.asarray(self._text(self.params, put_batch(part, self.mesh))) for part in parts]
+        ids, sharding = self.tokenizer(texts), batch_sharding(self.mesh)
+        size = -(-_TEXT_BATCH // self.mesh.size) * self.mesh.size
+        ids = np.concatenate([ids, np.repeat(ids[:1], -len(ids) % size, axis=0)])
+        embedded = []
+        for start in range(0, len(ids), size):
+            part = ids[start : start + size]
+            # Every process has all texts, so that the rows of each device do not depend on the order of the mesh.
+            placed = jax.make_array_from_callback(part.shape, sharding, part.__getitem__)
+            embedded.append(np.asarray(self._text(self.params, placed)))
         return np.concatenate(embedded)[: len(texts)]
 
     def classifier(self, prompts: list[list[str]]) -> np.ndarray:

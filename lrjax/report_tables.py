@@ -72,6 +72,7 @@ class Table:
 
 
 def shown(cell: str | int | float | None) -> str:
+    """Returns a cell as it is printed: one decimal for a float, a dash for None."""
     if cell is None:
         return "–"  # noqa: RUF001
     return f"{cell:.1f}" if isinstance(cell, float) else str(cell)

@@ -30,7 +30,7 @@ def make_mesh(devices: int | None = None) -> Mesh:
         devices: number of devices, or None for all that there are.
 
     Raises:
-        UserError: more devices are asked for than exist, or fewer than one.
+        UserError: more devices are asked for than exist, or fewer than one, or some of those of several processes.
     """
     available = jax.devices()
     count = len(available) if devices is None else devices
@@ -38,6 +38,11 @@ def make_mesh(devices: int | None = None) -> Mesh:
         raise UserError(
             f"{count} devices asked for but {len(available)} exist ({available[0].platform}); "
             f"set config.devices to None or to a number from 1 to {len(available)}"
+        )
+    if jax.process_count() > 1 and count < len(available):
+        raise UserError(
+            f"{count} devices asked for but {jax.process_count()} processes hold {len(available)} and each needs its own; "
+            "set config.devices to None"
         )
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=available[:count])
 

@@ -1,8 +1,8 @@
 """Array aliases and the one legend of axis letters that shapes in this package use.
 
-Letters: B batch, R resolutions, H height, W width, C colour channels, P patch side in pixels, N patches, S tokens (class
-token and patches, or text positions), D model width, F hidden width of the MLP, A attention heads, E joint embedding,
-L depth, V vocabulary, K taps per output pixel or classes (said where used), T templates.
+Letters: B batch, R resolutions, H height, W width, C colour channels, P patch side in pixels, N patches, S tokens
+(class token and patches, or text positions), D model width, F hidden width of the MLP, A attention heads, E joint
+embedding, L depth, V vocabulary, K taps per output pixel or classes (said where used), T templates.
 """
 
 from collections.abc import Mapping

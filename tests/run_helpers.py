@@ -5,21 +5,15 @@ import logging
 
 import jax
 import numpy as np
-import tiny
 from PIL import Image
 from safetensors.numpy import save_file
 
+import tiny
 from checkpoints_conv import FORMATS, export
 from lrjax import main
-from lrjax.data import procedural, tokenizers
+from lrjax.data import tokenizers
 from lrjax.data.datasets import get_dataset
 from lrjax.models.build import init_params
-
-
-def write_tokenizer(path, size):
-    captions = [str(procedural.CaptionSource(400, seed=0)[index]["caption"]) for index in range(400)]
-    words = [f"{a} {b}" for a in procedural.SHAPES for b in procedural.COLOURS]
-    tokenizers.train_tokenizer(captions + words, size).save(str(path))
 
 
 def write_checkpoint(row, folder):
@@ -27,7 +21,8 @@ def write_checkpoint(row, folder):
     folder.mkdir(parents=True, exist_ok=True)
     params = jax.tree.map(np.asarray, init_params(row.spec, 1))
     save_file(export(params, FORMATS["open_clip_eva"].TABLE), folder / "model.safetensors")
-    write_tokenizer(folder / "tokenizer.json", row.spec.text.vocabulary)
+    words = get_dataset("imagenet").classes
+    tokenizers.train_tokenizer(words, row.spec.text.vocabulary).save(str(folder / "tokenizer.json"))
     return folder / "model.safetensors"
 
 

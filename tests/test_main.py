@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jax
 import pytest
-from run_helpers import Command, failure, tiny_row, write_checkpoint, write_dataset, write_recipe
 
 from lrjax import main, report_plots
 from lrjax.checkpoint import load_params, locate
@@ -16,6 +15,7 @@ from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.results import ResultStore
+from run_helpers import Command, failure, tiny_row, write_checkpoint, write_dataset, write_recipe
 
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "configs" / "lr_tk0_eva.py"

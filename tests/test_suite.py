@@ -5,8 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
-from tiny import write_training_images
 
 from checkpoints_conv.__main__ import main as convert
 from lrjax import suite
@@ -14,6 +12,8 @@ from lrjax.data.datasets import get_dataset
 from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
 from lrjax.results import ResultStore
+from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
+from tiny import write_training_images
 
 METRICS = ("acc1", "acc5")
 
@@ -37,7 +37,7 @@ def recipe(tmp_path, checkpoint, monkeypatch):
         source=str(checkpoint),
         workdir=str(tmp_path / "run"),
         devices=1,
-        data={"names": ("shapes", "textures"), "count": 6, "workers": 0},
+        data={"names": ("shapes", "textures"), "count": 24, "workers": 0},
         evaluation={"resolutions": (8,), "batch_size": 4},
         report={"plots": False, "weights": "equal"},
     )
@@ -163,7 +163,7 @@ def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe,
     assert repeated("--config.evaluation.resolutions=16,8") == [(shapes, (16,)), (textures, (16,))]
     assert repeated("--config.evaluation.resolutions=16") == []
     assert repeated("--config.data.names=scenes,shapes") == [(("scenes", "vanilla"), (8, "hr"))]
-    for harmful in ("data.seed=1", "data.count=7", "data.on_error=skip", "precision=bfloat16"):
+    for harmful in ("data.seed=1", "data.count=23", "data.on_error=skip", "precision=bfloat16"):
         assert repeated(f"--config.{harmful}") == whole, harmful
         assert repeated(f"--config.{harmful}") == []
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from lrjax.config import Config, Data, Train
 from lrjax.data.sources import ImageError
 from lrjax.data.tokenizers import Tokenizer
 from lrjax.models import zoo
-from lrjax.models.build import init_params
+from lrjax.models.build import abstract_params
 from lrjax.predict import Predictor
 from lrjax.sharding import PLACEMENTS, make_mesh, place_tree
 
@@ -43,10 +44,17 @@ def row():
 
 @functools.cache
 def params():
-    """Parameters of `row` as numpy arrays; noise makes every bias and scale count."""
+    """Random parameters of `row` as numpy arrays, no scale one and no bias zero."""
     rng = np.random.default_rng(7)
-    fresh = init_params(row().spec, 3)
-    return jax.tree.map(lambda leaf: np.asarray(leaf) + rng.normal(0, 0.1, leaf.shape).astype(np.float32), fresh)
+
+    def draw(path, leaf):
+        noise = rng.normal(size=leaf.shape).astype(np.float32)
+        if path[-1].key == "kernel":
+            fan_in = math.prod(leaf.shape[-2:-1] if leaf.ndim < 4 else leaf.shape[:-1])
+            return noise * np.float32(fan_in**-0.5)
+        return 0.1 * noise + np.float32(path[-1].key == "scale")
+
+    return jax.tree_util.tree_map_with_path(draw, abstract_params(row().spec))
 
 
 def tokenizer():

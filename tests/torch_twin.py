@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 
 
 def to_torch(tree):
@@ -35,9 +35,7 @@ def rope(x, grid):
 
 def attention(x, layer, heads, grid, eps):
     batch, rows, width = x.shape
-    q, k, v = (
-        linear(x, layer[name]).reshape(batch, rows, heads, -1).transpose(1, 2) for name in ("q", "k", "v")
-    )
+    q, k, v = (linear(x, layer[name]).reshape(batch, rows, heads, -1).transpose(1, 2) for name in ("q", "k", "v"))
     q, k = (torch.cat([part[:, :, :1], rope(part[:, :, 1:], grid)], dim=2) for part in (q, k))
     weights = (q @ k.transpose(2, 3) / math.sqrt(width // heads)).softmax(dim=-1)
     joined = (weights @ v).transpose(1, 2).reshape(batch, rows, width)

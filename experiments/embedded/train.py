@@ -206,7 +206,8 @@ def train(args: argparse.Namespace) -> dict:
         if (index + 1) % 50 == 0:
             means = {name: float(np.mean([entry[name] for entry in logs])) for name in log}
             rate = args.batch * (index + 1 - first) / (time.time() - started)
-            print(f"step {index + 1} {rate:.0f} img/s " + " ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
+            shown = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+            print(f"step {index + 1} {rate:.0f} img/s {shown}", flush=True)
             logs = []
         manager.save(index + 1, args=ocp.args.StandardSave(state))
     manager.save(args.steps, args=ocp.args.StandardSave(state), force=manager.latest_step() != args.steps)
@@ -224,6 +225,7 @@ def export(params: dict, vocabulary: Path, out: Path) -> None:
 
 
 def main() -> int:
+    """Trains and exports."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"), help="rendered images and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("checkpoints_conv/embedded"), help="where the result goes")

@@ -1,6 +1,6 @@
 """Trains LR-TK0 tokens for the embedded backbone with several seeds and prints the mean top-1 per resolution.
 
-    PYTHONPATH=. python experiments/lr_tk0_embedded/run.py --seeds 3
+PYTHONPATH=. python experiments/lr_tk0_embedded/run.py --seeds 3
 """
 
 import argparse
@@ -24,6 +24,7 @@ def accuracies(workdir: Path, variant: str) -> dict[int | str, float]:
 
 
 def main() -> None:
+    """Runs all seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workdir", type=Path, default=Path("runs/lr_tk0_embedded"))

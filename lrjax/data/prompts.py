@@ -37,6 +37,7 @@ def class_prompts(classes: Sequence[str], templates: Sequence[str]) -> list[list
 
 def content_hash(classes: Sequence[str], templates: Sequence[str]) -> str:
     """Return 16 hexadecimal digits that depend on the class names and templates and their order, for cache keys and
-    result rows."""
+    result rows.
+    """
     content = json.dumps([list(classes), list(templates)], ensure_ascii=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]

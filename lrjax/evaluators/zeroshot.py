@@ -102,7 +102,8 @@ def run(
             canvas = _common_canvas(batch)
             stages = tuple(batch_view_taps(batch.sizes, spec, canvas=canvas.shape[1]) for spec in specs)
             placed = put_batch(
-                {"canvas": canvas, "stages": stages, "label": batch.labels, "mask": batch.mask, "index": batch.index}, mesh
+                {"canvas": canvas, "stages": stages, "label": batch.labels, "mask": batch.mask, "index": batch.index},
+                mesh,
             )
             views = predictor.views(placed["canvas"], placed["stages"])
             embedded = predictor.image(views, lr_tokens)
@@ -112,7 +113,8 @@ def run(
             skipped += batch.skipped
             progress.update(int(scored["n"]))
     samples = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    _check_counts(source, counts, samples, skipped, processes)
+    skipped = _all_names(skipped)
+    _check_counts(source, counts, samples, skipped)
     total = int(counts["n"])
     metrics = ("acc1", "acc5") if len(classifier) >= _TOP else ("acc1",)
     return Outcome(
@@ -156,14 +158,24 @@ def _common_canvas(batch: Batch) -> np.ndarray:
     return np.pad(batch.images, ((0, 0), (0, margin), (0, margin), (0, 0)))
 
 
-def _check_counts(source: Any, counts: dict, samples: dict, skipped: list[str], processes: int) -> None:
+def _all_names(names: list[str]) -> list[str]:
+    """The names that all processes found."""
+    if jax.process_count() == 1:
+        return names
+    text = np.frombuffer("\0".join(names).encode() + b"\0", np.uint8)
+    length = int(multihost_utils.process_allgather(np.int32(len(text))).max())
+    rows = multihost_utils.process_allgather(np.pad(text, (0, length - len(text))))
+    return [name for row in rows for name in row.tobytes().decode().split("\0") if name]
+
+
+def _check_counts(source: Any, counts: dict, samples: dict, skipped: list[str]) -> None:
     left_out = len(skipped)
-    if processes > 1:
-        left_out = int(multihost_utils.process_allgather(np.int32(left_out)).sum())
     if len(source) == 0:
         raise UserError("the data set has no images; check its folder")
     if left_out == len(source):
-        raise ImageError(f"all {left_out} images are damaged, the first is {skipped[0]}; nothing can be measured", skipped[0])
+        raise ImageError(
+            f"all {left_out} images are damaged, the first is {skipped[0]}; nothing can be measured", skipped[0]
+        )
     seen = np.sort(samples["index"])
     if int(counts["n"]) + left_out != len(source) or len(np.unique(seen)) != len(seen):
         raise AssertionError(f"{counts['n']} images counted and {left_out} skipped of {len(source)}")

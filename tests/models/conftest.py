@@ -9,13 +9,13 @@ import pytest
 import torch
 from flax import nnx
 from safetensors.torch import save_file
-from torch_reference import Kind, TinySizes, tiny_eva
 
 from lrjax.checkpoint import load_params
 from lrjax.models.build import abstract_params
 from lrjax.models.spec import ModelSpec
 from lrjax.models.towers import Model
 from lrjax.models.zoo import get
+from torch_reference import Kind, TinySizes, tiny_eva
 
 ROWS: dict[Kind, str] = {"eva02": "EVA02-B-16", "eva01": "EVA01-g-14", "eva_e": "EVA02-E-14"}
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from flax import nnx
 from torch.nn import functional
-from torch_reference import import_open_clip
 
 from checkpoints_conv import FORMATS, export
 from lrjax.models.build import Encoders
 from lrjax.models.layers import rope_table, run_blocks
 from lrjax.models.zoo import get
+from torch_reference import import_open_clip
 
 # Embeddings have unit length; activations inside the towers reach ~10, where float32 resolves 1e-6.
 ATOL = 1e-5

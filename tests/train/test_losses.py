@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from lrjax.train.losses import MAX_LOG_SCALE, clip_loss, distillation_loss
 
 

@@ -1,0 +1,71 @@
+"""Evaluates and trains the tiny backbone as one of several processes and stores the numbers.
+
+python several_processes.py PROCESS PROCESSES PORT FOLDER
+"""
+
+import os
+import sys
+from pathlib import Path
+
+process, processes, port, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+DEVICES = 4
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES // processes}"
+
+import jax
+import numpy as np
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+if processes > 1:
+    jax.distributed.initialize(f"localhost:{port}", processes, process)
+
+import tiny
+from lrjax.errors import UserError
+from lrjax.evaluators import zeroshot
+from lrjax.sharding import make_mesh
+from lrjax.train.loop import train_tokens
+
+RESOLUTIONS = (8, "hr")
+
+
+def run():
+    assert (jax.process_count(), jax.device_count()) == (processes, DEVICES)
+    predictor = tiny.predictor(None, placement=sys.argv[5])
+    found = {"classifier": predictor.classifier([[f"a {k}", f"the {k}"] for k in range(7)])}
+    # Nothing is drawn per row, because the processes hold the rows of a global batch in another order.
+    options = tiny.train_options(
+        steps=2, root=str(folder / "images"), buckets=((8, 9), (16, 17)), crop_scale=(1.0, 1.0), save_every=1
+    )
+    config = tiny.config(folder / f"run{processes}", options)
+    tokens = train_tokens(config, predictor, weights="abc")
+    found["tokens"] = np.asarray(tokens)
+    found["restored"] = np.asarray(train_tokens(config, predictor, weights="abc"))
+    for name, damaged in (("whole", ()), ("damaged", (1, 4, 20))):
+        for variant, lr_tokens in (("vanilla", None), ("tokens", tokens)):
+            outcome = zeroshot.run(
+                predictor,
+                tiny.Pictures(21, damaged=damaged),
+                found["classifier"],
+                resolutions=RESOLUTIONS,
+                batch_size=8,
+                lr_tokens=lr_tokens,
+                on_error="skip",
+            )
+            found[f"{name}/{variant}/values"] = np.array([(one.value, one.n) for one in outcome.measurements])
+            found[f"{name}/{variant}/skipped"] = np.array(sorted(outcome.skipped))
+            for side in RESOLUTIONS:
+                for key, rows in outcome.samples[side].items():
+                    found[f"{name}/{variant}/{side}/{key}"] = rows
+    if processes > 1:
+        try:
+            make_mesh(2)
+        except UserError as error:
+            assert "config.devices to None" in str(error)
+        else:
+            raise AssertionError("a mesh that leaves out a process was made")
+    np.savez(folder / f"found{processes}-{process}.npz", **found)
+
+
+if __name__ == "__main__":
+    run()

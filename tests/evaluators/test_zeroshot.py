@@ -1,0 +1,206 @@
+"""Zero-shot accuracy against a plain loop over single images with Pillow and numpy."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import tiny
+from lrjax import evaluators
+from lrjax.data.sources import ImageError
+from lrjax.errors import UserError
+from lrjax.evaluators import zeroshot
+from lrjax.models.build import Encoders
+from lrjax.ops.preprocess import batch_view_taps, canvas_side
+from lrjax.predict import Predictor
+from lrjax.sharding import put_batch
+
+SIZE, CLASSES = tiny.SIZE, 7
+RESOLUTIONS = (8, 13, 32, "hr")
+
+
+def pillow_view(image, side, preprocess):
+    """The picture as the model sees it: resized to `side` unless that is "hr", resized to the model, cropped."""
+    kernel, picture = Image.Resampling[preprocess.kernel.upper()], Image.fromarray(image)
+    for length in [SIZE] if side == "hr" else [side, SIZE]:
+        width, height = picture.size
+        if preprocess.mode == "squash":
+            new = (length, length)
+        elif width <= height:
+            new = (length, int(length * height / width))
+        else:
+            new = (int(length * width / height), length)
+        picture = picture.resize(new, kernel)
+    left, top = (round((length - SIZE) / 2) for length in picture.size)
+    return np.asarray(picture.crop((left, top, left + SIZE, top + SIZE)))
+
+
+@functools.cache
+def encode():
+    return jax.jit(Encoders(tiny.row().spec).image)
+
+
+def plain_embeddings(source, side, tokens=None):
+    native, rows = tiny.row().preprocess, []
+    for index in range(len(source)):
+        view = pillow_view(source[index]["image"], side, native).astype(np.float32) / 255
+        view = (view - np.float32(native.mean)) / np.float32(native.std)
+        rows.append(np.asarray(encode()(tiny.params(), view[None], tokens))[0])
+    return np.stack(rows)
+
+
+@functools.cache
+def classifier(classes=CLASSES):
+    """Directions in which the embeddings of the pictures differ, so that the guesses do."""
+    rows = plain_embeddings(tiny.Pictures(23), "hr")
+    rows = rows[:classes] - rows.mean(axis=0)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@functools.cache
+def cached_predictor(devices=1, placement="replicate"):
+    return tiny.predictor(devices, placement=placement)
+
+
+def evaluate(source, *, predictor=None, **options):
+    options = {"resolutions": RESOLUTIONS, "batch_size": 8} | options
+    return zeroshot.run(predictor or cached_predictor(), source, classifier(), **options)
+
+
+def values(outcome):
+    return {(one.metric, one.resolution): (one.value, one.n) for one in outcome.measurements}
+
+
+@pytest.mark.parametrize("tokens", [None, tiny.random_tokens()], ids=["vanilla", "tokens"])
+def test_accuracies_equal_a_plain_loop(tokens):
+    source = tiny.Pictures(23)  # the third batch is padded
+    labels = np.array([source[index]["label"] for index in range(len(source))])
+    outcome = evaluate(source, lr_tokens=tokens)
+    assert len(outcome.measurements) == 2 * len(RESOLUTIONS)
+    assert outcome.skipped == ()
+    guesses = set()
+    for side in RESOLUTIONS:
+        logits = plain_embeddings(source, side, tokens) @ classifier().T
+        ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+        hits = ranked == labels[:, None]
+        assert values(outcome)["acc1", side] == (hits[:, 0].sum() / 23, 23)
+        assert values(outcome)["acc5", side] == (hits.any(axis=1).sum() / 23, 23)
+        samples = outcome.samples[side]
+        np.testing.assert_array_equal(samples["index"], np.arange(23))
+        np.testing.assert_array_equal(samples["label"], labels)
+        np.testing.assert_array_equal(samples["top5"], ranked)
+        guesses |= set(ranked[:, 0])
+    assert len(guesses) > 3
+
+
+def test_tokens_change_the_guesses():
+    source = tiny.Pictures(23)
+    vanilla, tokens = evaluate(source), evaluate(source, lr_tokens=tiny.random_tokens())
+    assert not np.array_equal(vanilla.samples[8]["top5"], tokens.samples[8]["top5"])
+
+
+@pytest.mark.parametrize(("mode", "kernel"), [("crop", "bicubic"), ("squash", "bilinear")])
+def test_views_of_every_resolution_equal_pillow(mode, kernel):
+    preprocess = dataclasses.replace(tiny.row().preprocess, mode=mode, kernel=kernel)
+    row = dataclasses.replace(tiny.row(), preprocess=preprocess)
+    predictor = Predictor(row, None, tiny.tokenizer(), cached_predictor().mesh)
+    images = [tiny.Pictures(9)[index]["image"] for index in range(9)]
+    sizes = np.array([image.shape[:2] for image in images])
+    canvas = np.zeros((9, canvas_side(sizes), canvas_side(sizes), 3), np.uint8)
+    for rows, image in zip(canvas, images, strict=True):
+        rows[: image.shape[0], : image.shape[1]] = image
+    specs = zeroshot.view_specs(predictor, RESOLUTIONS)
+    stages = tuple(batch_view_taps(sizes, spec, canvas=canvas.shape[1]) for spec in specs)
+    placed = put_batch({"canvas": canvas, "stages": stages}, predictor.mesh)
+    views = np.asarray(predictor.views(placed["canvas"], placed["stages"]))
+    for image, rendered in zip(images, views, strict=True):
+        for side, view in zip(RESOLUTIONS, rendered, strict=True):
+            np.testing.assert_array_equal(view, pillow_view(image, side, preprocess), err_msg=f"{image.shape} {side}")
+
+
+def test_native_size_as_a_resolution_is_the_native_view():
+    outcome = evaluate(tiny.Pictures(23))
+    assert values(outcome)["acc1", 32] == values(outcome)["acc1", "hr"]
+    np.testing.assert_array_equal(outcome.samples[32]["top5"], outcome.samples["hr"]["top5"])
+
+
+@pytest.mark.parametrize("count", [1, 8, 9])
+def test_every_image_counts_once(count):
+    outcome = evaluate(tiny.Pictures(count))
+    assert {n for _, n in values(outcome).values()} == {count}
+    np.testing.assert_array_equal(outcome.samples["hr"]["index"], np.arange(count))
+
+
+def test_several_batches_compile_once(monkeypatch):
+    traces = []
+
+    def score(*args, **options):
+        traces.append(args)
+        return original(*args, **options)
+
+    original = zeroshot._score
+    monkeypatch.setattr(zeroshot, "_score", score)
+    predictor = tiny.predictor()
+    evaluate(tiny.Pictures(27, square=48), predictor=predictor)
+    assert predictor._views._cache_size() == predictor._image._cache_size() == len(traces) == 1
+
+
+def test_eight_devices_give_the_numbers_of_one():
+    source, one = tiny.Pictures(23), evaluate(tiny.Pictures(23))
+    for placement in ("replicate", "fsdp"):
+        eight = evaluate(source, predictor=cached_predictor(8, placement))
+        assert eight.measurements == one.measurements
+        jax.tree.map(np.testing.assert_array_equal, eight.samples, one.samples)
+
+
+def test_damaged_image_stops_the_run_or_is_left_out():
+    source = tiny.Pictures(23, damaged=(3, 22))
+    with pytest.raises(ImageError, match="picture3.png"):
+        evaluate(source)
+    outcome, whole = evaluate(source, on_error="skip", workers=2), evaluate(tiny.Pictures(23))
+    assert outcome.skipped == ("picture3.png", "picture22.png")
+    assert {n for _, n in values(outcome).values()} == {21}
+    kept = np.delete(np.arange(23), [3, 22])
+    for side in RESOLUTIONS:
+        np.testing.assert_array_equal(outcome.samples[side]["index"], kept)
+        np.testing.assert_array_equal(outcome.samples[side]["top5"], whole.samples[side]["top5"][kept])
+
+
+def test_nothing_to_measure():
+    with pytest.raises(UserError, match="no images"):
+        evaluate(tiny.Pictures(0))
+    with pytest.raises(UserError, match=r"all 3 images are damaged.*picture0\.png"):
+        evaluate(tiny.Pictures(3, damaged=(0, 1, 2)), on_error="skip")
+
+
+def test_impossible_options():
+    with pytest.raises(UserError, match=r"resolution 33 is larger than the 32 px input of tiny"):
+        evaluate(tiny.Pictures(2), resolutions=(16, 33, "hr"))
+    with pytest.raises(UserError, match="batch_size 9 does not divide over 8 devices"):
+        evaluate(tiny.Pictures(2), predictor=cached_predictor(8), batch_size=9)
+
+
+def test_few_classes_have_no_top5():
+    source = tiny.Pictures(5, classes=3)
+    outcome = zeroshot.run(cached_predictor(), source, classifier(3), resolutions=("hr",), batch_size=8)
+    assert [one.metric for one in outcome.measurements] == ["acc1"]
+    assert outcome.samples["hr"]["top5"].shape == (5, 3)
+
+
+def test_bfloat16_counts_the_same_images():
+    outcome = evaluate(tiny.Pictures(23), predictor=tiny.predictor(dtype=jnp.bfloat16))
+    full = evaluate(tiny.Pictures(23))
+    assert {n for _, n in values(outcome).values()} == {23}
+    same = outcome.samples["hr"]["top5"][:, 0] == full.samples["hr"]["top5"][:, 0]
+    assert same.mean() > 0.8
+
+
+def test_evaluators_are_found_by_name():
+    assert evaluators.find("zeroshot") is zeroshot
+    assert "zeroshot" in set(evaluators.names())
+    with pytest.raises(UserError, match=r"unknown evaluator 'zeroshoot'.*zeroshot"):
+        evaluators.find("zeroshoot")

@@ -1,0 +1,72 @@
+"""Mesh, layout of batches and placement of parameters on eight devices."""
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+import tiny
+from lrjax.errors import UserError
+from lrjax.sharding import FSDP, PLACEMENTS, REPLICATE, make_mesh, place_tree, put_batch, tree_shardings
+
+
+def test_mesh_has_the_devices_asked_for():
+    assert make_mesh(3).shape == {"data": 3}
+    assert make_mesh(None).size == len(jax.devices()) == 8
+
+
+@pytest.mark.parametrize("devices", [0, -1, 9])
+def test_impossible_numbers_of_devices(devices):
+    with pytest.raises(UserError, match=rf"{devices} devices asked for but 8 exist .*1 to 8"):
+        make_mesh(devices)
+
+
+def test_batch_rows_are_dealt_in_order():
+    rows = np.arange(16).reshape(16, 1)
+    placed = put_batch({"a": rows, "b": (rows[:, 0],)}, make_mesh(4))
+    np.testing.assert_array_equal(placed["a"], rows)
+    np.testing.assert_array_equal(placed["b"][0], rows[:, 0])
+    shards = sorted(placed["a"].addressable_shards, key=lambda shard: shard.device.id)
+    assert [np.asarray(shard.data)[:, 0].tolist() for shard in shards] == np.arange(16).reshape(4, 4).tolist()
+
+
+def test_first_matching_rule_counts_and_must_match_the_whole_path():
+    rules = ((r"a/.*", PartitionSpec("data")), (r"kernel", PartitionSpec(None, "data")), (r".*", PartitionSpec()))
+    leaf = np.zeros((8, 8))
+    found = tree_shardings({"a": {"kernel": leaf}, "b": {"kernel": leaf}, "kernel": leaf}, make_mesh(8), rules)
+    assert found["a"]["kernel"].spec == PartitionSpec("data")
+    assert found["b"]["kernel"].spec == PartitionSpec()
+    assert found["kernel"].spec == PartitionSpec(None, "data")
+
+
+def test_no_rule_is_an_error():
+    with pytest.raises(KeyError, match="b/kernel"):
+        tree_shardings({"b": {"kernel": np.zeros(8)}}, make_mesh(8), ((r"a/.*", PartitionSpec()),))
+
+
+def test_parameters_that_do_not_divide_are_named():
+    with pytest.raises(UserError, match=r"blocks/.*does not divide over 3 devices.*replicate"):
+        tree_shardings(tiny.params(), make_mesh(3), FSDP)
+    tree_shardings(tiny.params(), make_mesh(3), REPLICATE)
+
+
+@pytest.mark.parametrize("placement", ["replicate", "fsdp"])
+def test_placement_keeps_the_values(placement):
+    placed = place_tree(tiny.params(), make_mesh(8), PLACEMENTS[placement])
+    jax.tree.map(np.testing.assert_array_equal, placed, tiny.params())
+
+
+def test_fsdp_shards_the_matrices_of_blocks_and_the_token_table():
+    placed = place_tree(tiny.params(), make_mesh(8), FSDP)
+    width, depth = tiny.WIDTH, tiny.DEPTH
+    image, text = placed["image"]["blocks"], placed["text"]
+    shapes = {
+        (depth, width // 8, width): [image["attention"][name]["kernel"] for name in ("q", "k", "v", "out")],
+        (depth, width // 8, 40): [image["mlp"]["gate"]["kernel"], image["mlp"]["up"]["kernel"]],
+        (depth, 40, width // 8): [image["mlp"]["down"]["kernel"]],
+        (tiny.VOCABULARY, 16 // 8): [text["token_embed"]["embedding"]],
+        (depth, width): [image["norm1"]["scale"], image["attention"]["q"]["bias"]],
+    }
+    for shape, leaves in shapes.items():
+        for leaf in leaves:
+            assert {shard.data.shape for shard in leaf.addressable_shards} == {shape}
