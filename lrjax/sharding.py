@@ -41,8 +41,8 @@ def make_mesh(devices: int | None = None) -> Mesh:
         )
     if jax.process_count() > 1 and count < len(available):
         raise UserError(
-            f"{count} devices asked for but {jax.process_count()} processes hold {len(available)} and each needs its own; "
-            "set config.devices to None"
+            f"{count} devices asked for but {jax.process_count()} processes hold {len(available)} and each needs its "
+            "own; set config.devices to None"
         )
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=available[:count])
 

@@ -237,7 +237,7 @@ def test_checkpoint_of_another_model(command, tmp_path, recipe):
 
 
 def test_damaged_images_stop_the_run_or_are_left_out(command, tmp_path, recipe):
-    paths = write_dataset(tmp_path / "data", "eurosat")
+    paths = write_dataset(tmp_path / "data", "eurosat", per_class=2)
     paths[4].write_bytes(paths[4].read_bytes()[:200])
     arguments = ["--config", recipe, "--config.data.names=eurosat", f"--config.data.root={tmp_path / 'data'}"]
     message = fails(command, tmp_path, *arguments, alone=False)
@@ -248,13 +248,13 @@ def test_damaged_images_stop_the_run_or_are_left_out(command, tmp_path, recipe):
     assert f"eurosat: skipped damaged image {paths[4]}" in stderr
     rows = ResultStore(tmp_path / "run").rows
     assert {(row.resolution, row.metric, row.n) for row in rows} == {
-        (side, metric, 9) for side in (8, "hr") for metric in ("acc1", "acc5")
+        (side, metric, 19) for side in (8, "hr") for metric in ("acc1", "acc5")
     }
     assert all(row.extra["skipped"] == [str(paths[4])] for row in rows)
     for path in paths:
         path.write_bytes(b"")
     message = failure(command(*arguments, "--config.data.on_error=skip"), alone=False)
-    assert "all 10 images are damaged" in message
+    assert "all 20 images are damaged" in message
     assert ResultStore(tmp_path / "run").rows == rows
 
 

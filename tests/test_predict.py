@@ -1,4 +1,4 @@
-"""The predict functions: embeddings on any number of devices, in any placement and precision, and the text classifier."""
+"""The predict functions: embeddings on any devices, in any placement and precision, and the text classifier."""
 
 import jax
 import jax.numpy as jnp

@@ -70,3 +70,10 @@ def test_fsdp_shards_the_matrices_of_blocks_and_the_token_table():
     for shape, leaves in shapes.items():
         for leaf in leaves:
             assert {shard.data.shape for shard in leaf.addressable_shards} == {shape}
+
+
+def test_every_process_needs_its_devices(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match=r"4 devices asked for but 2 processes hold 8 .*config\.devices to None"):
+        make_mesh(4)
+    assert make_mesh(None).size == 8

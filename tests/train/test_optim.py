@@ -29,7 +29,7 @@ def updates_of(options, gradients, parameters, total_steps):
 
 
 def reference_first_step(parameter, gradient, rate, decay):
-    """LAMB (arXiv 1904.00962), algorithm 2, first step: both bias-corrected moments are those of the gradient itself."""
+    """LAMB (arXiv 1904.00962), algorithm 2, first step: the bias-corrected moments are the gradient and its square."""
     parameter, gradient = np.float64(parameter), np.float64(gradient)
     update = gradient / (np.abs(gradient) + 1e-6) + decay * parameter
     return -rate * np.linalg.norm(parameter) / np.linalg.norm(update) * update
