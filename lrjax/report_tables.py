@@ -322,4 +322,6 @@ def _label(resolution: int | str) -> str:
 def _count(parameters: int | None) -> str | None:
     if parameters is None:
         return None
-    return f"{parameters / 1e6:.1f}M" if parameters >= 1e5 else f"{parameters / 1e3:.1f}K"
+    if parameters < 1e5:
+        return f"{parameters / 1e3:.1f}K"
+    return f"{parameters / 1e6:.{2 if parameters < 1e7 else 1}f}M"  # the tokens of a small backbone show, too

@@ -70,7 +70,7 @@ def test_robustness_table_by_hand():
         "WAR-HR",
         "ACC-HR",
     )
-    assert [row[:3] for row in table.rows] == [("M", "vanilla", "2.5M"), ("M", "lr_tk0", "2.6M")]
+    assert [row[:3] for row in table.rows] == [("M", "vanilla", "2.50M"), ("M", "lr_tk0", "2.60M")]
     # vanilla: gamma 0.5 and 0.2; lr_tk0 against the vanilla reference: 0.75 and 0.6, and 0.95 and 1 at hr
     np.testing.assert_allclose(table.rows[0][3:], [35, 35, 25, 100, 100, 65], atol=1e-3)
     np.testing.assert_allclose(table.rows[1][3:], [67.5, 67.5, 45, 97.5, 97.5, 63], atol=1e-3)
@@ -186,7 +186,7 @@ def test_printed_tables_lose_nothing_on_narrow_terminals(width):
     )
     text = stream.getvalue()
     assert all(len(line) <= width for line in text.splitlines())
-    for part in ("SAR-16", "WAR-16", "ACC-HR", "vanilla", "2.6M", "67.5", "97.5", "10.0 → 30.0", "lr_tk0"):
+    for part in ("SAR-16", "WAR-16", "ACC-HR", "vanilla", "2.60M", "67.5", "97.5", "10.0 → 30.0", "lr_tk0"):
         assert part in text
     assert "…" not in text
 

@@ -161,7 +161,7 @@ def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe,
         assert repeated(f"--config.{harmless}") == [], harmless
     assert repeated("--config.evaluation.resolutions=16,8") == [(shapes, (16,)), (textures, (16,))]
     assert repeated("--config.evaluation.resolutions=16") == []
-    assert repeated("--config.data.names=scenes,shapes") == [(("scenes", "vanilla"), (8, "hr"))]
+    assert repeated("--config.data.names=scenes", "--config.data.names=shapes") == [(("scenes", "vanilla"), (8, "hr"))]
     for harmful in ("data.seed=1", "data.count=23", "data.on_error=skip", "precision=bfloat16"):
         assert repeated(f"--config.{harmful}") == whole, harmful
         assert repeated(f"--config.{harmful}") == []
