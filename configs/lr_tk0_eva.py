@@ -90,7 +90,7 @@ def embedded() -> ConfigDict:
                 "image_size": 224,
                 "buckets": ((16, 32), (32, 64), (64, 128)),
                 "batch_size": 64,
-                "learning_rate": 0.1,  # LAMB moves a table by this share of its own norm: a hundred steps need large ones
+                "learning_rate": 0.1,  # LAMB moves a table by this share of its norm: a hundred steps need large ones
                 "scale_learning_rate": 5e-4,
                 "layer_decay": 1.0,
                 "weight_decay": 0.0,

@@ -19,8 +19,8 @@ from lrjax.models.build import init_params
 def write_checkpoint(row, folder):
     """Writes weights of a row and its tokenizer into a folder and returns the path of the weights.
 
-    The weights are random, but the bias of the image head outweighs its kernel: every image gets the same class, so that
-    of K classes with equally many images 1 in K is right.
+    The weights are random, but the bias of the image head outweighs its kernel: every image gets the same class, so
+    that of K classes with equally many images 1 in K is right.
     """
     folder.mkdir(parents=True, exist_ok=True)
     params = jax.tree.map(np.asarray, init_params(row.spec, 1))
