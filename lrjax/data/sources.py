@@ -244,7 +244,7 @@ def _tfds_data(name: str, split: str, data_dir: str | os.PathLike | None) -> tup
     except ImportError as error:
         raise UserError(
             f"data set '{name}' needs tensorflow-datasets; install it with: pip install tensorflow-datasets "
-            "array-record"
+            "array_record importlib_resources"
         ) from error
     remedy = f"prepare it with: tfds build {name} --file_format=array_record"
     if data_dir is not None:
