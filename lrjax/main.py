@@ -132,6 +132,11 @@ def run(config: Config) -> None:
     workdir = Path(config.workdir)
     store, row, mesh = ResultStore(workdir), zoo.get(config.model), make_mesh(config.devices)
     suite = Suite(config, store, row=row, mesh=mesh)
+    if config.report.weights == "paper" and set(config.data.names) != set(PAPER_WEIGHTS):
+        raise UserError(
+            "config.report.weights='paper' has weights for the fifteen data sets of the paper, not for those of "
+            "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
+        )
     if training:
         check_training(config, mesh)
     predictor, weights = load(config, row, mesh)

@@ -175,11 +175,23 @@ class Results:
             return None
         return {dataset: self.row(model, variant, dataset, resolution).value for dataset in self.datasets}
 
-    def scores(self, model: str, variant: str, resolution: int | str) -> tuple[float, float, float] | None:
-        """Returns SAR, WAR and mean accuracy as fractions, or None where nothing was evaluated at this resolution."""
+    def zeros(self, model: str) -> list[str]:
+        """Returns the data sets on which the reference accuracy of a model is 0, so that robustness is undefined."""
+        reference = {name: self.row(model, self.reference_variant, name, HIGH_RESOLUTION) for name in self.datasets}
+        return [name for name, row in reference.items() if row.value == 0]
+
+    def scores(
+        self, model: str, variant: str, resolution: int | str
+    ) -> tuple[float | None, float | None, float] | None:
+        """Returns SAR, WAR and mean accuracy as fractions, or None where nothing was evaluated at this resolution.
+
+        SAR and WAR are None where the reference accuracy of a data set is 0.
+        """
         accuracies = self.accuracies(model, variant, resolution)
         if accuracies is None:
             return None
+        if self.zeros(model):
+            return None, None, robustness.mean_accuracy(accuracies)
         names = self.datasets
         low = list(accuracies.values())
         reference = [self.row(model, self.reference_variant, name, HIGH_RESOLUTION).value for name in names]
@@ -234,7 +246,7 @@ def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
             line = [model, variant, _count(results.extra(model, variant, "parameters"))]
             for resolution in results.resolutions:
                 scores = results.scores(model, variant, resolution)
-                line += [None] * 3 if scores is None else [100 * score for score in scores]
+                line += [None if score is None else 100 * score for score in scores or (None, None, None)]
             lines.append(tuple(line))
     count = f"{len(results.datasets)} data set{'s' * (len(results.datasets) > 1)}"
     caption = (
@@ -242,6 +254,9 @@ def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
         f"{results.weighing()}; ACC: mean top-1. All variants are measured against the HR accuracy of "
         f"{results.reference_variant}."
     )
+    for model in results.variants:
+        if zeros := results.zeros(model):
+            caption += f" SAR and WAR of {model} are undefined: its HR accuracy on {', '.join(zeros)} is 0."
     if results.superseded:
         caption += f" {results.superseded} older results for the same numbers are left out."
     return Table("Robustness by resolution", caption, tuple(header), tuple(lines), labels=3, group=3)

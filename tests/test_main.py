@@ -161,6 +161,7 @@ def test_help(capsys):
             ["--config.evaluation.resolutions=8,33"],
             "resolution 33 is larger than the 32 px input of tiny; use sides up",
         ),
+        (["--config.report.weights=paper"], "config.report.weights='paper' has weights for the fifteen data sets"),
         (["--config.devices=99"], "99 devices asked for but 8 exist (cpu); set config.devices to None"),
         (["--config.devices=0"], "0 devices asked for"),
         (["--config.devices=3"], "config.evaluation.batch_size 4 does not divide over 3 devices"),
