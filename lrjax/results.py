@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from lrjax import __version__
 from lrjax.errors import UserError
 
 RESULTS_FILE = "results.jsonl"
@@ -317,8 +318,8 @@ def _canonical(part: Any) -> Any:
 
 def package_versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that a number can depend on, without importing them."""
-    versions = {"python": platform.python_version()}
-    for name in ("lrjax", "jax", "flax", "optax", "numpy", "pillow"):
+    versions = {"python": platform.python_version(), "lrjax": __version__}
+    for name in ("jax", "flax", "optax", "numpy", "pillow"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

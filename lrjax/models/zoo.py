@@ -37,7 +37,7 @@ class Backbone:
         preprocess: native preprocessing.
         tokenizer: "clip", or "file:NAME" for a vocabulary that lies beside the checkpoint.
         source_file: file name of the authors' release.
-        hub_id: Hugging Face hub id, "" if there is none.
+        hub_id: Hugging Face hub id, with ":FILE" where the file has no usual name; "" if there is none.
         parameters: total number of parameters, temperature included.
         image_parameters: those of the image tower.
         data: pre-training data.
@@ -235,7 +235,7 @@ BACKBONES: dict[str, Backbone] = {
             _clip_text(1280, 20, 32, 1280),
             patch=14,
             source_file="EVA_CLIP_8B_psz14_s9B.pt",
-            hub_id="BAAI/EVA-CLIP-8B",
+            hub_id="BAAI/EVA-CLIP-8B:EVA_CLIP_8B_psz14_s9B.pt",
             parameters=8_220_748_545,
             image_parameters=7_526_088_704,
             data="Merged-2B",
