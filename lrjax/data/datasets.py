@@ -288,10 +288,11 @@ def _folder(dataset: Dataset, root: Path) -> ImageFolder:
         )
     if not found:
         return ImageFolder(root)
+    closest = min(names, key=lambda candidate: sum(normalised(name) not in by_name for name in candidate))
     culprit = (
         f"'{root / unknown[0]}' is none of its classes"
         if unknown
-        else f"class folder '{_missing(names[0], by_name)}' is missing"
+        else f"class folder '{_missing(closest, by_name)}' is missing"
     )
     raise UserError(
         f"data set '{dataset.name}' has {len(dataset.classes)} classes and '{root}' {len(found)} folders: {culprit}; "
