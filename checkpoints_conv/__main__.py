@@ -5,7 +5,6 @@ python -m checkpoints_conv --reverse --source EVA02-B-16 --out model.safetensors
 """
 
 import argparse
-import importlib.metadata
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from checkpoints_conv import FORMATS, convert, dropped, export, open_checkpoint, recognise
+from lrjax import __version__
 from lrjax.errors import UserError
 
 EXPORTS = {"open_clip": "open_clip_eva", "eva_original": "eva_original"}
@@ -90,7 +90,7 @@ def _forward(options: argparse.Namespace) -> None:
         "container": container,
         "dtype": dtype,
         "dropped": left_out,
-        "lrjax": _version(),
+        "lrjax": __version__,
     }
     # The vocabulary of a row "file:NAME" is part of the checkpoint.
     files = [options.source.parent / row.tokenizer.removeprefix("file:")] if row.tokenizer.startswith("file:") else []
@@ -137,13 +137,6 @@ def _write_safetensors(tensors: dict[str, np.ndarray], path: Path) -> None:
 def _progress(steps: Sequence[Any]) -> Iterable[Any]:
     console = Console(stderr=True)
     return track(steps, description="converting", console=console, transient=True, disable=not console.is_terminal)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("lrjax")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 if __name__ == "__main__":

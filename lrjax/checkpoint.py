@@ -274,6 +274,10 @@ def _download(repository: str, filename: str | None) -> Path:
     for candidate in (filename,) if filename else HUB_FILES:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, candidate))
+        except huggingface_hub.errors.LocalEntryNotFoundError as error:  # neither cached nor reachable
+            reason = error
+            if not huggingface_hub.constants.HF_HUB_OFFLINE:
+                break
         except (huggingface_hub.errors.EntryNotFoundError, huggingface_hub.errors.OfflineModeIsEnabled) as error:
             reason = error
         except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError) as error:

@@ -54,7 +54,8 @@ def parse(arguments: Sequence[str]) -> Config:
     parser = _Parser(
         prog="python -m lrjax.main",
         description=__doc__,
-        epilog="--config.KEY VALUE replaces a value of the recipe, for instance --config.train.steps 10",
+        epilog="--config.KEY VALUE replaces a value of the recipe, for instance --config.train.steps 10; "
+        "lrjax/config.py explains all keys",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -167,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name in ("jax", "absl", "orbax"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
     try:
         run(parse(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:

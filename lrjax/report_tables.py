@@ -251,6 +251,7 @@ def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
     count = f"{len(results.datasets)} data set{'s' * (len(results.datasets) > 1)}"
     caption = (
         f"Percent, over {count} ({', '.join(results.datasets)}). SAR: mean share of the HR accuracy that is left; "
+        "WAR: the same, discounted where the HR accuracy is near chance; "
         f"{results.weighing()}; ACC: mean top-1. All variants are measured against the HR accuracy of "
         f"{results.reference_variant}."
     )

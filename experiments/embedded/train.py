@@ -219,7 +219,7 @@ def export(params: dict, vocabulary: Path, out: Path) -> None:
     """Writes the parameters in the open_clip layout, and the vocabulary beside them."""
     out.mkdir(parents=True, exist_ok=True)
     tensors = checkpoints_conv.export(jax.device_get(params), checkpoints_conv.FORMATS["open_clip_eva"].TABLE)
-    tensors = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    tensors = {key: np.array(value, order="C") for key, value in tensors.items()}
     write_atomically(out / "model.safetensors", safetensors.numpy.save(tensors))
     write_atomically(out / "tokenizer.json", vocabulary.read_bytes())
 

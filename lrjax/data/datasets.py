@@ -265,7 +265,8 @@ def _name_lists(dataset: Dataset) -> list[tuple[str, ...]]:
 def _folder(dataset: Dataset, root: Path) -> ImageFolder:
     if not root.is_dir():
         raise UserError(
-            f"data set '{dataset.name}' has no folder '{root}'; put its class folders there, or give 'tfds'"
+            f"data set '{dataset.name}' has no folder '{root}'; put its class folders there, "
+            "or set config.data.root to 'tfds'"
         )
     names = _name_lists(dataset)
     for candidate in names:

@@ -56,7 +56,9 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> np.n
     # On damaged data the decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more.
     except Exception as error:
         raise ImageError(
-            f"image '{name}' cannot be decoded ({error}); replace or remove it, or skip damaged images", name
+            f"image '{name}' cannot be decoded ({error}); replace or remove it, "
+            "or skip damaged images (config.data.on_error 'skip')",
+            name,
         ) from error
 
 

@@ -98,6 +98,7 @@ def run(
         on_error=on_error,
     )
     with tqdm(total=len(source), desc=title, unit="img", disable=jax.process_index() > 0) as progress:
+        progress.set_postfix_str("first batch, compiles what is new")
         for batch in loader:
             canvas = _common_canvas(batch)
             stages = tuple(batch_view_taps(batch.sizes, spec, canvas=canvas.shape[1]) for spec in specs)
@@ -111,6 +112,7 @@ def run(
             counts.update({name: scored[name] for name in ("acc1", "acc5", "n")})
             parts.append({name: scored[name][scored["mask"]] for name in ("index", "label", "top")})
             skipped += batch.skipped
+            progress.set_postfix_str("")
             progress.update(int(scored["n"]))
     samples = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     skipped = _all_names(skipped)

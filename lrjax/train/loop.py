@@ -106,11 +106,15 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
         progress = tqdm(
             range(first, steps), desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0
         )
+        if first < steps:
+            progress.set_postfix_str("first step, compiles")
+        previous = None
         for index in progress:
             images = put_batch(next(batches)["image"], mesh)
             state, log = step(state, predictor.params, images)
-            if (index + 1) % 10 == 0 or index + 1 == steps:
-                progress.set_postfix(loss=f"{float(log['loss']):.3f}", scale=f"{float(log['scale']):.1f}")
+            if previous is not None:  # one step behind, so that a step is always under way
+                progress.set_postfix(loss=f"{float(previous['loss']):.3f}", scale=f"{float(previous['scale']):.1f}")
+            previous = log
             checkpoints.save(index + 1, state, batches, last=index + 1 == steps)
     return jnp.stack(state["trainable"]["tokens"])
 

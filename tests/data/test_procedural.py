@@ -279,7 +279,8 @@ def test_scenes_hold_fine_detail_and_vary(name):
 
 
 def test_missing_fonts_name_the_remedy(monkeypatch):
-    shapes_module._font.cache_clear()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match="pip install matplotlib"):
-        letter_mask("K", _rng())
+    for source in (lambda: ProceduralSource("letters", 12, seed=0), lambda: CaptionSource(12, seed=0)):
+        with pytest.raises(UserError, match="pip install matplotlib"):
+            source()
+    assert len(ProceduralSource("shapes", 12, seed=0)) == 12

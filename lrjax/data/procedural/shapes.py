@@ -1,6 +1,7 @@
 """Anti-aliased masks of filled shapes and of letters."""
 
 import functools
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -121,12 +122,20 @@ def shape_mask(
     return fill.reduce(_SUPERSAMPLE), line.reduce(_SUPERSAMPLE)
 
 
+def require_fonts() -> None:
+    """Checks, before the first letter is drawn, that the fonts are there.
+
+    Raises:
+        UserError: matplotlib, which they come with, is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("rendered letters need the DejaVu fonts of matplotlib; run `pip install matplotlib`")
+
+
 @functools.cache
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    try:
-        import matplotlib
-    except ModuleNotFoundError as error:
-        raise UserError("Procedural letters need the DejaVu fonts of matplotlib: pip install matplotlib.") from error
+    import matplotlib
+
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 

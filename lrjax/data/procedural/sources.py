@@ -8,6 +8,7 @@ import numpy as np
 
 from lrjax.data.procedural.captions import caption
 from lrjax.data.procedural.sampling import render, sample_scene
+from lrjax.data.procedural.shapes import require_fonts
 from lrjax.data.procedural.vocabulary import (
     COLOURS,
     HELD_OUT_COMBINATIONS,
@@ -134,6 +135,8 @@ class ProceduralSource:
             raise UserError(f"There is no procedural data set '{dataset}'; use one of {', '.join(DATASETS)}.")
         _check(count, seed)
         self.dataset, self.count, self.seed = DATASETS[dataset], count, seed
+        if self.dataset.kind == "letter":
+            require_fonts()
 
     def __len__(self) -> int:
         return self.count
@@ -177,6 +180,7 @@ class CaptionSource:
             UserError: Count or seed is out of range.
         """
         _check(count, seed)
+        require_fonts()
         self.count, self.seed = count, seed
 
     def __len__(self) -> int:
