@@ -28,7 +28,6 @@ from lrjax.data.procedural import (
     sample_scene,
 )
 from lrjax.data.procedural import captions as captions_module
-from lrjax.data.procedural import shapes as shapes_module
 from lrjax.data.procedural.colours import CONTRASTING, contrasting_grey, luminance, sample_colour
 from lrjax.data.procedural.shapes import letter_mask, shape_mask
 from lrjax.data.procedural.textures import texture_mask
