@@ -11,7 +11,7 @@ from PIL import Image
 
 from lrjax.data.sources import ImageError
 from lrjax.errors import UserError
-from lrjax.ops.preprocess import canvas_side
+from lrjax.ops.preprocess import canvas_side, short_side_size
 
 _EMPTY_SIDE = 64
 
@@ -227,12 +227,9 @@ def _training_row(source: Any, size: int, index: int) -> dict[str, Any]:
 
 
 def _square(image: np.ndarray, size: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    if (height, width) == (size, size):
+    if image.shape[:2] == (size, size):
         return image
-    short = min(height, width)
-    # torchvision's Resize truncates the long side, its CenterCrop rounds the offset half to even.
-    new = (size, int(size * height / short)) if width <= height else (int(size * width / short), size)
-    left, top = round((new[0] - size) / 2), round((new[1] - size) / 2)
-    resized = Image.fromarray(image).resize(new, Image.Resampling.BICUBIC)
+    height, width = short_side_size(*image.shape[:2], size)
+    left, top = round((width - size) / 2), round((height - size) / 2)  # half to even, as torchvision's CenterCrop
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized.crop((left, top, left + size, top + size)))
