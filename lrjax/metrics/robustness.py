@@ -226,7 +226,8 @@ def war(
         parts = [f"no weight for {', '.join(without_weight)}"] if without_weight else []
         parts += [f"no result for {', '.join(without_value)}, which have a weight"] if without_value else []
         raise UserError(
-            f'{" and ".join(parts)}; complete them, or average over the common data sets with missing="renormalise"'
+            f'{" and ".join(parts)}; complete them, or average over the common data sets with missing="renormalise" '
+            "(--subset)"
         )
     common = [name for name in robustness if name in weights]
     total = sum(abs(weights[name]) for name in common)

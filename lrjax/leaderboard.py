@@ -1,0 +1,331 @@
+"""The published backbones and the user's own runs in one table of accuracies, scored alike."""
+
+import dataclasses
+import difflib
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
+from lrjax.errors import UserError
+from lrjax.metrics import robustness
+from lrjax.results import Row
+from lrjax.runs import HIGH_RESOLUTION, Results
+
+METRICS = ("acc", "sar", "war")
+_METRIC = re.compile(r"(acc|sar|war)[-_ ]?(\d+|hr)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A line of the leaderboard; what is not known of a user's own model is None or "".
+
+    Attributes:
+        name: of a published model as printed; of an own run "MODEL [VARIANT]".
+        family: for instance "EVA-CLIP"; "own" for an own run of an unpublished architecture.
+        own: whether it is a run of the user.
+        backbone: architecture and weights, see `PublishedModel`.
+        tower: "vit" or "resnet".
+        image_size: input side in pixels.
+        patch: patch side in pixels; 0 for a ResNet.
+        parameters: number of parameters.
+        gflops: forward pass of the image tower, in units of 1e9 operations.
+        data: pre-training data.
+        pairs: pre-training image-text pairs, in millions.
+        finetuned: data set of a later fine-tuning.
+        native_hr: whether the "hr" accuracies are at the input size.
+    """
+
+    name: str
+    family: str
+    own: bool = False
+    backbone: str = ""
+    tower: str = ""
+    image_size: int | None = None
+    patch: int | None = None
+    parameters: int | None = None
+    gflops: float | None = None
+    data: str = ""
+    pairs: float | None = None
+    finetuned: str = ""
+    native_hr: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leaderboard:
+    """Accuracies of M entries on D data sets at R resolutions, and the scores that follow from them.
+
+    Attributes:
+        entries: the lines, length M.
+        datasets: the columns, length D.
+        resolutions: R resolutions in pixels, and "hr".
+        top1: [M, D, R], float64 fractions, nan where a run was not evaluated.
+        reference: A_HR that robustness divides by, [M, D]; for a modified model that of the vanilla model.
+        classes: class count by data set.
+        weights: WAR weight by data set.
+        alpha: steepness of the discount near chance.
+        suspects: why a cell is doubtful, by entry name, data set and resolution.
+        note: what the scores leave out, or "".
+    """
+
+    entries: tuple[Entry, ...]
+    datasets: tuple[str, ...]
+    resolutions: tuple[int | str, ...]
+    top1: np.ndarray
+    reference: np.ndarray
+    classes: Mapping[str, int]
+    weights: Mapping[str, float]
+    alpha: float = robustness.ALPHA
+    suspects: Mapping[tuple[str, str, int | str], str] = dataclasses.field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        return tuple(entry.name for entry in self.entries)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families that have entries, in alphabetical order."""
+        return tuple(sorted({entry.family for entry in self.entries}, key=str.lower))
+
+    @property
+    def published(self) -> "Leaderboard":
+        """The leaderboard without own runs."""
+        return self.keep(lambda entry: not entry.own)
+
+    def accuracy(self, resolution: int | str) -> np.ndarray:
+        """Returns top-1, [M, D], fractions.
+
+        Raises:
+            UserError: there is no such resolution.
+        """
+        if resolution not in self.resolutions:
+            raise UserError(f"there is no resolution {resolution!r}; use {', '.join(map(str, self.resolutions))}")
+        return self.top1[..., self.resolutions.index(resolution)]
+
+    def relative(self, resolution: int | str) -> np.ndarray:
+        """Returns relative robustness gamma, [M, D], nan where it is undefined (`robustness.relative_robustness`)."""
+        return self._defined(resolution, robustness.relative_robustness)
+
+    def improved(self, resolution: int | str) -> np.ndarray:
+        """Returns improved robustness Gamma, [M, D], nan where it is undefined (`robustness.improved_robustness`)."""
+        classes = np.array([self.classes[name] for name in self.datasets])
+        return self._defined(resolution, functools.partial(robustness.improved_robustness, alpha=self.alpha), classes)
+
+    def _defined(self, resolution: int | str, equation: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
+        low = self.accuracy(resolution)
+        defined = np.isfinite(low) & (self.reference > 0)
+        given = [np.broadcast_to(column, low.shape)[defined] for column in columns]
+        values = np.full(low.shape, np.nan)
+        values[defined] = equation(low[defined], self.reference[defined], *given)
+        return values
+
+    def score(self, metric: str, resolution: int | str) -> np.ndarray:
+        """Aggregates over data sets.
+
+        Args:
+            metric: "acc", "sar" or "war".
+            resolution: one of `resolutions`.
+
+        Returns:
+            [M], fractions; nan where a run lacks a data set at this resolution, or its robustness is undefined.
+
+        Raises:
+            UserError: the metric or the resolution is unknown.
+        """
+        if metric not in METRICS:
+            raise UserError(f"unknown metric {metric!r}; use {', '.join(METRICS)}")
+        values = {"acc": self.accuracy, "sar": self.relative, "war": self.improved}[metric](resolution)
+        scores = np.full(len(values), np.nan)
+        for number in np.flatnonzero(np.isfinite(values).all(axis=1)):
+            line = dict(zip(self.datasets, values[number].tolist(), strict=True))
+            if metric == "war":
+                scores[number] = robustness.war(line, self.weights)
+            else:
+                scores[number] = (robustness.mean_accuracy if metric == "acc" else robustness.sar)(line)
+        return scores
+
+    def ranks(self, metric: str, resolution: int | str) -> np.ndarray:
+        """Returns ranks, [M], 1 for the best; equal scores share the better rank; nan where there is no score."""
+        scores = self.score(metric, resolution)
+        better = (scores[None, :] > scores[:, None]).sum(axis=1)
+        return np.where(np.isnan(scores), np.nan, 1.0 + better)
+
+    def order(self, metric: str, resolution: int | str) -> list[int]:
+        """Returns the numbers of the entries, the best first, those without a score last."""
+        return np.argsort(-self.score(metric, resolution), kind="stable").tolist()  # nan sorts last
+
+    def find(self, name: str) -> int:
+        """Returns the number of an entry.
+
+        Raises:
+            UserError: no entry has this name; the message proposes similar ones.
+        """
+        if name not in self.names:
+            close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4)
+            hint = f"did you mean {', '.join(map(repr, close))}?" if close else "the leaderboard lists all names"
+            raise UserError(f"unknown model {name!r}; {hint}")
+        return self.names.index(name)
+
+    def keep(self, chosen: Sequence[int] | Callable[[Entry], bool]) -> "Leaderboard":
+        """Returns the leaderboard of some entries.
+
+        Args:
+            chosen: their numbers, or a condition on an entry.
+        """
+        if callable(chosen):
+            chosen = [number for number, entry in enumerate(self.entries) if chosen(entry)]
+        numbers = list(chosen)
+        entries = tuple(self.entries[number] for number in numbers)
+        return dataclasses.replace(self, entries=entries, top1=self.top1[numbers], reference=self.reference[numbers])
+
+    def restrict(self, datasets: Sequence[str]) -> "Leaderboard":
+        """Returns the leaderboard over some data sets; the note says so.
+
+        Args:
+            datasets: names of data sets, at least one.
+
+        Raises:
+            UserError: no data set, or one that the leaderboard does not have.
+        """
+        if unknown := [name for name in datasets if name not in self.datasets]:
+            close = difflib.get_close_matches(unknown[0], self.datasets, n=3) or self.datasets
+            raise UserError(f"the leaderboard has no data set {unknown[0]!r}; did you mean {', '.join(close)}?")
+        names = tuple(name for name in self.datasets if name in datasets)
+        if not names:
+            raise UserError("there is no data set to rank by; name at least one")
+        if names == self.datasets:
+            return self
+        columns = [self.datasets.index(name) for name in names]
+        return dataclasses.replace(
+            self,
+            datasets=names,
+            top1=self.top1[:, columns],
+            reference=self.reference[:, columns],
+            classes={name: self.classes[name] for name in names},
+            weights={name: weight for name, weight in self.weights.items() if name in names},
+            note=f"over {len(names)} of the {len(self.datasets)} data sets: {', '.join(names)}",
+        )
+
+
+def parse_metric(name: str) -> tuple[str, int | str]:
+    """Splits the name of a score, for instance "war16", into metric and resolution.
+
+    Args:
+        name: "acc", "sar" or "war", then 16, 32, 64, 128 or "hr"; case and a dash between them do not matter.
+
+    Raises:
+        UserError: there is no such score; the message proposes similar ones.
+    """
+    known = [f"{metric}{resolution}" for resolution in RESOLUTIONS for metric in METRICS]
+    found = _METRIC.fullmatch(name.strip().lower())
+    if not found or "".join(found.groups()) not in known:
+        close = difflib.get_close_matches(name.lower(), known, n=3) or known
+        raise UserError(f"unknown metric {name!r}; did you mean {', '.join(close)}?")
+    return found[1], int(found[2]) if found[2].isdigit() else found[2]
+
+
+def published_leaderboard(
+    datasets: Sequence[str] = DATASETS, weights: Mapping[str, float] = robustness.PAPER_WEIGHTS
+) -> Leaderboard:
+    """Returns the leaderboard of the 66 published backbones.
+
+    Args:
+        datasets: what to average over; default all fifteen data sets.
+        weights: WAR weight by data set; default those of the paper.
+
+    Raises:
+        UserError: a data set is unknown or has no weight.
+
+    Reference: arXiv 2502.03950; class counts as in its ranking (`robustness.PAPER_CLASS_COUNTS`).
+    """
+    published = load_published()
+    shared = [field.name for field in dataclasses.fields(Entry) if field.name != "own"]
+    entries = tuple(Entry(**{name: getattr(model, name) for name in shared}) for model in published.models)
+    board = Leaderboard(
+        entries=entries,
+        datasets=DATASETS,
+        resolutions=RESOLUTIONS,
+        top1=published.top1,
+        reference=published.top1[..., RESOLUTIONS.index(HIGH_RESOLUTION)],
+        classes=robustness.PAPER_CLASS_COUNTS,
+        weights=weights,
+        suspects=published.suspects,
+    ).restrict(datasets)
+    if without := [name for name in board.datasets if name not in weights]:
+        raise UserError(
+            f"there is no WAR weight for {', '.join(without)}; give one, leave the data set out, or score over the "
+            "others with --subset"
+        )
+    return dataclasses.replace(board, weights={name: weights[name] for name in board.datasets})
+
+
+def add_runs(
+    board: Leaderboard, rows: Sequence[Row], *, subset: bool = False, duplicates: str = "error"
+) -> Leaderboard:
+    """Ranks the user's own runs among the entries of a leaderboard.
+
+    Args:
+        board: the leaderboard.
+        rows: result rows of any models and variants; those on other data sets are passed over.
+        subset: where the runs lack data sets, whether to rank everybody over the data sets that the runs have; the
+            note of the result names them.
+        duplicates: "error", or "newest" to take the last of several rows for one number.
+
+    Returns:
+        The leaderboard with one more entry per model and variant; the board itself where the runs share no data set
+        with it.
+
+    Raises:
+        UserError: data sets are missing and `subset` is false, or the rows are ambiguous or not comparable.
+    """
+    found = {row.dataset for row in rows if row.metric == "acc1"}
+    common = [name for name in board.datasets if name in found]
+    if not common:
+        return board
+    missing = [name for name in board.datasets if name not in found]
+    if missing and not subset:
+        raise UserError(
+            f"the runs have no results on {', '.join(missing)}, so they cannot be ranked by the full benchmark; "
+            f"evaluate the rest, or rank everybody over {', '.join(common)} with --subset"
+        )
+    board = board.restrict(common)
+    results = Results(rows, datasets=common, classes=board.classes, duplicates=duplicates)
+    entries, top1, reference = [], [], []
+    for model, variants in results.variants.items():
+        high = results.accuracies(model, results.reference_variant, HIGH_RESOLUTION)
+        if high is None:
+            raise UserError(
+                f"{model} has no results at {HIGH_RESOLUTION!r}, the reference of robustness; evaluate it there"
+            )
+        for variant in variants:
+            entries.append(_own_entry(results, model, variant))
+            lines = [results.accuracies(model, variant, resolution) or {} for resolution in board.resolutions]
+            top1.append([[line.get(name, np.nan) for line in lines] for name in common])
+            reference.append([high[name] for name in common])
+    return dataclasses.replace(
+        board,
+        entries=(*board.entries, *entries),
+        top1=np.concatenate([board.top1, np.array(top1)]),
+        reference=np.concatenate([board.reference, np.array(reference)]),
+    )
+
+
+def _own_entry(results: Results, model: str, variant: str) -> Entry:
+    alike = [one for one in load_published().models if one.backbone.partition(":")[0] == model]
+    facts = {}
+    for name in ("family", "tower", "patch", "gflops", "data", "pairs", "image_size"):
+        values = {getattr(one, name) for one in alike}
+        if len(values) == 1:
+            facts[name] = values.pop()
+    if (size := results.extra(model, variant, "image_size")) is not None:
+        if size != facts.get("image_size"):
+            facts.pop("gflops", None)  # they are those of another input size
+        facts["image_size"] = size
+    parameters = results.extra(model, variant, "parameters")
+    return Entry(
+        **({"family": "own"} | facts), name=f"{model} [{variant}]", own=True, backbone=model, parameters=parameters
+    )

@@ -1,0 +1,181 @@
+"""The rows of results, indexed by model, variant, data set and resolution, and checked to be comparable."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+from lrjax.errors import UserError
+from lrjax.metrics import robustness
+from lrjax.results import Row
+
+METRIC = "acc1"
+HIGH_RESOLUTION = "hr"
+"""The name of the model's own resolution, whose accuracy is the reference of robustness."""
+
+
+class Options(TypedDict, total=False):
+    """What to report, and how; every function that takes rows takes these as keyword arguments.
+
+    Attributes:
+        datasets: data sets to average over; default all that have rows.
+        weights: WAR weight by data set, for instance `PAPER_WEIGHTS`; None, the default, weighs all data sets equally.
+        missing: "error" (default) or "renormalise", where data sets and weights differ (see `robustness.war`).
+        classes: class count by data set; default the "classes" of the rows.
+        reference_variant: the variant whose "hr" accuracy is the reference for all variants of a model; default
+            "vanilla".
+        duplicates: "error" (default), or "newest" to take the last of several rows for one number.
+    """
+
+    datasets: Sequence[str] | None
+    weights: Mapping[str, float] | None
+    missing: Literal["error", "renormalise"]
+    classes: Mapping[str, int] | None
+    reference_variant: str
+    duplicates: Literal["error", "newest"]
+
+
+class Results:
+    """The rows of one metric, indexed, and checked to be comparable."""
+
+    def __init__(
+        self, rows: Sequence[Row], *, datasets: Sequence[str] | None = None, weights: Mapping[str, float] | None = None,
+        missing: str = "error", classes: Mapping[str, int] | None = None, reference_variant: str = "vanilla",
+        duplicates: str = "error",
+    ) -> None:  # fmt: skip
+        if duplicates not in ("error", "newest"):
+            raise UserError(f'duplicates={duplicates!r} is unknown; use "error" or "newest"')
+        if not rows:
+            raise UserError("there are no results to report; evaluate a model first")
+        chosen = [row for row in rows if row.metric == METRIC]
+        if not chosen:
+            found = ", ".join(sorted({row.metric for row in rows}))
+            raise UserError(f"no result has the metric {METRIC!r} (found {found}); run the zero-shot evaluator")
+        self.datasets = list(datasets) if datasets is not None else list(dict.fromkeys(row.dataset for row in chosen))
+        self.rows: dict[tuple[str, str, str, int | str], Row] = {}
+        self.superseded = 0
+        for row in chosen:
+            if row.dataset in self.datasets:
+                cell = (row.model, row.variant, row.dataset, row.resolution)
+                if cell in self.rows:
+                    self._duplicate(self.rows[cell], row, duplicates)
+                self.rows[cell] = row
+        if not self.rows:
+            raise UserError(f"no result is on {', '.join(self.datasets)}; name data sets that have results")
+        self.reference_variant, self.weights, self.missing = reference_variant, weights, missing
+        found_resolutions = {resolution for *_, resolution in self.rows}
+        self.resolutions = sorted(found_resolutions, key=lambda r: (isinstance(r, str), r))  # pixels first, then "hr"
+        self.variants: dict[str, list[str]] = {}
+        for model, variant, *_ in self.rows:
+            names = self.variants.setdefault(model, [])
+            if variant not in names:
+                names.append(variant)
+        for model, names in self.variants.items():
+            if reference_variant not in names:
+                raise UserError(
+                    f"model {model!r} has no {reference_variant!r} results, which its {', '.join(names)} results are "
+                    "measured against; evaluate the unmodified model too"
+                )
+            names.sort(key=lambda name: name != reference_variant)  # stable: the others stay in order
+        self._check_counts()
+        self.classes = {name: self._class_count(name, classes) for name in self.datasets}
+
+    def _duplicate(self, old: Row, new: Row, duplicates: str) -> None:
+        if duplicates == "error":
+            raise UserError(
+                f"there are two results for {new.model} {new.variant} on {new.dataset} at {new.resolution}, from the "
+                f"configs {old.config_hash} and {new.config_hash}; report each run on its own, or pass "
+                'duplicates="newest" (--newest)'
+            )
+        self.superseded += 1
+
+    def _check_counts(self) -> None:
+        counts: dict[tuple[str, str], Row] = {}
+        for (model, _, dataset, _), row in self.rows.items():
+            first = counts.setdefault((model, dataset), row)
+            if first.n != row.n:
+                raise UserError(
+                    f"results of {model} on {dataset} are not on the same images: {first.n} for {first.variant} at "
+                    f"{first.resolution}, but {row.n} for {row.variant} at {row.resolution}; evaluate them alike"
+                )
+
+    def _class_count(self, dataset: str, classes: Mapping[str, int] | None) -> int:
+        if classes is not None:
+            if dataset not in classes:
+                raise UserError(f"no class count is given for data set {dataset!r}; add it to `classes`")
+            return classes[dataset]
+        counts = {row.extra.get("classes") for row in self.rows.values() if row.dataset == dataset}
+        if not counts:
+            raise UserError(f"data set {dataset!r} has no results; evaluate it or leave it out")
+        if len(counts) > 1 or None in counts:
+            found = ", ".join(sorted(map(str, counts)))
+            raise UserError(f"results on {dataset!r} need one class count in extra['classes'], but have {found}")
+        return int(counts.pop())
+
+    def row(self, model: str, variant: str, dataset: str, resolution: int | str) -> Row:
+        """Returns one row, which must exist."""
+        try:
+            return self.rows[model, variant, dataset, resolution]
+        except KeyError:
+            raise UserError(
+                f"there is no {METRIC} of {model} {variant} on {dataset} at {resolution}; evaluate it, or leave the "
+                "data set out"
+            ) from None
+
+    def accuracies(self, model: str, variant: str, resolution: int | str) -> dict[str, float] | None:
+        """Returns the accuracy by data set, or None where nothing was evaluated at this resolution."""
+        if not any((model, variant, dataset, resolution) in self.rows for dataset in self.datasets):
+            return None
+        return {dataset: self.row(model, variant, dataset, resolution).value for dataset in self.datasets}
+
+    def zeros(self, model: str) -> list[str]:
+        """Returns the data sets on which the reference accuracy of a model is 0, so that robustness is undefined."""
+        reference = {name: self.row(model, self.reference_variant, name, HIGH_RESOLUTION) for name in self.datasets}
+        return [name for name, row in reference.items() if row.value == 0]
+
+    def scores(
+        self, model: str, variant: str, resolution: int | str
+    ) -> tuple[float | None, float | None, float] | None:
+        """Returns SAR, WAR and mean accuracy as fractions, or None where nothing was evaluated at this resolution.
+
+        SAR and WAR are None where the reference accuracy of a data set is 0.
+        """
+        accuracies = self.accuracies(model, variant, resolution)
+        if accuracies is None:
+            return None
+        if self.zeros(model):
+            return None, None, robustness.mean_accuracy(accuracies)
+        names = self.datasets
+        low = list(accuracies.values())
+        reference = [self.row(model, self.reference_variant, name, HIGH_RESOLUTION).value for name in names]
+        gamma = robustness.relative_robustness(low, reference, datasets=names)
+        classes = [self.classes[name] for name in names]
+        improved = robustness.improved_robustness(low, reference, classes, datasets=names)
+        weights = self.weights if self.weights is not None else dict.fromkeys(names, 1.0)
+        war = robustness.war(dict(zip(names, improved, strict=True)), weights, missing=self.missing)
+        return robustness.sar(dict(zip(names, gamma, strict=True))), war, robustness.mean_accuracy(accuracies)
+
+    def extra(self, model: str, variant: str, name: str) -> int | None:
+        """Returns a fact that all rows of a model carry in `extra`, or None where they do not agree."""
+        found = {row.extra.get(name) for key, row in self.rows.items() if key[:2] == (model, variant)}
+        return found.pop() if len(found) == 1 else None
+
+
+def weighing(weights: Mapping[str, float] | None, datasets: Sequence[str]) -> str:
+    """Says how WAR weighs data sets.
+
+    Args:
+        weights: weight by data set; None weighs all equally.
+        datasets: the data sets of the average.
+
+    Returns:
+        A clause.
+    """
+    used = {name: weights[name] for name in datasets if name in weights} if weights else {}
+    if len(set(used.values())) <= 1:
+        text = "WAR weighs all data sets equally (these are not the weights of the paper)"
+    elif all(robustness.PAPER_WEIGHTS.get(name) == weight for name, weight in used.items()):
+        text = "WAR weighs the data sets by the weights of the paper (arXiv 2502.03950, Table 11)"
+    else:
+        text = "WAR weighs the data sets by " + ", ".join(f"{name} {weight:.3g}" for name, weight in used.items())
+    left_out = [name for name in datasets if weights and name not in weights]
+    left_out += [name for name in weights or () if name not in datasets]
+    return text + (f", renormalised without {', '.join(left_out)}" if left_out else "")

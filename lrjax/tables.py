@@ -1,0 +1,140 @@
+"""Tables: printed on a terminal, or written as Markdown, CSV and LaTeX."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table that can be printed, or written as Markdown, CSV and LaTeX.
+
+    Attributes:
+        title: its heading.
+        caption: what the numbers are.
+        header: one text per column.
+        rows: cells by line; a float is shown with one decimal, None as a dash.
+        labels: number of leading columns that name a line.
+        group: number of columns that belong together after the labels.
+    """
+
+    title: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | None, ...], ...]
+    labels: int
+    group: int = 1
+
+    def markdown(self) -> str:
+        """Returns the table as a GitHub-flavoured Markdown table without its caption."""
+        align = ["---"] * self.labels + ["---:"] * (len(self.header) - self.labels)
+        lines = [self.header, align, *([shown(cell) for cell in row] for row in self.rows)]
+        return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)
+
+    def csv(self) -> str:
+        """Returns the table as CSV, with four decimals."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(self.header)
+        writer.writerows([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in self.rows)
+        return buffer.getvalue()
+
+    def latex(self) -> str:
+        """Returns the table as a LaTeX `tabular`, without its caption; it needs the package booktabs."""
+        align = "l" * self.labels + "r" * (len(self.header) - self.labels)
+        lines = [
+            [" ".join(shown(cell).split()).translate(_LATEX) for cell in line] for line in (self.header, *self.rows)
+        ]
+        header, *rows = [" & ".join(line) + r" \\" for line in lines]
+        body = [
+            rf"\begin{{tabular}}{{{align}}}",
+            r"\toprule",
+            header,
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+        return "\n".join(body) + "\n"
+
+
+# outside ASCII, the texts hold only what current LaTeX prints by itself
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "→": r"$\to$",
+        "[": "{[}",  # at the start of a line it would be an argument of the line break above
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+    }
+)
+
+
+def shown(cell: str | int | float | None) -> str:
+    """Returns a cell as it is printed: one decimal for a float, a dash for None."""
+    if cell is None:
+        return "–"  # noqa: RUF001
+    return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
+
+
+def parameter_count(parameters: int | None) -> str | None:
+    """Returns a number of parameters as it is shown, for instance "149.7M"; None where it is not known."""
+    if parameters is None:
+        return None
+    if parameters < 1e5:
+        return f"{parameters / 1e3:.1f}K"
+    return f"{parameters / 1e6:.{2 if parameters < 1e7 else 1}f}M"  # the tokens of a small backbone show, too
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {"csv": Table.csv, "markdown": Table.markdown, "latex": Table.latex}
+"""How a table is written, by name."""
+
+
+def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
+    """Prints tables on a terminal; one that is too wide is printed in parts, each with the columns that name the lines.
+
+    Args:
+        tables: the tables.
+        console: where to print; default standard output.
+    """
+    console = console or Console()
+    for table in tables:
+        console.print(f"\n[bold]{table.title}[/bold]", highlight=False)
+        start, columns = table.labels, len(table.header)
+        while start < columns:
+            stop = start + table.group
+            while stop < columns and _measure(table, start, stop + table.group) <= console.width:
+                stop += table.group
+            console.print(_rich(table, start, stop))
+            start = stop
+        console.print(table.caption, style="dim", highlight=False, markup=False)
+
+
+def _columns(table: Table, start: int, stop: int) -> list[int]:
+    return [*range(table.labels), *range(start, min(stop, len(table.header)))]
+
+
+def _measure(table: Table, start: int, stop: int) -> int:
+    cells = [[table.header[i], *(shown(row[i]) for row in table.rows)] for i in _columns(table, start, stop)]
+    return sum(max(map(len, column)) + 3 for column in cells)  # two spaces of padding and one between columns
+
+
+def _rich(table: Table, start: int, stop: int) -> RichTable:
+    view = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for i in _columns(table, start, stop):
+        named = i < table.labels
+        view.add_column(Text(table.header[i]), justify="left" if named else "right", no_wrap=not named, overflow="fold")
+    for row in table.rows:
+        view.add_row(*(Text(shown(row[i])) for i in _columns(table, start, stop)))
+    return view
