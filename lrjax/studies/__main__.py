@@ -1,0 +1,156 @@
+"""`python -m lrjax.studies`: prints studies of the leaderboard, and writes their charts and tables."""
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lrjax.charts import png
+from lrjax.errors import UserError
+from lrjax.leaderboard import Leaderboard, add_runs, published_leaderboard
+from lrjax.results import ResultStore, write_atomically
+from lrjax.studies import STUDIES, TITLES, Study, find_study, run_study, weights
+from lrjax.tables import print_tables
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        self.exit(2, f"error: {message}\n")  # one line, without the usage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs studies.
+
+    Args:
+        arguments: command line arguments; default those of the process.
+
+    Returns:
+        Exit status: 0, or 2 after a user's mistake, which is told in one line on standard error.
+    """
+    try:
+        parsed = _parser().parse_args(arguments)
+        if not parsed.names:
+            width = max(map(len, TITLES))
+            print("\n".join(f"{name:{width}}  {title}" for name, title in TITLES.items()))
+            return 0
+        names = list(STUDIES) if parsed.names == ["all"] else parsed.names
+        for name in names:
+            find_study(name)
+        search_options = _search_options(parsed)
+        if weights.NAME not in names and (search_options or parsed.save):
+            raise UserError("--resolution, --seed, --coefficients, --bounds, --optimizer and --save are for weights")
+        board = _board(parsed)
+        for name in names:
+            options = _weight_options(board, search_options, parsed.save) if name == weights.NAME else {}
+            study = run_study(name, board, **options)
+            _print(study)
+            if parsed.out:
+                _write(study, Path(parsed.out))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m lrjax.studies", description="Studies of the published and own results.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help='studies to run, or "all"; without, they are listed')
+    parser.add_argument(
+        "--results", nargs="+", default=[], metavar="DIR", help="own runs: directories of results.jsonl"
+    )
+    parser.add_argument("--subset", action="store_true", help="use only the data sets that the own runs have")
+    parser.add_argument("--newest", action="store_true", help="of several results for one number take the newest")
+    parser.add_argument("--out", metavar="DIR", help="where to write charts (PNG) and tables (CSV, Markdown)")
+    search = parser.add_argument_group("search for weights")
+    search.add_argument("--resolution", metavar="N", help='resolution to rank at, in pixels or "hr" (default: 16)')
+    search.add_argument("--seed", type=int, metavar="N", help="of the search (default: 0)")
+    search.add_argument("--coefficients", metavar="FILE", help='of the objective, JSON like {"imagenet": 0.95}')
+    search.add_argument("--bounds", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of the weights")
+    search.add_argument("--optimizer", choices=("scipy", "ax"), help="default: scipy")
+    search.add_argument("--save", metavar="FILE", help="write the found weights, for python -m lrjax.report --weights")
+    return parser
+
+
+def _search_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if parsed.resolution is not None:
+        options["resolution"] = int(parsed.resolution) if parsed.resolution.isdigit() else parsed.resolution.lower()
+    if parsed.seed is not None:
+        if parsed.seed < 0:
+            raise UserError(f"--seed is {parsed.seed}; give 0 or a positive number")
+        options["seed"] = parsed.seed
+    if parsed.coefficients is not None:
+        options["coefficients"] = _coefficients(parsed.coefficients)
+    if parsed.bounds is not None:
+        options["bounds"] = tuple(parsed.bounds)
+    if parsed.optimizer is not None:
+        options["optimizer"] = parsed.optimizer
+    return options
+
+
+def _coefficients(name: str) -> Mapping[str, float]:
+    try:
+        return {str(dataset): float(one) for dataset, one in json.loads(Path(name).read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(f'{name} is not a JSON file like {{"imagenet": 0.95}} ({error})') from error
+
+
+def _board(parsed: argparse.Namespace) -> Leaderboard:
+    board = published_leaderboard()
+    rows = []
+    for directory in parsed.results:
+        store = ResultStore(directory)
+        if not store.rows:
+            raise UserError(f"there are no results in {store.path}; evaluate a model first, or name another directory")
+        rows += store.rows
+    if not rows:
+        return board
+    duplicates = "newest" if parsed.newest else "error"
+    with_runs = add_runs(board, rows, subset=parsed.subset, duplicates=duplicates)
+    if with_runs is board:
+        raise UserError("the own runs share no data set with the leaderboard; leave --results out")
+    return with_runs
+
+
+def _weight_options(board: Leaderboard, options: Mapping[str, Any], save: str | None) -> dict[str, Any]:
+    if not options and save is None:
+        return {}
+    found = weights.search(board, **options)
+    if save is not None:
+        write_atomically(save, json.dumps(found.weights, indent=1) + "\n")
+    return {"found": found} | {key: options[key] for key in ("resolution",) if key in options}
+
+
+def _print(study: Study) -> None:
+    console = Console()
+    console.print(f"\n{study.title}", style="bold", highlight=False, markup=False)
+    console.print(study.text, highlight=False, markup=False)
+    print_tables(study.tables, console)
+    for finding in study.findings:
+        interval = ""
+        if finding.low is not None and finding.high is not None:
+            interval = f" [{finding.low:.2f}, {finding.high:.2f}]"
+        console.print(f"\n{finding.verdict.upper()}: {finding.claim} ({finding.source})", highlight=False, markup=False)
+        text = f"{finding.measure}: {finding.value:.2f}{interval}, n = {finding.n}. {finding.rule}"
+        console.print(textwrap.indent(textwrap.fill(text, console.width - 2), "  "), highlight=False, markup=False)
+
+
+def _write(study: Study, directory: Path) -> None:
+    for chart in study.charts:
+        write_atomically(directory / f"{chart.name}.png", png.draw(chart))
+    for number, table in enumerate(study.tables, start=1):
+        stem = study.name if len(study.tables) == 1 else f"{study.name}-{number}"
+        write_atomically(directory / f"{stem}.csv", table.csv())
+        write_atomically(directory / f"{stem}.md", f"# {table.title}\n\n{table.markdown()}\n{table.caption}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

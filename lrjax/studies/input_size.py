@@ -1,0 +1,65 @@
+"""What a larger input size of the same model does to robustness."""
+
+from lrjax.leaderboard import Leaderboard
+from lrjax.studies import evidence, pairs
+from lrjax.studies.figures import low_resolutions
+from lrjax.studies.study import Study
+
+NAME = "input-size"
+TITLE = "Larger against smaller input of the same model"
+
+
+def study(board: Leaderboard) -> Study:
+    """Compares models that differ in their input size only.
+
+    Args:
+        board: the leaderboard; own runs do not take part.
+
+    Reference: arXiv 2502.03950, abstract and Figure 7, left.
+    """
+    board = board.published
+    found = pairs.input_pairs(board)
+    resolutions = low_resolutions(board)
+    findings = []
+    for metric in ("war", "acc"):
+        for resolution in resolutions if metric == "war" else resolutions[:1]:
+            estimate = pairs.estimate(board, found, metric, resolution)
+            if estimate is None:
+                continue
+            findings.append(
+                evidence.finding(
+                    estimate,
+                    claim="Models with a larger input are less robust to low resolution.",
+                    source="abstract (iii), Figure 7, left",
+                    measure=f"Mean difference of {metric.upper()}-{resolution}, larger minus smallest input, points; "
+                    f"{len(found)} models of {estimate.n} smallest, which are the units; "
+                    f"{pairs.signs(board, found, metric, resolution)}",
+                    expected=-1,
+                    rule=evidence.UNITS_RULE,
+                )
+            )
+    resized = sorted(board.entries[pair.other].name for pair in found if not board.entries[pair.other].native_hr)
+    text = (
+        "Models of one family, architecture and pre-training that differ in their input size, each against the one "
+        "with the smallest input. Most large-input models were trained on at the larger size, some for more images in "
+        "all (EVA-02-CLIP-L/14+), so the comparison is not of the input size alone. "
+        f"The published HR accuracies of {len(resized)} of the {len(found)} larger ones are not at their input size "
+        "but of images that were first reduced to 224 pixels; a lower HR accuracy makes SAR and WAR look better, so "
+        "the loss at the true input size would be larger. ACC does not depend on that."
+    )
+    chart = pairs.pairs_chart(
+        board,
+        found,
+        name="input-size-pairs",
+        title="Larger minus smaller input, by resolution",
+        alt="At 16 and 32 pixels WAR falls for almost every model with a larger input.",
+    ) if found else None  # fmt: skip
+    table = pairs.pairs_table(board, found, "Larger minus smaller input", "Each larger input against the smallest.")
+    return Study(
+        name=NAME,
+        title=TITLE,
+        text=text,
+        charts=(chart,) if chart else (),
+        tables=(table,) if found else (),
+        findings=tuple(findings),
+    )
