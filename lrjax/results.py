@@ -27,6 +27,8 @@ from lrjax import __version__
 from lrjax.errors import UserError
 
 RESULTS_FILE = "results.jsonl"
+SCHEMA = 1
+"""Version of the layout of a line in `RESULTS_FILE`; a line without one is of version 1."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")  # it becomes a file name
 _TEXT_FIELDS = ("model", "variant", "dataset", "metric", "config_hash", "evaluator")
 
@@ -233,28 +235,40 @@ class ResultStore:
         for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
             if line.strip():
                 try:
-                    rows.append(_parse(line))
+                    fields = _fields(line)
+                    if (schema := fields.pop("schema", 1)) == SCHEMA:
+                        rows.append(_row(fields))
                 except ValueError as error:
                     raise UserError(
                         f"{self.path} is damaged in line {number}: {error}; restore the file, or delete this line and "
                         "the other lines of its key and evaluate again"
                     ) from error
+                if schema != SCHEMA:
+                    raise UserError(
+                        f"{self.path}, line {number}, has schema version {schema!r}, but lrjax {__version__} reads "
+                        f"version {SCHEMA}; use the lrjax that wrote it, or evaluate again into another directory"
+                    )
         return rows
 
 
 def _line(row: Row) -> str:
     fields = {field: getattr(row, field) for field in row.__dataclass_fields__}
     fields |= {"versions": dict(row.versions), "extra": dict(row.extra)}
+    fields = {"schema": SCHEMA} | fields
     return json.dumps(fields, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _parse(line: bytes) -> Row:
+def _fields(line: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(line.decode())
     except ValueError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     if not isinstance(fields, dict):
         raise ValueError("it is not a JSON object")
+    return fields
+
+
+def _row(fields: Mapping[str, Any]) -> Row:
     if missing := sorted(_FIELDS - fields.keys()):
         raise ValueError(f"missing {', '.join(missing)}")
     if unknown := sorted(fields.keys() - _FIELDS):

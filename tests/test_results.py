@@ -151,6 +151,19 @@ def test_damage_is_an_error_that_names_file_line_and_remedy(tmp_path, line, reas
         ResultStore(tmp_path)
 
 
+def test_schema_version(tmp_path):
+    ResultStore(tmp_path).add([_row()])
+    path = tmp_path / "results.jsonl"
+    fields = json.loads(path.read_text())
+    assert fields.pop("schema") == 1
+    path.write_text(json.dumps(fields) + "\n")  # a line without a version is of version 1
+    assert ResultStore(tmp_path).rows == [_row()]
+    path.write_text(json.dumps({"schema": 2, "of": "later"}) + "\n")
+    with pytest.raises(UserError, match=r"results\.jsonl, line 1, has schema version 2, but lrjax .* reads version 1"):
+        ResultStore(tmp_path)
+    assert "later" in path.read_text()
+
+
 def test_bytes_that_are_no_text_are_damage(tmp_path):
     (tmp_path / "results.jsonl").write_bytes(b"\xff\xfe\n")
     with pytest.raises(UserError, match="line 1"):
