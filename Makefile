@@ -3,17 +3,23 @@ PYTHON ?= python3
 RUN := .venv
 TEST := .venv-test
 
-.PHONY: run test lint clean
+.PHONY: run test lint browser clean
 
 run: $(RUN)/ready
 	$(RUN)/bin/python -m lrjax.main --config configs/lr_tk0_eva.py
 
-test: lint
+test: lint browser
 	$(TEST)/bin/python -m pytest
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
+
+# The pages of the report are tested in Chromium; without it those tests are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "Chromium is not installed and could not be; on Debian: sudo apt-get install chromium"
 
 $(RUN)/ready: requirements.txt
 	$(PYTHON) -m venv $(RUN)

@@ -23,15 +23,17 @@ from lrjax.checkpoint import checkpoint_hash, load_params, locate
 from lrjax.config import Config, check_key, from_mapping, with_defaults
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
+from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.predict import Predictor
-from lrjax.report import comparison_table, print_tables, robustness_table, write_report
-from lrjax.report_plots import require_matplotlib
+from lrjax.report.run_tables import comparison_table, robustness_table
+from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore
 from lrjax.sharding import PLACEMENTS, make_mesh, place_tree
 from lrjax.suite import Suite
+from lrjax.tables import print_tables
 from lrjax.train.loop import check_training, train_tokens
 
 _LOG = logging.getLogger("lrjax")
@@ -128,8 +130,7 @@ def run(config: Config) -> None:
         UserError: the config, the data or the checkpoint is wrong; the message says what and how to mend it.
     """
     training = bool(config.train.steps or config.train.epochs)
-    if config.report.plots:
-        require_matplotlib()
+    require(plots=config.report.plots)
     workdir = Path(config.workdir)
     store, row, mesh = ResultStore(workdir), zoo.get(config.model), make_mesh(config.devices)
     suite = Suite(config, store, row=row, mesh=mesh)
@@ -151,9 +152,11 @@ def run(config: Config) -> None:
             "weights": PAPER_WEIGHTS if config.report.weights == "paper" else None,
         }
         print_tables([robustness_table(rows, **options), comparison_table(rows, **options)])
-        for path in write_report(rows, workdir / "report", plots=config.report.plots, **options):
-            _LOG.info("wrote %s", path)
-        _LOG.info("results: %s", store.path)
+        board = published_leaderboard()
+        if set(board.datasets) <= set(config.data.names):
+            board = add_runs(board, rows)
+        write_report(rows, workdir / "report", board=board, plots=config.report.plots, **options)
+        _LOG.info("report: %s, results: %s", workdir / "report" / "index.html", store.path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

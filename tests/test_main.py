@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from lrjax import main, report_plots
+from lrjax import main
 from lrjax.checkpoint import load_params, locate
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
@@ -197,7 +197,6 @@ def test_folders_without_images(command, tmp_path, recipe):
 @pytest.mark.usefixtures("no_loading")
 def test_plots_without_matplotlib(command, tmp_path, recipe, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert report_plots.require_matplotlib is main.require_matplotlib
     assert "plots need matplotlib" in fails(command, tmp_path, "--config", recipe, "--config.report.plots=true")
 
 

@@ -106,12 +106,21 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
         assert hits.mean() == pytest.approx(row.value)
     assert {path.name for path in (tmp_path / "run" / "report").iterdir()} == {
         "accuracy.png",
+        "datasets",
         "datasets_EVA02-embedded.png",
+        "index.html",
+        "leaderboard.csv",
+        "leaderboard.md",
+        "leaderboard.tex",
+        "method.html",
+        "models",
         "per_dataset.csv",
         "report.md",
         "summary.json",
         "table2.csv",
     }
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert "Your runs" in page and "EVA02-embedded" in page
     summary = json.loads((tmp_path / "run" / "report" / "summary.json").read_text())
     assert [one["variant"] for one in summary["models"]] == ["vanilla", "lr_tk0"]
 

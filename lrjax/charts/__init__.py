@@ -8,6 +8,9 @@ from typing import Literal, get_args
 
 from lrjax.errors import UserError
 
+OWN = "your run"
+"""The group of the user's own runs, which has a colour of its own."""
+
 Marker = Literal["circle", "star", "square", "diamond", ""]
 Emphasis = Literal["normal", "strong", "faint"]
 ScaleName = Literal["linear", "log", "log2"]

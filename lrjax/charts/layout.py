@@ -4,9 +4,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from lrjax.charts import Axis, Chart, Panel, ScaleName, Series
+from lrjax.charts import OWN, Axis, Chart, Panel, ScaleName, Series
 
 COLOURS = 10  # distinguishable colours; more groups start again with the first
+OWN_COLOUR = 10  # one more, which only the group `OWN` has
 MANY_LINES = 12  # lines in one panel from where on they are drawn thinner
 MANY_PLACES = 20  # categories of a horizontal chart from where on they stand closer
 MOST_VALUES = 8  # points of a line that are labelled with their values
@@ -157,10 +158,11 @@ def group_numbers(chart: Chart) -> dict[str, int]:
         chart: what is drawn.
 
     Returns:
-        Number from 0 by group: first those that the chart orders, then the others as they appear.
+        Number from 0 by group: first those that the chart orders, then the others as they appear; `OWN` is last.
     """
     names = dict.fromkeys([*chart.groups, *(series.colour_group for series in chart.series)])
-    return {name: number for number, name in enumerate(names)}
+    others = [name for name in names if name != OWN]
+    return {name: number % COLOURS for number, name in enumerate(others)} | dict.fromkeys({OWN} & {*names}, OWN_COLOUR)
 
 
 def legend_groups(chart: Chart) -> list[str]:

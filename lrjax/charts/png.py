@@ -13,8 +13,9 @@ from lrjax.errors import UserError
 # from the others as those are from each other, in OKLab under simulated protanopia, deuteranopia and tritanopia.
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#332288", "#4F3000",
+    "#C1121F",
 )  # fmt: skip
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")  # so that lines differ in grey print too
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "d")  # so that lines differ in grey print too
 _SHAPES = {"circle": "o", "star": "*", "square": "s", "diamond": "D"}
 _ENLARGED = {"*": 1.6, "^": 1.15, "v": 1.15, "<": 1.15, ">": 1.15, "P": 1.15, "X": 1.15, "h": 1.1, "D": 0.9}
 _INK, _MUTED, _GRID = "#222222", "#6B6B6B", "#E3E3E3"
@@ -162,7 +163,7 @@ def _legend(figure, chart: Chart, columns: int, **where):
         lines = [series for series in members if series.line]
         style = "none" if not lines else (0, (4, 2)) if all(series.dashed for series in lines) else "-"
         marker = _marker(chart, next((s for s in members if s.marker), members[0]))
-        look = {"color": COLOURS[numbers[name] % len(COLOURS)], "marker": marker, "linestyle": style}
+        look = {"color": COLOURS[numbers[name]], "marker": marker, "linestyle": style}
         size = (5.0 if lines else 6.5) * _ENLARGED.get(marker, 1)
         handles.append(Line2D([], [], markersize=size, markeredgecolor="white", markeredgewidth=0.6, **look))
         texts.append(name)
@@ -202,7 +203,7 @@ def _set_axes(axes, chart: Chart, x: Scale, y: Scale) -> None:
 def _marker(chart: Chart, series: Series) -> str:
     plain = all(other.marker in ("circle", "") and not other.sizes for other in chart.series)
     if series.marker == "circle" and plain:
-        return _MARKERS[layout.group_numbers(chart)[series.colour_group] % len(_MARKERS)]
+        return _MARKERS[layout.group_numbers(chart)[series.colour_group]]
     return _SHAPES.get(series.marker, "")
 
 
@@ -215,7 +216,7 @@ def _draw_panel(axis, chart: Chart, panel: Panel, values: Scale) -> None:
         axis.set_title(names.shorten(panel.title, 9.5 / 72, room), fontsize=9.5, color=_INK, loc="left", pad=5)
     numbers = layout.group_numbers(chart)
     for depth, series in enumerate(layout.by_depth(panel)):
-        colour = COLOURS[numbers[series.colour_group] % len(COLOURS)]
+        colour = COLOURS[numbers[series.colour_group]]
         _draw_series(axis, chart, panel, series, colour, zorder=3 + depth)
         if layout.valued(chart):
             for index, (x, y) in enumerate(zip(series.x, series.y, strict=True)):

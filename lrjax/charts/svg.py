@@ -20,17 +20,18 @@ STYLE = """\
 :where(:root) {
   --paper: #fff; --ink: #222; --muted: #666; --grid: #e3e3e3;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #e69f00;
-  --c5: #56b4e9; --c6: #000; --c7: #882255; --c8: #332288; --c9: #4f3000;
+  --c5: #56b4e9; --c6: #000; --c7: #882255; --c8: #332288; --c9: #4f3000; --c10: #c1121f;
 }
 @media screen and (prefers-color-scheme: dark) {
   :where(:root) {
     --paper: #16191d; --ink: #e8e8e8; --muted: #a3a3a3; --grid: #353a40;
     --c0: #3d97e0; --c1: #f0703a; --c2: #1fb88a; --c3: #e59cc8; --c4: #f5c04d;
-    --c5: #a5dcfb; --c6: #f2f2f2; --c7: #c23c96; --c8: #7f54f5; --c9: #96684e;
+    --c5: #a5dcfb; --c6: #f2f2f2; --c7: #c23c96; --c8: #7f54f5; --c9: #96684e; --c10: #ff6b6b;
   }
 }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); }
 .c5 { --c: var(--c5); } .c6 { --c: var(--c6); } .c7 { --c: var(--c7); } .c8 { --c: var(--c8); } .c9 { --c: var(--c9); }
+.c10 { --c: var(--c10); }
 .chart { margin: 2em 0; color: var(--ink); }
 .chart figcaption { font-weight: 600; }
 .chart .legend { display: flex; flex-wrap: wrap; gap: .15em .4em; margin: .4em 0; align-items: center;
@@ -104,7 +105,7 @@ def draw(chart: Chart) -> str:
 
     Returns:
         Well-formed XML that is HTML too. Each series is a `g` of the class "series" with `data-name` and
-        `data-group`; each of its points has the class "point" and a `data-label`, which its `title` repeats. Colours
+        `data-group`; each of its points has the class "point" and its text in a `title`. Colours
         come from the custom properties in `STYLE`.
     """
     x, y = layout.scales(chart)
@@ -145,7 +146,7 @@ def _legend(chart: Chart) -> list[str]:
     items = []
     for name in layout.legend_groups(chart):
         lines = [series.dashed for series in chart.series if series.colour_group == name and series.line]
-        look = f"c{numbers[name] % layout.COLOURS}"
+        look = f"c{numbers[name]}"
         look += " dots" if not lines else " dashed" if all(lines) else ""
         attributes = f'class="legend-item {look}" data-group="{_attribute(name)}" aria-pressed="false"'
         items.append(f'<button type="button" {attributes}>{_escape(name)}</button>')
@@ -264,7 +265,7 @@ def _radii(chart: Chart, panel: Panel, series: Series) -> list[float]:
 
 
 def _series(chart: Chart, panel: Panel, series: Series, frame: _Frame, printed: list[str]) -> str:
-    number = layout.group_numbers(chart)[series.colour_group] % layout.COLOURS
+    number = layout.group_numbers(chart)[series.colour_group]
     look = ["series", f"c{number}", *([] if series.emphasis == "normal" else [series.emphasis])]
     look += ["dashed"] if series.dashed else []
     look += [] if series.line else ["dots"]
@@ -289,8 +290,7 @@ def _series(chart: Chart, panel: Panel, series: Series, frame: _Frame, printed: 
         if series.marker:
             tag, shape = _shape(series.marker, *places[index], radii[index])
             text = texts[index]
-            point = f'<{tag} class="point" tabindex="0" data-label="{_attribute(text)}" {shape}>'
-            parts.append(f"{point}<title>{_escape(text)}</title></{tag}>")
+            parts.append(f'<{tag} class="point" tabindex="0" {shape}><title>{_escape(text)}</title></{tag}>')
         if layout.valued(chart):
             up = layout.value_is_above(panel, series, index)
             height = places[index][1] + (-radii[index] - 5 if up else radii[index] + 14)

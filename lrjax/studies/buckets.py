@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Entry, Leaderboard
 from lrjax.studies import evidence
-from lrjax.studies.figures import OWN, percent, shown
+from lrjax.studies.figures import percent, shown
 from lrjax.studies.study import Finding, Study
 from lrjax.tables import Table
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Leaderboard
 from lrjax.metrics import ranking
 from lrjax.metrics.weights import WeightSearch
 from lrjax.studies import evidence
-from lrjax.studies.figures import OWN, shown
+from lrjax.studies.figures import shown
 from lrjax.studies.study import Finding
 from lrjax.tables import Table
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Leaderboard
 from lrjax.studies import evidence
 from lrjax.studies.figures import groups, percent, place, resolution_axis, shown
@@ -83,8 +83,8 @@ def _families(board: Leaderboard, accuracy: np.ndarray) -> Chart:
         chosen = [number for number, entry in enumerate(board.entries) if entry.family == family]
         for number in chosen:
             entry = board.entries[number]
-            # the legend names an own run; a name beside its line would narrow all panels of the column
-            own = {"group": entry.name, "emphasis": "strong", "dashed": True}
+            # a name beside its line would narrow all panels of the column
+            own = {"group": OWN, "emphasis": "strong", "dashed": True}
             style = own if entry.own else {"group": family, "emphasis": "faint", "marker": ""}
             series.append(Series(name=entry.name, x=x, y=accuracy[number], **style))
         mean = [number for number in chosen if not board.entries[number].own]

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Leaderboard
 
-OWN = "own run"
 _HIGH_POSITION = 256
 """Where "hr" stands on an axis of resolutions: one step beyond 128; the input sizes themselves differ."""
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Entry, Leaderboard
 from lrjax.studies import evidence
-from lrjax.studies.figures import OWN, groups, percent, shown
+from lrjax.studies.figures import groups, percent, shown
 from lrjax.studies.study import Finding, Study
 from lrjax.tables import Table
 

@@ -60,7 +60,7 @@ def test_structure(example):
 def test_points_say_what_they_are(example):
     for point in classed(parse(example), "point"):
         assert point.tag in ("circle", "path") and point.get("tabindex") == "0"
-        assert point.find("title").text == point.get("data-label") != ""
+        assert point.find("title").text
 
 
 def test_legend(examples):
@@ -116,7 +116,7 @@ def test_intervals_and_levels():
     up = lambda value: bottom - (bottom - top) * value / 100  # noqa: E731
     assert path(classed(root, "interval")[0]) == pytest.approx([left, up(40), up(75)], abs=0.06)
     assert path(classed(root, "level")[0]) == pytest.approx([left, up(10), right], abs=0.06)
-    assert classed(root, "point")[0].get("data-label") == "a\n0\n50 (40 to 75)"
+    assert classed(root, "point")[0].find("title").text == "a\n0\n50 (40 to 75)"
 
 
 def test_horizontal():
@@ -134,7 +134,7 @@ def test_horizontal():
     assert path(classed(root, "interval")[0]) == pytest.approx(expected, abs=0.06)
     assert path(classed(root, "level")[0]) == pytest.approx([across(50), top, bottom], abs=0.06)
     assert [tick.text for tick in classed(root, "up")[0]] == ["first", "second"]
-    assert [point.get("data-label") for point in classed(root, "point")] == [
+    assert [point.find("title").text for point in classed(root, "point")] == [
         "a\nfirst: 25 (0 to 50)",
         "a\nsecond: 100 (90 to 100)",
     ]
@@ -166,7 +166,7 @@ def test_everything_from_outside_is_escaped():
         text = svg.draw(drawn)
         assert "<script" not in text and "\x00" not in text
         root = ElementTree.fromstring(text)
-        assert classed(root, "point")[0].get("data-label") == f"{HOSTILE}\nsecond "
+        assert classed(root, "point")[0].find("title").text == f"{HOSTILE}\nsecond "
         assert classed(root, "series")[0].get("data-group") == HOSTILE
     assert [level.text for level in classed(root, "legend-level")] == [HOSTILE]
 

@@ -1,4 +1,4 @@
-"""The report: numbers against hand-computed and published ones, files, and what goes wrong."""
+"""The report of own runs: numbers against hand-computed and published ones, files, and what goes wrong."""
 
 import csv
 import io
@@ -6,19 +6,22 @@ import itertools
 import json
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
-from lrjax import report
+from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.errors import UserError
+from lrjax.leaderboard import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
-from lrjax.results import ResultStore, Row
+from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table
+from lrjax.report.write import write_report
+from lrjax.results import Row
+from lrjax.tables import print_tables
 
-PUBLISHED = Path(__file__).parent / "metrics" / "data" / "lr0fm_top1.csv"
+BOARD = published_leaderboard()
 
 
 def _row(variant: str, dataset: str, resolution: int | str, value: float, **changes) -> Row:
@@ -59,16 +62,16 @@ ROWS = [
 
 def test_reference_accuracy_of_zero_leaves_robustness_undefined(tmp_path):
     rows = [*ROWS[:-1], _row("vanilla", "b", "hr", 0.0)]
-    table = report.robustness_table(rows)
+    table = robustness_table(rows)
     assert [row[3:5] for row in table.rows] == [(None, None)] * 2
     np.testing.assert_allclose([row[5] for row in table.rows], [25, 45])
     assert "undefined: its HR accuracy on b is 0" in table.caption
-    report.write_report(rows, tmp_path, plots=False)
+    write_report(rows, tmp_path, board=BOARD, plots=False)
     assert json.loads((tmp_path / "summary.json").read_text())["models"][0]["resolutions"]["16"]["sar"] is None
 
 
 def test_robustness_table_by_hand():
-    table = report.robustness_table(ROWS)
+    table = robustness_table(ROWS)
     assert table.header == (
         "Model",
         "Variant",
@@ -88,43 +91,42 @@ def test_robustness_table_by_hand():
 
 
 def test_weights_by_hand():
-    table = report.robustness_table(ROWS, weights={"a": 3.0, "b": 1.0})
+    table = robustness_table(ROWS, weights={"a": 3.0, "b": 1.0})
     np.testing.assert_allclose(table.rows[1][3:6], [67.5, (3 * 75 + 60) / 4, 45], atol=1e-3)
     assert "a 3, b 1" in table.caption and "equally" not in table.caption
     with pytest.raises(UserError, match=r"no weight for b.*renormalise"):
-        report.robustness_table(ROWS, weights={"a": 3.0})
-    table = report.robustness_table(ROWS, weights={"a": 3.0}, missing="renormalise")
+        robustness_table(ROWS, weights={"a": 3.0})
+    table = robustness_table(ROWS, weights={"a": 3.0}, missing="renormalise")
     np.testing.assert_allclose(table.rows[1][4], 75, atol=1e-3)
     assert "renormalised without b" in table.caption
 
 
 def test_chosen_data_sets_only():
-    table = report.robustness_table(ROWS, datasets=["a"])
+    table = robustness_table(ROWS, datasets=["a"])
     np.testing.assert_allclose(table.rows[1][3:6], [75, 75, 60], atol=1e-3)
     assert "over 1 data set (a)" in table.caption
     with pytest.raises(UserError, match="'c' has no results"):
-        report.robustness_table(ROWS, datasets=["a", "c"])
+        robustness_table(ROWS, datasets=["a", "c"])
 
 
 def test_class_counts_can_be_given():
     # 0.8 - 1/2 = 0.3 becomes 0.8 - 4/5 = 0: Gamma vanishes, gamma does not
     near_chance = [_row("vanilla", "a", n, v, extra={"classes": 2}) for n, v in ((16, 0.25), ("hr", 0.5))]
-    np.testing.assert_allclose(report.robustness_table(near_chance).rows[0][3:5], [50, 0], atol=1e-12)
-    table = report.robustness_table(near_chance, classes={"a": 4})
+    np.testing.assert_allclose(robustness_table(near_chance).rows[0][3:5], [50, 0], atol=1e-12)
+    table = robustness_table(near_chance, classes={"a": 4})
     np.testing.assert_allclose(table.rows[0][4], 50 * (1 - np.exp(-200 * 0.25**2)), rtol=1e-12)
     with pytest.raises(UserError, match="no class count is given for data set 'a'"):
-        report.robustness_table(near_chance, classes={"b": 4})
+        robustness_table(near_chance, classes={"b": 4})
 
 
 def test_published_baseline():
-    with PUBLISHED.open(newline="") as file:
-        published = [row for row in csv.DictReader(file) if row["model"] == "EVA-02-CLIP-B/16"]
+    accuracies = BOARD.top1[BOARD.find("EVA-02-CLIP-B/16")]
     rows = [
-        _row("vanilla", line["dataset"], n if n == "hr" else int(n), float(line[n]) / 100, extra={})
-        for line in published
-        for n in ("16", "32", "64", "128", "hr")
+        _row("vanilla", dataset, resolution, accuracies[i, j], extra={})
+        for i, dataset in enumerate(DATASETS)
+        for j, resolution in enumerate(RESOLUTIONS)
     ]
-    table = report.robustness_table(rows, weights=PAPER_WEIGHTS, classes=PAPER_CLASS_COUNTS)
+    table = robustness_table(rows, weights=PAPER_WEIGHTS, classes=PAPER_CLASS_COUNTS)
     shown = [cell.strip() for cell in table.markdown().splitlines()[2].split("|")[4:-1]]
     expected = "38.0 30.7 28.1 74.4 64.8 53.5 92.4 85.8 65.2 98.4 96.1 68.8 100.0 100.0 69.6"  # Table 2 of the paper
     assert shown == expected.split()
@@ -133,11 +135,11 @@ def test_published_baseline():
 
 
 def test_data_set_tables_by_hand():
-    assert report.dataset_table(ROWS).rows[:2] == (
+    assert dataset_table(ROWS).rows[:2] == (
         ("M", "vanilla", "a", 2, 100, 50.0, 40.0, 80.0),
         ("M", "lr_tk0", "a", 2, 100, 50.0, 60.0, 76.0),
     )
-    table = report.comparison_table(ROWS)
+    table = comparison_table(ROWS)
     assert table.header == ("Model", "Data set", "Images", "Chance", "16", "HR")
     assert table.rows == (
         ("M", "a", 100, 50.0, "40.0 → 60.0", "80.0 → 76.0"),
@@ -148,12 +150,12 @@ def test_data_set_tables_by_hand():
 
 def test_a_resolution_that_one_variant_lacks_is_a_dash():
     rows = [*ROWS, _row("vanilla", "a", 32, 0.5), _row("vanilla", "b", 32, 0.5)]
-    table = report.robustness_table(rows)
+    table = robustness_table(rows)
     column = table.header.index("SAR-32")
     assert table.rows[0][column] is not None
     assert table.rows[1][column : column + 3] == (None, None, None)
     assert "| – |" in table.markdown()  # noqa: RUF001
-    assert report.comparison_table(rows).rows[0][5] == "50.0 → –"  # noqa: RUF001
+    assert comparison_table(rows).rows[0][5] == "50.0 → –"  # noqa: RUF001
 
 
 @pytest.mark.parametrize(
@@ -172,27 +174,19 @@ def test_a_resolution_that_one_variant_lacks_is_a_dash():
 )
 def test_results_that_cannot_be_compared(rows, reason):
     with pytest.raises(UserError, match=reason):
-        report.robustness_table(rows)
+        robustness_table(rows)
 
 
 def test_the_newest_of_several_results_on_request():
-    table = report.robustness_table([*ROWS, _row("vanilla", "a", 16, 0.8)], duplicates="newest")
+    table = robustness_table([*ROWS, _row("vanilla", "a", 16, 0.8)], duplicates="newest")
     np.testing.assert_allclose(table.rows[0][3], (100 + 20) / 2)
     assert "1 older results" in table.caption
-
-
-def test_markdown_escapes_what_would_break_a_table():
-    table = report.Table("t", "", ("a|b", "c"), (("x\ny|", 1.26), (None, 3)), labels=1)
-    assert table.markdown() == "| a\\|b | c |\n| --- | ---: |\n| x y\\| | 1.3 |\n| – | 3 |\n"  # noqa: RUF001
-    assert table.csv() == 'a|b,c\n"x\ny|",1.2600\n,3\n'
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_printed_tables_lose_nothing_on_narrow_terminals(width):
     stream = io.StringIO()
-    report.print_tables(
-        [report.robustness_table(ROWS), report.comparison_table(ROWS)], Console(file=stream, width=width)
-    )
+    print_tables([robustness_table(ROWS), comparison_table(ROWS)], Console(file=stream, width=width))
     text = stream.getvalue()
     assert all(len(line) <= width for line in text.splitlines())
     for part in ("SAR-16", "WAR-16", "ACC-HR", "vanilla", "2.60M", "67.5", "97.5", "10.0 → 30.0", "lr_tk0"):
@@ -200,19 +194,30 @@ def test_printed_tables_lose_nothing_on_narrow_terminals(width):
     assert "…" not in text
 
 
+def contents(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
 def test_written_files(tmp_path):
     many = [*ROWS, *(_row(r.variant, r.dataset, r.resolution, r.value, model="N/1 |x") for r in ROWS)]
-    files = report.write_report(many, tmp_path / "out")
+    files = write_report(many, tmp_path / "out", board=BOARD)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "accuracy.png",
+        "datasets",
         "datasets_M.png",
         "datasets_N-1-x.png",
+        "index.html",
+        "leaderboard.csv",
+        "leaderboard.md",
+        "leaderboard.tex",
+        "method.html",
+        "models",
         "per_dataset.csv",
         "report.md",
         "summary.json",
         "table2.csv",
     ]
-    assert sorted(files) == sorted((tmp_path / "out").iterdir())
+    assert sorted(files) == sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
     markdown = (tmp_path / "out" / "report.md").read_text()
     lines = markdown.splitlines()
     for above, line in itertools.pairwise(lines):
@@ -234,7 +239,7 @@ def test_written_files(tmp_path):
 
 
 def test_plots_show_both_variants_and_chance(tmp_path):
-    report.write_report(ROWS, tmp_path)
+    write_report(ROWS, tmp_path, board=BOARD)
     for name in ("accuracy.png", "datasets_M.png"):
         with Image.open(tmp_path / name) as image:
             pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
@@ -245,71 +250,29 @@ def test_plots_show_both_variants_and_chance(tmp_path):
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path):
-    report.write_report(ROWS, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    report.write_report(ROWS, tmp_path)
-    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write_report(ROWS, tmp_path, board=BOARD)
+    before = contents(tmp_path)
+    write_report(ROWS, tmp_path, board=BOARD)
+    assert before == contents(tmp_path)
 
 
 def test_a_crash_while_writing_leaves_the_old_files(tmp_path, monkeypatch):
-    report.write_report(ROWS, tmp_path, plots=False)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write_report(ROWS, tmp_path, plots=False, board=BOARD)
+    before = contents(tmp_path)
 
     def fail(*_):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        report.write_report(ROWS, tmp_path, plots=False, datasets=["a"])
-    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        write_report(ROWS, tmp_path, plots=False, datasets=["a"], board=BOARD)
+    assert before == contents(tmp_path)
 
 
 def test_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match="pip install matplotlib"):
-        report.write_report(ROWS, tmp_path / "out")
+        write_report(ROWS, tmp_path / "out", board=BOARD)
     assert not (tmp_path / "out").exists()
-    report.write_report(ROWS, tmp_path / "out", plots=False)
+    write_report(ROWS, tmp_path / "out", plots=False, board=BOARD)
     assert ".png" not in (tmp_path / "out" / "report.md").read_text()
-
-
-def test_command_line(tmp_path, capsys):
-    ResultStore(tmp_path / "run").add(ROWS)
-    assert report.main([str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--no-plots"]) == 0
-    printed = capsys.readouterr().out
-    assert "Robustness by resolution" in printed and "wrote 4 files" in printed
-    assert (tmp_path / "out" / "report.md").exists()
-    weights = tmp_path / "weights.json"
-    weights.write_text('{"a": 1}')
-    arguments = [
-        str(tmp_path / "run"),
-        "--no-plots",
-        "--weights",
-        str(weights),
-        "--renormalise",
-        "--datasets",
-        "a",
-        "b",
-    ]
-    assert report.main(arguments) == 0
-    assert "renormalised without b" in (tmp_path / "run" / "report" / "report.md").read_text()
-
-
-def test_command_line_mistakes_are_one_line_and_status_2(tmp_path, capsys):
-    ResultStore(tmp_path / "run").add(ROWS)
-    run = str(tmp_path / "run")
-    (tmp_path / "bad.json").write_text("[1]")
-    for arguments, reason in [
-        ([str(tmp_path / "none")], "no results in"),
-        ([run, "--weights", "paper"], "no weight for a, b"),
-        ([run, "--weights", str(tmp_path / "no.json")], "not a JSON file"),
-        ([run, "--weights", str(tmp_path / "bad.json")], "not a JSON file"),
-        ([run, "--datasets", "x"], "no result is on x"),
-    ]:
-        assert report.main(arguments) == 2
-        captured = capsys.readouterr()
-        assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and reason in captured.err
-    with pytest.raises(SystemExit) as stopped:
-        report.main(["--colour"])
-    assert stopped.value.code == 2 and capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "run" / "report").exists()

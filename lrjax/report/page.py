@@ -1,0 +1,134 @@
+"""The report as HTML: pages that need nothing but a browser, not even a network."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from lrjax import __version__
+from lrjax.charts import Chart, svg
+from lrjax.data.published import load_published
+from lrjax.leaderboard import METRICS, Leaderboard
+from lrjax.report import page_parts
+from lrjax.report.page_datasets import dataset_page
+from lrjax.report.page_index import index_page
+from lrjax.report.page_models import model_page
+from lrjax.report.page_parts import Site
+from lrjax.studies.study import Study
+from lrjax.tables import Table, shown
+
+if TYPE_CHECKING:
+    import jinja2
+
+LONG_TABLE = 20
+"""Tables of the studies with more lines than this are folded."""
+
+
+def pages(
+    board: Leaderboard,
+    *,
+    studies: Sequence[Study],
+    tables: Sequence[Table] = (),
+    charts: Sequence[Chart] = (),
+    run_rows: Table | None = None,
+    versions: Mapping[str, str],
+    command: str,
+) -> dict[str, str]:
+    """Writes the whole report as self-contained pages; equal input gives equal bytes.
+
+    Args:
+        board: published models and own runs.
+        studies: the answers of the studies, in the order of the report; without any there is no page of them.
+        tables: of the user's own runs, shown on the front page.
+        charts: of the user's own runs, likewise.
+        run_rows: where the rows of the own runs come from; None without own runs.
+        versions: of the packages that made the numbers, by name.
+        command: the command line that made the report.
+
+    Returns:
+        HTML text by relative path: index.html, studies.html, method.html, models/SLUG.html,
+        datasets/NAME.html. The pages of the studies link to `studies/CHART.png`, which is not made here.
+    """
+    site = Site(board)
+    environment = _environment(site)
+
+    def render(template: str, root: str, **content: Any) -> str:
+        return environment.get_template(template).render(
+            root=root, board=board, site=site, with_studies=bool(studies), **content
+        )
+
+    found = {
+        "index.html": render("index.html.j2", "", tables=tables, charts=charts, **index_page(site)),
+        "method.html": render("method.html.j2", "", run_rows=run_rows, versions=versions, command=command, **_method()),
+    }
+    if studies:
+        found["studies.html"] = render("studies.html.j2", "", studies=studies, verdicts=_verdicts(studies))
+    for number, name in enumerate(board.names):
+        found[site.links[name]] = render("model.html.j2", "../", **model_page(site, number))
+    for column, name in enumerate(board.datasets):
+        found[f"datasets/{name}.html"] = render("dataset.html.j2", "../", **dataset_page(site, column))
+    return found
+
+
+def _environment(site: Site) -> "jinja2.Environment":
+    import jinja2  # here, because only the pages need it
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lrjax.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    script = _asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals |= {
+        "style": Markup(_compact(svg.STYLE + _asset("style.css"))),
+        "script": Markup(script),
+        "script_hash": f"sha256-{digest}",
+        "version": __version__,
+        "source": load_published().provenance,
+        "metrics": METRICS,
+        "resolutions": site.board.resolutions,
+        "links": site.links,
+        "titles": {name: page_parts.dataset_title(name) for name in site.board.datasets},
+        "long_table": LONG_TABLE,
+        "draw": lambda chart: Markup(svg.draw(chart)),
+    }
+    environment.filters |= {
+        name: getattr(page_parts, name)
+        for name in ("percent", "plain", "magnitude", "gigaflops", "quantity", "label", "pixels")
+    }
+    environment.filters["breakable"] = lambda text: Markup(page_parts.breakable(text))
+    environment.filters["shown"] = shown
+    environment.tests["real"] = lambda value: isinstance(value, float)
+    return environment
+
+
+def _asset(name: str) -> str:
+    text = resources.files("lrjax.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
+
+
+def _compact(style: str) -> str:
+    return re.sub(r"\s*([{};,>]|:(?=\s))\s*", r"\1", style).replace(";}", "}")  # it is on every page
+
+
+def _verdicts(studies: Sequence[Study]) -> Mapping[str, int]:
+    found = [finding.verdict for study in studies for finding in study.findings]
+    return {verdict: found.count(verdict) for verdict in ("supports", "contradicts", "undecided")}
+
+
+def _method() -> Mapping[str, Any]:
+    published = load_published()
+    return {
+        "published": published,
+        "resized": [model for model in published.models if not model.native_hr],
+        "suspects": [
+            (model, dataset, resolution, reason) for (model, dataset, resolution), reason in published.suspects.items()
+        ],
+    }

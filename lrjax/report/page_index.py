@@ -1,0 +1,99 @@
+"""The front page: the leaderboard, and mean accuracy against resolution."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lrjax.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.leaderboard import METRICS
+from lrjax.report.page_parts import Site, dataset_title, group, label, percent, pixels
+
+SHOWN = tuple(reversed(METRICS))
+"""WAR first: a narrow screen shows the first columns."""
+
+
+def index_page(site: Site) -> Mapping[str, Any]:
+    """Returns what the template of the front page shows."""
+    board = site.board
+    columns = [
+        {
+            "key": f"{metric}-{label(resolution).lower()}",
+            "metric": metric.upper(),
+            "resolution": label(resolution).lower(),
+            "default": metric == "war" and resolution == site.lowest,
+        }
+        for resolution in board.resolutions
+        for metric in SHOWN
+    ]
+    counts = Counter(map(group, board.entries))
+    return {
+        "columns": columns,
+        "rows": [_row(site, number) for number in site.order],
+        "groups": [(name, counts[name]) for name in site.groups],
+        "own": counts[OWN],
+        "published": len(board.entries) - counts[OWN],
+        "resized": sum(not entry.native_hr for entry in board.entries),
+        "chart": curves(site),
+        "datasets": [_dataset(site, column) for column in range(len(board.datasets))],
+    }
+
+
+def _row(site: Site, number: int) -> Mapping[str, Any]:
+    entry = site.board.entries[number]
+    return {
+        "entry": entry,
+        "group": group(entry),
+        "rank": site.score(number, "war", site.lowest).rank,
+        "scores": [
+            site.score(number, metric, resolution).value for resolution in site.board.resolutions for metric in SHOWN
+        ],
+        "text": " ".join([entry.name, group(entry), entry.family, entry.data, entry.backbone]).lower(),
+    }
+
+
+def _dataset(site: Site, column: int) -> Mapping[str, Any]:
+    board = site.board
+    name = board.datasets[column]
+    published = np.array([not entry.own for entry in board.entries])
+    lowest, highest = (
+        float(np.nanmedian(board.accuracy(resolution)[published, column])) if published.any() else np.nan
+        for resolution in (site.lowest, board.resolutions[-1])
+    )
+    return {"name": name, "title": dataset_title(name), "lowest": lowest, "highest": highest}
+
+
+def curves(site: Site) -> Chart:
+    """Returns mean accuracy over data sets against resolution, one line per entry.
+
+    Args:
+        site: the leaderboard.
+    """
+    board = site.board
+    means = np.stack([board.score("acc", resolution) for resolution in board.resolutions], axis=-1)  # [M, R]
+    series = [
+        Series(
+            name=entry.name,
+            group=group(entry),
+            x=site.resolution_positions(),
+            y=[100 * value for value in line],
+            labels=[f"{entry.name}\n{pixels(r)}: {percent(v)} %" for r, v in zip(board.resolutions, line, strict=True)],
+            emphasis="strong" if entry.own else "normal",
+            marker="star" if entry.own else "circle",
+        )
+        for entry, line in zip(board.entries, means.tolist(), strict=True)
+    ]
+    return Chart(
+        name="mean-accuracy",
+        title="Mean top-1 accuracy against resolution",
+        panels=[Panel(title="", series=series)],
+        x=site.resolution_axis(),
+        y=Axis(label="mean top-1, percent", limits=(0, 100)),
+        alt=(
+            f"Mean top-1 accuracy over {len(board.datasets)} data sets of {len(board.entries)} models at "
+            f"{', '.join(map(pixels, board.resolutions))}; all lines fall steeply below 64 px."
+        ),
+        columns=1,
+        groups=site.groups,
+    )

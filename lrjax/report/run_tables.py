@@ -1,0 +1,122 @@
+"""The tables of the user's own runs: robustness by resolution, top-1 by data set."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from lrjax.results import Row
+from lrjax.runs import Options, Results, weighing
+from lrjax.tables import Table, parameter_count, shown
+
+
+def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+    """Aggregates robustness over data sets: SAR, WAR and mean top-1 by resolution, one line per model and variant.
+
+    Args:
+        rows: result rows; those of other metrics than "acc1" are passed over.
+        **options: see `Options`.
+
+    Returns:
+        The table, in percent; None where a variant was not evaluated at a resolution.
+
+    Raises:
+        UserError: results are missing, ambiguous or not comparable; the message names them.
+
+    Reference: arXiv 2502.03950, Table 2.
+    """
+    results = Results(rows, **options)
+    header = ["Model", "Variant", "Parameters"]
+    for resolution in results.resolutions:
+        header += [f"{name}-{_label(resolution)}" for name in ("SAR", "WAR", "ACC")]
+    lines = []
+    for model, variants in results.variants.items():
+        for variant in variants:
+            line = [model, variant, parameter_count(results.extra(model, variant, "parameters"))]
+            for resolution in results.resolutions:
+                scores = results.scores(model, variant, resolution)
+                line += [None if score is None else 100 * score for score in scores or (None, None, None)]
+            lines.append(tuple(line))
+    count = f"{len(results.datasets)} data set{'s' * (len(results.datasets) > 1)}"
+    caption = (
+        f"Percent, over {count} ({', '.join(results.datasets)}). SAR: mean share of the HR accuracy that is left; "
+        "WAR: the same, discounted where the HR accuracy is near chance; "
+        f"{weighing(results.weights, results.datasets)}; ACC: mean top-1. "
+        f"All variants are measured against the HR accuracy of {results.reference_variant}."
+    )
+    for model in results.variants:
+        if zeros := results.zeros(model):
+            caption += f" SAR and WAR of {model} are undefined: its HR accuracy on {', '.join(zeros)} is 0."
+    if results.superseded:
+        caption += f" {results.superseded} older results for the same numbers are left out."
+    return Table("Robustness by resolution", caption, tuple(header), tuple(lines), labels=3, group=3)
+
+
+def dataset_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+    """Lists top-1 by data set and resolution, one line per model, data set and variant.
+
+    Args:
+        rows: result rows.
+        **options: see `Options`.
+
+    Returns:
+        The table; chance and accuracies in percent.
+
+    Raises:
+        UserError: as `robustness_table`.
+    """
+    results = Results(rows, **options)
+    header = ("Model", "Variant", "Data set", "Classes", "Images", "Chance", *map(_label, results.resolutions))
+    lines = []
+    for model, dataset, line_variants in _by_dataset(results):
+        for variant, row in line_variants.items():
+            cells = [results.rows.get((model, variant, dataset, resolution)) for resolution in results.resolutions]
+            chance = 100 / results.classes[dataset]
+            values = [None if cell is None else 100 * cell.value for cell in cells]
+            lines.append((model, variant, dataset, results.classes[dataset], row.n, chance, *values))
+    return Table("Top-1 accuracy by data set", "Percent.", header, tuple(lines), labels=3)
+
+
+def comparison_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+    """Lists top-1 by data set and resolution with all variants of a model in one cell, "before → after".
+
+    Args:
+        rows: result rows.
+        **options: see `Options`.
+
+    Returns:
+        The table; chance and accuracies in percent.
+
+    Raises:
+        UserError: as `robustness_table`.
+    """
+    results = Results(rows, **options)
+    header = ("Model", "Data set", "Images", "Chance", *map(_label, results.resolutions))
+    lines = []
+    for model, dataset, line_variants in _by_dataset(results):
+        cells = []
+        for resolution in results.resolutions:
+            found = [results.rows.get((model, variant, dataset, resolution)) for variant in line_variants]
+            texts = [shown(None if row is None else 100 * row.value) for row in found]
+            cells.append(" → ".join(texts) if any(found) else None)
+        images = next(iter(line_variants.values())).n
+        lines.append((model, dataset, images, 100 / results.classes[dataset], *cells))
+    orders = dict.fromkeys(" → ".join(variants) for variants in results.variants.values())
+    caption = f"Percent, {'; '.join(orders)}. Chance is the accuracy of guessing."
+    return Table("Top-1 accuracy by data set", caption, header, tuple(lines), labels=2)
+
+
+def _by_dataset(results: Results) -> list[tuple[str, str, dict[str, Row]]]:
+    found = []
+    for model, variants in results.variants.items():
+        for dataset in results.datasets:
+            with_rows = {}
+            for variant in variants:
+                cells = [results.rows.get((model, variant, dataset, resolution)) for resolution in results.resolutions]
+                if any(cells):
+                    with_rows[variant] = next(row for row in cells if row is not None)
+            if with_rows:
+                found.append((model, dataset, with_rows))
+    return found
+
+
+def _label(resolution: int | str) -> str:
+    return resolution.upper() if isinstance(resolution, str) else str(resolution)

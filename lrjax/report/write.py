@@ -1,0 +1,145 @@
+"""The files of a report: Markdown, CSV, LaTeX, pictures and HTML pages from result rows and the leaderboard."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+from lrjax.charts import Chart, png
+from lrjax.errors import UserError
+from lrjax.leaderboard import Leaderboard
+from lrjax.report.board_tables import leaderboard_table
+from lrjax.report.page import pages
+from lrjax.report.run_charts import run_charts
+from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table
+from lrjax.results import Row, package_versions, write_atomically
+from lrjax.runs import METRIC, Options, Results
+from lrjax.studies import Study
+from lrjax.tables import Table
+
+
+def require(*, plots: bool) -> None:
+    """Checks that what a report needs is installed.
+
+    Args:
+        plots: whether PNG files are drawn.
+
+    Raises:
+        UserError: jinja2 or matplotlib is missing; the message says how to install it.
+    """
+    if plots:
+        png.require_matplotlib()
+    if importlib.util.find_spec("jinja2") is None:
+        raise UserError("HTML pages need jinja2; pip install jinja2")
+
+
+def write_report(
+    rows: Sequence[Row],
+    directory: str | os.PathLike,
+    *,
+    board: Leaderboard,
+    studies: Sequence[Study] = (),
+    plots: bool = True,
+    command: str = "",
+    **options: Unpack[Options],
+) -> list[Path]:
+    """Writes a report; equal input gives equal files.
+
+    `index.html` and the pages it links, the leaderboard as CSV, Markdown and LaTeX; with rows also report.md,
+    table2.csv, per_dataset.csv, summary.json; with plots accuracy.png, datasets_<model>.png and the pictures of the
+    studies.
+
+    Args:
+        rows: result rows of the user; may be empty.
+        directory: where to write; created where missing. Each file replaces that of an earlier report as a whole.
+        board: the leaderboard, with the user's runs where they can be ranked.
+        studies: studies to show.
+        plots: whether to draw PNG files.
+        command: the command line, to be shown.
+        **options: how to read the rows, see `Options`.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: as `robustness_table`; or jinja2 or matplotlib is not installed (nothing is written then).
+    """
+    require(plots=plots)
+    files: dict[str, str | bytes] = {}
+    tables: list[Table] = []
+    charts: dict[str, Chart] = {}
+    provenance = None
+    if rows:
+        results = Results(rows, **options)
+        tables = [robustness_table(rows, **options), comparison_table(rows, **options)]
+        provenance = _provenance(results)
+        charts = run_charts(results)
+        pictures = charts if plots else {}
+        files |= {f"{name}.png": png.draw(chart) for name, chart in pictures.items()}
+        files |= {
+            "table2.csv": tables[0].csv(),
+            "per_dataset.csv": dataset_table(rows, **options).csv(),
+            "summary.json": json.dumps(_summary(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            "report.md": _markdown(tables, provenance, pictures),
+        }
+    ranking = leaderboard_table(board)
+    files |= {
+        "leaderboard.csv": ranking.csv(),
+        "leaderboard.md": f"# {ranking.title}\n\n{ranking.markdown()}\n{ranking.caption}\n",
+        "leaderboard.tex": ranking.latex(),
+    }
+    if plots:
+        files |= {f"studies/{chart.name}.png": png.draw(chart) for study in studies for chart in study.charts}
+    files |= pages(
+        board,
+        studies=studies,
+        tables=tables,
+        charts=list(charts.values()),
+        run_rows=provenance,
+        versions=package_versions(),
+        command=command,
+    )
+    for name, content in files.items():
+        write_atomically(Path(directory) / name, content)
+    return [Path(directory) / name for name in files]
+
+
+def _markdown(tables: Sequence[Table], provenance: Table, pictures: dict[str, Chart]) -> str:
+    main, datasets = tables
+    text = [f"# {main.title}\n", main.markdown(), main.caption + "\n"]
+    text += [f"![{chart.title}]({name}.png)\n" for name, chart in pictures.items() if name == "accuracy"]
+    text += [f"## {datasets.title}\n", datasets.markdown(), datasets.caption + "\n"]
+    text += [f"![{chart.title}]({name}.png)\n" for name, chart in pictures.items() if name != "accuracy"]
+    return "\n".join([*text, f"## {provenance.title}\n", provenance.markdown()])
+
+
+def _provenance(results: Results) -> Table:
+    header = ("Model", "Variant", "Evaluator", "Config", "Seed", "Versions")
+    lines = {}
+    for row in results.rows.values():
+        versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
+        seed = "none" if row.seed is None else row.seed
+        evaluator = f"{row.evaluator} {row.evaluator_version}"
+        lines[row.model, row.variant, evaluator, row.config_hash, seed, versions] = None
+    return Table("Where the numbers come from", "", header, tuple(lines), labels=len(header))
+
+
+def _summary(results: Results) -> dict:
+    models = []
+    for model, variants in results.variants.items():
+        for variant in variants:
+            by_resolution = {}
+            for resolution in results.resolutions:
+                if (scores := results.scores(model, variant, resolution)) is not None:
+                    by_resolution[str(resolution)] = dict(zip(("sar", "war", "accuracy"), scores, strict=True))
+            parameters = results.extra(model, variant, "parameters")
+            models.append({"model": model, "variant": variant, "parameters": parameters, "resolutions": by_resolution})
+    return {
+        "metric": METRIC,
+        "reference_variant": results.reference_variant,
+        "weights": None if results.weights is None else dict(results.weights),
+        "datasets": {name: {"classes": results.classes[name]} for name in results.datasets},
+        "models": models,
+    }

@@ -1,0 +1,83 @@
+"""A report of the published models and three own runs, one of which has HTML for a name."""
+
+import pytest
+
+from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.data.published import DATASETS, RESOLUTIONS
+from lrjax.leaderboard import add_runs, published_leaderboard
+from lrjax.report.page import pages
+from lrjax.results import Row
+from lrjax.studies.study import Finding, Study
+from lrjax.tables import Table
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+ACCURACIES = {16: 0.25, 32: 0.45, 64: 0.55, 128: 0.65, "hr": 0.7}
+
+
+def rows(model, variant, gain):
+    return [
+        Row(
+            model=model,
+            variant=variant,
+            dataset=dataset,
+            resolution=resolution,
+            metric="acc1",
+            value=ACCURACIES[resolution] + gain * (resolution != "hr"),
+            n=100,
+            key="k",
+            config_hash="c",
+            evaluator="zeroshot",
+            evaluator_version=1,
+            seed=None,
+            versions={},
+            extra={"parameters": 149_691_137, "image_size": 224},
+        )
+        for dataset in DATASETS
+        for resolution in RESOLUTIONS
+    ]
+
+
+@pytest.fixture(scope="session")
+def board():
+    runs = [*rows("EVA02-B-16", "vanilla", 0), *rows("EVA02-B-16", "lr_tk0", 0.05), *rows(HOSTILE, "vanilla", -0.1)]
+    return add_runs(published_leaderboard(), runs)
+
+
+@pytest.fixture(scope="session")
+def study():
+    chart = Chart(
+        name="size-and-war",
+        title="Size & <b>WAR</b>",
+        panels=[Panel(title="", series=[Series(name="a < b", x=[1, 2, 3], y=[3.0, 1.0, 2.0])])],
+        x=Axis(label="x"),
+        y=Axis(label="y"),
+        alt="Three points.",
+    )
+    finding = Finding(
+        claim="Larger models are more robust",
+        source="abstract (i)",
+        measure="Spearman correlation",
+        value=0.723,
+        low=0.5512,
+        high=-0.834,
+        n=66,
+        verdict="contradicts",
+        rule="the interval excludes 0",
+    )
+    lines = tuple((f"model {number}", number, number / 7) for number in range(21))
+    short = Table("Short", "A caption.", ("Model", "Count", "Value"), (("RN50", 3, 1.25), ("cars", 4, None)), 1)
+    long = Table("Long", "Another caption.", ("Model", "Count", "Value"), lines, 1)
+    return Study(name="size", title="Size", text="What?", charts=(chart,), tables=(short, long), findings=(finding,))
+
+
+@pytest.fixture(scope="session")
+def report(board, study):
+    table = Table("Runs", "Percent.", ("Model", "WAR"), ((HOSTILE, 1.0),), 1)
+    return pages(
+        board,
+        studies=[study],
+        tables=[table],
+        run_rows=Table("Rows", "Where from.", ("File", "Lines"), (("runs/results.jsonl", 225),), 1),
+        versions={"numpy": "2.0", "jax": "0.10"},
+        command="python -m lrjax.report html runs <x>",
+    )
