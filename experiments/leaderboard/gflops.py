@@ -1,6 +1,6 @@
 """Counts the forward GFLOPs of the image towers, for `lrjax/data/assets/lr0fm/backbones.csv`.
 
-python -m experiments.leaderboard.gflops
+PYTHONPATH=. python experiments/leaderboard/gflops.py
 
 The towers are built by open_clip, or by timm where open_clip does not have them, on torch's `meta` device: shapes only,
 no weights and no arithmetic. One multiply-add counts as 2 operations; only matrix products and convolutions count.

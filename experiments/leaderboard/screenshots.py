@@ -1,6 +1,6 @@
 """Takes the screenshots of the README from a fresh report, in Chromium through playwright.
 
-python -m experiments.leaderboard.screenshots
+PYTHONPATH=. python experiments/leaderboard/screenshots.py
 """
 
 import shutil
