@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
 from lrjax.metrics import robustness
 from lrjax.results import Row
-from lrjax.runs import HIGH_RESOLUTION, Results
+from lrjax.runs import HIGH_RESOLUTION, METRIC, Results
 
 METRICS = ("acc", "sar", "war")
 _METRIC = re.compile(r"(acc|sar|war)[-_ ]?(\d+|hr)")
@@ -166,7 +167,8 @@ class Leaderboard:
         """
         if name not in self.names:
             close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4)
-            hint = f"did you mean {', '.join(map(repr, close))}?" if close else "the leaderboard lists all names"
+            known = "python -m lrjax.report --metric war16 lists all of them"
+            hint = f"did you mean {', '.join(map(repr, close))}?" if close else known
             raise UserError(f"unknown model {name!r}; {hint}")
         return self.names.index(name)
 
@@ -192,8 +194,9 @@ class Leaderboard:
             UserError: no data set, or one that the leaderboard does not have.
         """
         if unknown := [name for name in datasets if name not in self.datasets]:
-            close = difflib.get_close_matches(unknown[0], self.datasets, n=3) or self.datasets
-            raise UserError(f"the leaderboard has no data set {unknown[0]!r}; did you mean {', '.join(close)}?")
+            close = difflib.get_close_matches(unknown[0], self.datasets, n=3)
+            hint = f"did you mean {', '.join(close)}?" if close else f"it has {', '.join(self.datasets)}"
+            raise UserError(f"the leaderboard has no data set {unknown[0]!r}; {hint}")
         names = tuple(name for name in self.datasets if name in datasets)
         if not names:
             raise UserError("there is no data set to rank by; name at least one")
@@ -223,8 +226,9 @@ def parse_metric(name: str) -> tuple[str, int | str]:
     known = [f"{metric}{resolution}" for resolution in RESOLUTIONS for metric in METRICS]
     found = _METRIC.fullmatch(name.strip().lower())
     if not found or "".join(found.groups()) not in known:
-        close = difflib.get_close_matches(name.lower(), known, n=3) or known
-        raise UserError(f"unknown metric {name!r}; did you mean {', '.join(close)}?")
+        close = difflib.get_close_matches(name.lower(), known, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(known)}"
+        raise UserError(f"unknown metric {name!r}; {hint}")
     return found[1], int(found[2]) if found[2].isdigit() else found[2]
 
 
@@ -282,16 +286,23 @@ def add_runs(
     Raises:
         UserError: data sets are missing and `subset` is false, or the rows are ambiguous or not comparable.
     """
-    found = {row.dataset for row in rows if row.metric == "acc1"}
-    common = [name for name in board.datasets if name in found]
-    if not common:
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if row.metric == METRIC and row.dataset in board.datasets:
+            found.setdefault(row.model, set()).add(row.dataset)
+            _check_classes(row, board.classes[row.dataset])
+    if not found:
         return board
-    missing = [name for name in board.datasets if name not in found]
+    common = [name for name in board.datasets if all(name in names for names in found.values())]
+    missing = [name for name in board.datasets if name not in common]
     if missing and not subset:
+        remedy = f", or rank everybody over {', '.join(common)} with --subset" if common else ""
         raise UserError(
             f"the runs have no results on {', '.join(missing)}, so they cannot be ranked by the full benchmark; "
-            f"evaluate the rest, or rank everybody over {', '.join(common)} with --subset"
+            f"evaluate the rest{remedy}"
         )
+    if not common:
+        raise UserError(f"{', '.join(found)} have no data set in common; report them one by one")
     board = board.restrict(common)
     results = Results(rows, datasets=common, classes=board.classes, duplicates=duplicates)
     entries, top1, reference = [], [], []
@@ -312,6 +323,15 @@ def add_runs(
         top1=np.concatenate([board.top1, np.array(top1)]),
         reference=np.concatenate([board.reference, np.array(reference)]),
     )
+
+
+def _check_classes(row: Row, published: int) -> None:
+    count = row.extra.get("classes")
+    if count is not None and count not in (published, len(get_dataset(row.dataset).classes)):
+        raise UserError(
+            f"{row.model} was evaluated on {row.dataset} with {count} classes, but the benchmark has {published}; "
+            "evaluate it on all of them, or name the data set differently"
+        )
 
 
 def _own_entry(results: Results, model: str, variant: str) -> Entry:

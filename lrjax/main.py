@@ -130,7 +130,7 @@ def run(config: Config) -> None:
         UserError: the config, the data or the checkpoint is wrong; the message says what and how to mend it.
     """
     training = bool(config.train.steps or config.train.epochs)
-    require(plots=config.report.plots)
+    require(plots=config.report.plots, studies=False)
     workdir = Path(config.workdir)
     store, row, mesh = ResultStore(workdir), zoo.get(config.model), make_mesh(config.devices)
     suite = Suite(config, store, row=row, mesh=mesh)

@@ -251,6 +251,24 @@ class ResultStore:
         return rows
 
 
+def read_rows(directories: Sequence[str | os.PathLike]) -> list[Row]:
+    """Reads the rows of several results directories.
+
+    Args:
+        directories: each with a `results.jsonl`.
+
+    Raises:
+        UserError: a directory has no results, or damaged ones.
+    """
+    rows = []
+    for directory in directories:
+        store = ResultStore(directory)
+        if not store.rows:
+            raise UserError(f"there are no results in {store.path}; evaluate a model first, or name another directory")
+        rows += store.rows
+    return rows
+
+
 def _line(row: Row) -> str:
     fields = {field: getattr(row, field) for field in row.__dataclass_fields__}
     fields |= {"versions": dict(row.versions), "extra": dict(row.extra)}
@@ -330,10 +348,14 @@ def _canonical(part: Any) -> Any:
     raise TypeError(f"a {type(part).__name__} has no stable content; give numbers, texts, lists, mappings or arrays")
 
 
-def package_versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that a number can depend on, without importing them."""
+def package_versions(*more: str) -> dict[str, str]:
+    """Returns the versions of Python and of the packages that a result can depend on, without importing them.
+
+    Args:
+        *more: names of further packages.
+    """
     versions = {"python": platform.python_version(), "lrjax": __version__}
-    for name in ("jax", "flax", "optax", "numpy", "pillow"):
+    for name in ("jax", "flax", "optax", "numpy", "pillow", *more):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -72,6 +72,8 @@ _LATEX = str.maketrans(
         "^": r"\textasciicircum{}",
         "→": r"$\to$",
         "[": "{[}",  # at the start of a line it would be an argument of the line break above
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
         **{character: f"\\{character}" for character in "&%$#_{}"},
     }
 )
@@ -90,6 +92,8 @@ def parameter_count(parameters: int | None) -> str | None:
         return None
     if parameters < 1e5:
         return f"{parameters / 1e3:.1f}K"
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.2f}B"
     return f"{parameters / 1e6:.{2 if parameters < 1e7 else 1}f}M"  # the tokens of a small backbone show, too
 
 
@@ -110,12 +114,13 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
     """
     console = console or Console()
     for table in tables:
-        console.print(f"\n[bold]{table.title}[/bold]", highlight=False)
+        console.print(Text(f"\n{table.title}", style="bold"))
         start, columns = table.labels, len(table.header)
+        group = table.group if _measure(table, start, start + table.group) <= console.width else 1
         while start < columns:
-            stop = start + table.group
-            while stop < columns and _measure(table, start, stop + table.group) <= console.width:
-                stop += table.group
+            stop = start + group
+            while stop < columns and _measure(table, start, stop + group) <= console.width:
+                stop += group
             console.print(_rich(table, start, stop))
             start = stop
         console.print(table.caption, style="dim", highlight=False, markup=False)

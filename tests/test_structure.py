@@ -24,6 +24,7 @@ LAYERS = {
     "lrjax.types": 0,
     "lrjax.errors": 0,
     "lrjax.config": 0,
+    "lrjax.command_line": 0,
     "lrjax.ops": 1,
     "lrjax.metrics": 1,
     "lrjax.data": 1,

@@ -105,6 +105,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
         assert sorted(samples["index"]) == list(range(12))
         assert hits.mean() == pytest.approx(row.value)
     assert {path.name for path in (tmp_path / "run" / "report").iterdir()} == {
+        ".report.json",
         "accuracy.png",
         "datasets",
         "datasets_EVA02-embedded.png",

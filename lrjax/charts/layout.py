@@ -180,6 +180,11 @@ def legend_groups(chart: Chart) -> list[str]:
     return [name for name in group_numbers(chart) if name in present]
 
 
+def legend_marker(chart: Chart, group: str) -> str:
+    """Gives the marker that stands for a group in a legend: that of the first of its series that has one, or ""."""
+    return next((series.marker for series in chart.series if series.colour_group == group and series.marker), "")
+
+
 def level_names(chart: Chart) -> list[str]:
     """Lists what the dashed level lines are called, without repetition."""
     return list(

@@ -1,6 +1,7 @@
 """Names beside points: which are printed, and places for them where they do not collide."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from lrjax.charts import Series
@@ -163,21 +164,23 @@ def shorten(text: str, size: float, width: float) -> str:
 
 
 def wrap(text: str, size: float, width: float) -> list[str]:
-    """Breaks a text at spaces into lines that fit; a word that does not is cut.
+    """Breaks a text into lines that fit: at spaces, and a word that is too wide after its hyphens and slashes.
 
     Args:
         text: any text.
         size: of the font, in any unit of length.
-        width: room for a line, in that unit.
+        width: room for a line, in that unit; a part that is still too wide is cut.
 
     Returns:
         At least one line.
     """
     lines: list[str] = []
     for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
+        parts = [word] if text_width(word, size) <= width else re.split(r"(?<=[-/_])", word)
+        for number, part in enumerate(parts):
+            longer = f"{lines[-1]}{'' if number else ' '}{part}" if lines else part
+            if lines and text_width(longer, size) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(part)
     return [shorten(line, size, width) for line in lines] or [""]

@@ -18,13 +18,13 @@ _END_ROOM = 0.35  # of the width, for names at the ends of lines
 
 STYLE = """\
 :where(:root) {
-  --paper: #fff; --ink: #222; --muted: #666; --grid: #e3e3e3;
+  --paper: #fff; --ink: #222; --muted: #666; --grid: #e3e3e3; --shade: #0003;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #e69f00;
   --c5: #56b4e9; --c6: #000; --c7: #882255; --c8: #332288; --c9: #4f3000; --c10: #c1121f;
 }
 @media screen and (prefers-color-scheme: dark) {
   :where(:root) {
-    --paper: #16191d; --ink: #e8e8e8; --muted: #a3a3a3; --grid: #353a40;
+    --paper: #16191d; --ink: #e8e8e8; --muted: #a3a3a3; --grid: #353a40; --shade: #fff3;
     --c0: #3d97e0; --c1: #f0703a; --c2: #1fb88a; --c3: #e59cc8; --c4: #f5c04d;
     --c5: #a5dcfb; --c6: #f2f2f2; --c7: #c23c96; --c8: #7f54f5; --c9: #96684e; --c10: #ff6b6b;
   }
@@ -42,13 +42,24 @@ STYLE = """\
 .chart .legend-item::before { content: ""; width: 20px; border-top: 3px solid var(--c); }
 .chart .legend-item.dots::before { width: 0; border: 5px solid var(--c); border-radius: 50%; }
 .chart .legend-item.dashed::before { border-top-style: dashed; }
+.chart .legend-item::before { order: -2; }
+.chart .legend-item:is(.square, .diamond, .star):not(.dots)::after { content: ""; order: -1; width: 0;
+  border: 5px solid var(--c); margin: 0 5px 0 calc(-.45em - 15px); }
+.chart .legend-item.square.dots::before { border-width: 4.5px; border-radius: 0; }
+.chart .legend-item.diamond::after, .chart .legend-item.diamond.dots::before { border-radius: 0; rotate: 45deg; }
+.chart .legend-item.star::after, .chart .legend-item.star.dots::before { border-radius: 0; scale: 1.4;
+  clip-path: polygon(50% 0, 62% 34%, 98% 35%, 69% 56%, 79% 90%, 50% 70%, 21% 90%, 31% 56%, 2% 35%, 38% 34%); }
 .chart .legend-level { display: inline-flex; align-items: center; gap: .45em; padding: .2em .5em; }
 .chart .legend-level::before { content: ""; width: 20px; border-top: 2px dashed var(--muted); }
 .chart .axis-names { margin: .2em 0 .6em; font-size: 14px; color: var(--muted); }
 .chart .panels { display: grid; gap: 12px 16px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
 .chart .panels.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); }
-.chart .panels.single, .chart .panels.places { display: block; overflow-x: auto; }
+.chart .panels.single, .chart .panels.places { display: block; overflow-x: auto; --fade: 28px;
+  background: linear-gradient(90deg, var(--paper) 50%, transparent) 0 / calc(2 * var(--fade)) 100% no-repeat local,
+    linear-gradient(270deg, var(--paper) 50%, transparent) 100% / calc(2 * var(--fade)) 100% no-repeat local,
+    linear-gradient(90deg, var(--shade), transparent) 0 / var(--fade) 100% no-repeat,
+    linear-gradient(270deg, var(--shade), transparent) 100% / var(--fade) 100% no-repeat; }
 .chart .panels svg { display: block; width: 100%; height: auto; overflow: visible; font-size: 12px; }
 .chart .panels.wide svg { font-size: 13px; }
 .chart .panels.wide svg:only-child { grid-column: 1 / -1; max-width: 480px; }
@@ -146,7 +157,8 @@ def _legend(chart: Chart) -> list[str]:
     items = []
     for name in layout.legend_groups(chart):
         lines = [series.dashed for series in chart.series if series.colour_group == name and series.line]
-        look = f"c{numbers[name]}"
+        marker = layout.legend_marker(chart, name)
+        look = f"c{numbers[name]}" + (f" {marker}" if marker not in ("", "circle") else "")
         look += " dots" if not lines else " dashed" if all(lines) else ""
         attributes = f'class="legend-item {look}" data-group="{_attribute(name)}" aria-pressed="false"'
         items.append(f'<button type="button" {attributes}>{_escape(name)}</button>')
@@ -233,7 +245,8 @@ def _axes(chart: Chart, panel: Panel, frame: _Frame) -> list[str]:
     parts += ["</g>", f'<g class="ticks up{" places" if chart.horizontal else ""}">']
     for at, text in frame.y.ticks:
         lines, whole = frame.rows[at], " ".join(text.split())
-        title = "" if " ".join(lines) == whole else f"<title>{_escape(whole)}</title>"
+        told = "".join(lines).replace(" ", "") == whole.replace(" ", "")
+        title = "" if told else f"<title>{_escape(whole)}</title>"
         for number, line in enumerate(lines):
             height = frame.up(at) + (0.35 + 1.15 * (number - (len(lines) - 1) / 2)) * frame.font
             parts.append(f'<text x="{_number(frame.left - 6)}" y="{_number(height)}">{_escape(line)}{title}</text>')

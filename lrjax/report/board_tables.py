@@ -17,14 +17,14 @@ def leaderboard_table(
     top: int | None = None,
     families: Collection[str] | None = None,
 ) -> Table:
-    """Ranks the entries of a leaderboard.
+    """Ranks the entries of a leaderboard, to be read.
 
     Args:
         board: the leaderboard.
         metric: "acc", "sar" or "war", to rank by.
         resolution: resolution of the scores, in pixels or "hr".
         top: how many lines, the best first; default all.
-        families: which families to show; ranks are still those among all entries.
+        families: which families to show; "own" are the own runs. Ranks are still those among all entries.
 
     Returns:
         The table, scores in percent; None where a run was not evaluated.
@@ -32,25 +32,59 @@ def leaderboard_table(
     Raises:
         UserError: the metric or the resolution is unknown.
     """
-    ranks, numbers = board.ranks(metric, resolution), board.order(metric, resolution)
-    if families is not None:
-        numbers = [number for number in numbers if board.entries[number].family in families]
+    ranks, numbers = board.ranks(metric, resolution), _chosen(board, metric, resolution, top, families)
     scores = {name: board.score(name, resolution) for name in METRICS}
     label = str(resolution).upper()
-    header = ("Rank", "Model", *(f"{name.upper()}-{label}" for name in METRICS), "Family", "Parameters", "Input")
+    header = ("#", "Model", "Family", *(f"{name.upper()}-{label}" for name in METRICS), "Params", "Input")
     lines = []
-    for number in numbers[:top]:
+    for number in numbers:
         entry = board.entries[number]
         rank = None if np.isnan(ranks[number]) else int(ranks[number])
+        size = None if entry.image_size is None else f"{entry.image_size}{'' if entry.native_hr else '*'}"
         values = [_percent(scores[name][number]) for name in METRICS]
-        mark = "" if entry.native_hr else "*"
-        facts = entry.family, parameter_count(entry.parameters), entry.image_size
-        lines.append((rank, entry.name + mark, *values, *facts))
-    total = f"{len(board.entries)} models, ranked by {metric.upper()}-{label}"
-    caption = _caption(board, total)
-    if any(not board.entries[number].native_hr for number in numbers[:top]):
+        lines.append((rank, entry.name, entry.family, *values, parameter_count(entry.parameters), size))
+    caption = _caption(board, f"{len(board.entries)} models, ranked by {metric.upper()}-{label}")
+    if any(not board.entries[number].native_hr for number in numbers):
         caption += " *: HR accuracy of images that were resized to 224 pixels first."
-    return Table(f"Leaderboard by {metric.upper()}-{label}", caption, header, tuple(lines), labels=2)
+    return Table(f"Leaderboard by {metric.upper()}-{label}", caption, header, tuple(lines), labels=3)
+
+
+def leaderboard_data(
+    board: Leaderboard,
+    metric: str = "war",
+    resolution: int | str = 16,
+    *,
+    top: int | None = None,
+    families: Collection[str] | None = None,
+) -> Table:
+    """Ranks the entries of a leaderboard, to be computed with: all scores, plain names and numbers.
+
+    Args:
+        board: the leaderboard.
+        metric: as `leaderboard_table`.
+        resolution: likewise.
+        top: likewise.
+        families: likewise.
+
+    Returns:
+        The table, scores in percent.
+
+    Raises:
+        UserError: as `leaderboard_table`.
+    """
+    ranks, numbers = board.ranks(metric, resolution), _chosen(board, metric, resolution, top, families)
+    columns = [(name, at) for at in board.resolutions for name in METRICS]
+    scores = {column: board.score(*column) for column in columns}
+    facts = ("family", "backbone", "parameters", "image_size", "gflops", "data", "pairs", "finetuned")
+    header = ("rank", "model", "own", "native_hr", *facts, *(f"{name}{at}" for name, at in columns))
+    lines = []
+    for number in numbers:
+        entry = board.entries[number]
+        rank = None if np.isnan(ranks[number]) else int(ranks[number])
+        known = [getattr(entry, fact) for fact in facts]
+        values = [_percent(scores[column][number]) for column in columns]
+        lines.append((rank, entry.name, str(entry.own).lower(), str(entry.native_hr).lower(), *known, *values))
+    return Table("Leaderboard", _caption(board, "all scores"), header, tuple(lines), labels=2)
 
 
 def model_table(board: Leaderboard, number: int) -> Table:
@@ -61,25 +95,20 @@ def model_table(board: Leaderboard, number: int) -> Table:
         number: the entry, see `Leaderboard.find`.
 
     Returns:
-        The table, in percent.
+        The table, in percent; the last column names resolutions whose published figure is doubtful.
     """
     lowest = board.resolutions[0]
     gamma, improved = board.relative(lowest)[number], board.improved(lowest)[number]
-    header = (
-        "Data set",
-        *(str(resolution).upper() for resolution in board.resolutions),
-        f"gamma-{lowest}",
-        f"Gamma-{lowest}",
-    )
+    labels = [str(resolution).upper() for resolution in board.resolutions]
+    header = ("Data set", *labels, f"gamma-{lowest}", f"Gamma-{lowest}", "Doubtful")
     name = board.entries[number].name
     lines = []
     for column, dataset in enumerate(board.datasets):
         values = [_percent(value) for value in (*board.top1[number, column], gamma[column], improved[column])]
-        doubtful = any((name, dataset, resolution) in board.suspects for resolution in board.resolutions)
-        lines.append((dataset + "†" * doubtful, *values))
+        doubtful = [label for label, at in zip(labels, board.resolutions, strict=True)
+                    if (name, dataset, at) in board.suspects]  # fmt: skip
+        lines.append((dataset, *values, " ".join(doubtful)))
     caption = "Top-1 in percent; gamma: share of the HR accuracy that is left; Gamma: gamma, discounted near chance."
-    if any("†" in line[0] for line in lines):
-        caption += " †: a published figure of this line is doubtful."
     places = []
     for metric in METRICS:
         place = board.ranks(metric, lowest)[number]
@@ -90,13 +119,20 @@ def model_table(board: Leaderboard, number: int) -> Table:
     return Table(name, caption, header, tuple(lines), labels=1)
 
 
+def _chosen(
+    board: Leaderboard, metric: str, resolution: int | str, top: int | None, families: Collection[str] | None
+) -> list[int]:
+    numbers = board.order(metric, resolution)
+    if families is not None:
+        entries = board.entries
+        numbers = [i for i in numbers if entries[i].family in families or (entries[i].own and "own" in families)]
+    return numbers[:top]
+
+
 def _percent(value: float) -> float | None:
     return None if np.isnan(value) else 100 * float(value)
 
 
 def _caption(board: Leaderboard, total: str) -> str:
-    parts = [f"Percent; {total}"]
-    if board.note:
-        parts.append(board.note)
-    parts.append(weighing(board.weights, board.datasets))
+    parts = [f"Percent; {total}", *([board.note] if board.note else []), weighing(board.weights, board.datasets)]
     return "; ".join(parts) + "."

@@ -1,20 +1,21 @@
 """The command line of the report: `python -m lrjax.report [RESULTS_DIR ...] [--out DIR]`."""
 
 import argparse
-import json
+import difflib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lrjax.command_line import Parser, read_numbers, run
 from lrjax.data.published import DATASETS
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, parse_metric, published_leaderboard
 from lrjax.metrics import robustness
-from lrjax.report.board_tables import leaderboard_table, model_table
+from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
 from lrjax.report.run_tables import comparison_table, robustness_table
-from lrjax.report.write import write_report
-from lrjax.results import ResultStore, Row
+from lrjax.report.write import require, write_report
+from lrjax.results import Row, read_rows
 from lrjax.runs import Options
 from lrjax.studies import STUDIES, run_study
 from lrjax.tables import FORMATS, Table, print_tables
@@ -27,13 +28,8 @@ _EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        self.exit(2, f"error: {message}\n")  # one line, without the usage
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m lrjax.report",
         description="Ranks the published backbones and your own runs: tables, pictures, studies and HTML pages.",
         epilog=_EXAMPLES,
@@ -44,13 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     table = parser.add_argument_group("one table on the terminal, instead of a report")
     table.add_argument("--top", type=int, metavar="N", help="the N best models")
     table.add_argument("--metric", metavar="NAME", help="what to rank by: acc, sar or war, then 16, 32, 64, 128 or hr")
-    table.add_argument("--family", nargs="+", metavar="NAME", help="only models of these families")
-    table.add_argument("--model", nargs="+", metavar="NAME", help="models to show on every data set")
+    table.add_argument("--family", action="append", metavar="NAME", help='a family to show, or "own"; may be repeated')
+    table.add_argument("--model", action="append", metavar="NAME", help="a model on every data set; may be repeated")
     table.add_argument("--format", choices=("text", *FORMATS), help="how to print it (default: text)")
     scores = parser.add_argument_group("how to score")
-    scores.add_argument("--datasets", nargs="+", metavar="NAME", help="data sets to average over (default: all)")
+    scores.add_argument("--datasets", action="append", metavar="NAME", help="a data set to score by; may be repeated")
     scores.add_argument("--weights", help='WAR weights: "paper", "equal", or a JSON file like {"cars": 0.5}')
-    scores.add_argument("--subset", action="store_true", help="score over the data sets that there are; says so")
+    scores.add_argument("--subset", action="store_true", help="score over the data sets that all runs have; says so")
     scores.add_argument("--paper-classes", action="store_true", help="class counts of the published ranking")
     scores.add_argument("--newest", action="store_true", help="of several results for one number take the newest")
     parser.add_argument("--no-plots", action="store_true", help="write no PNG files (needs no matplotlib)")
@@ -58,78 +54,93 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _weights(name: str) -> dict[str, float]:
-    try:
-        weights = json.loads(Path(name).read_text())
-        return {str(dataset): float(weight) for dataset, weight in weights.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(
-            f'{name} is not a JSON file like {{"cars": 0.5}} ({error}); or use "equal" or "paper"'
-        ) from error
+def _check(parsed: argparse.Namespace) -> None:
+    if parsed.model and (parsed.metric or parsed.family or parsed.top is not None):
+        raise UserError("--model shows all scores of a model; leave --metric, --family and --top out")
+    if parsed.top is not None and parsed.top < 1:
+        raise UserError(f"--top {parsed.top} shows nothing; give a number of at least 1")
+    if not parsed.results:
+        for name in ("subset", "newest", "paper_classes"):
+            if getattr(parsed, name):
+                raise UserError(f"--{name.replace('_', '-')} is about your own results; name a directory of them")
+    if parsed.out and Path(parsed.out).exists() and not Path(parsed.out).is_dir():
+        raise UserError(f"--out {parsed.out} is a file; name a directory")
 
 
-def _read(directories: Sequence[str]) -> list[Row]:
-    rows = []
-    for directory in directories:
-        store = ResultStore(directory)
-        if not store.rows:
-            raise UserError(f"there are no results in {store.path}; evaluate a model first, or name another directory")
-        rows += store.rows
-    return rows
-
-
-def _options(parsed: argparse.Namespace, rows: Sequence[Row]) -> Options:
-    found = {row.dataset for row in rows} if parsed.datasets is None else set(parsed.datasets)
-    weights: Mapping[str, float] | None
+def _weights(parsed: argparse.Namespace, rows: Sequence[Row]) -> Mapping[str, float] | None:
+    """The weights that were asked for: by data set, {} for equal ones, None where nothing was said."""
     if parsed.weights is None:
-        weights = robustness.PAPER_WEIGHTS if found <= set(DATASETS) else None
-    elif parsed.weights in ("equal", "paper"):
-        weights = robustness.PAPER_WEIGHTS if parsed.weights == "paper" else None
-    else:
-        weights = _weights(parsed.weights)
-    if weights is not None and parsed.datasets is not None:
+        return None
+    if parsed.weights in ("paper", "equal"):
+        return robustness.PAPER_WEIGHTS if parsed.weights == "paper" else {}
+    weights, known = read_numbers(parsed.weights), {*DATASETS, *(row.dataset for row in rows)}
+    if unknown := [name for name in weights if name not in known]:
+        close = difflib.get_close_matches(unknown[0], known, n=3) or sorted(known)
+        hint = f"did you mean {', '.join(close)}?"
+        raise UserError(f"{parsed.weights} weighs {unknown[0]!r}, which has no results; {hint}")
+    return weights
+
+
+def _options(parsed: argparse.Namespace, rows: Sequence[Row], given: Mapping[str, float] | None) -> Options:
+    found = {row.dataset for row in rows}
+    if unknown := [name for name in parsed.datasets or () if rows and name not in found]:
+        raise UserError(f"no result is on {', '.join(unknown)}; the runs are on {', '.join(sorted(found))}")
+    weights = given
+    if given is None:
+        weights = robustness.PAPER_WEIGHTS if {*(parsed.datasets or found)} <= {*DATASETS} else None
+    if weights and parsed.datasets is not None:
         weights = {name: weight for name, weight in weights.items() if name in parsed.datasets}
     return {
         "datasets": parsed.datasets,
-        "weights": weights,
+        "weights": weights or None,
         "missing": "renormalise" if parsed.subset else "error",
         "classes": robustness.PAPER_CLASS_COUNTS if parsed.paper_classes else None,
         "duplicates": "newest" if parsed.newest else "error",
     }
 
 
-def _board(parsed: argparse.Namespace, rows: Sequence[Row], options: Options) -> Leaderboard:
-    names, weights = parsed.datasets or DATASETS, options["weights"]
+def _board(parsed: argparse.Namespace, rows: Sequence[Row], given: Mapping[str, float] | None) -> Leaderboard:
+    names = list(parsed.datasets or DATASETS)
     if rows:
         names = [name for name in names if name in DATASETS]
         if not any(row.dataset in names for row in rows):
             return published_leaderboard()  # there is nothing to rank the runs by
-    if parsed.subset and weights is not None:
+    weights = robustness.PAPER_WEIGHTS if given is None else given or dict.fromkeys(names, 1.0)
+    if parsed.subset:
         names = [name for name in names if name in weights]
-    board = published_leaderboard(names, dict.fromkeys(names, 1.0) if weights is None else weights)
-    return add_runs(board, rows, subset=parsed.subset, duplicates=options["duplicates"]) if rows else board
+        if not any(row.dataset in names for row in rows):
+            raise UserError(f"the runs have no results on a data set with a weight ({', '.join(weights)})")
+    board = published_leaderboard(names, weights)
+    duplicates = "newest" if parsed.newest else "error"
+    return add_runs(board, rows, subset=parsed.subset, duplicates=duplicates) if rows else board
 
 
 def _tables(parsed: argparse.Namespace, board: Leaderboard) -> list[Table]:
     metric, resolution = parse_metric(parsed.metric or "war16")
-    if parsed.top is not None and parsed.top < 1:
-        raise UserError(f"--top {parsed.top} shows nothing; give a number of at least 1")
     if parsed.model:
         return [model_table(board, board.find(name)) for name in parsed.model]
     families = None
     if parsed.family:
-        known = {family.lower(): family for family in board.families}
+        known = {family.lower(): family for family in (*board.families, "own")}
         if unknown := [name for name in parsed.family if name.lower() not in known]:
             raise UserError(f"there is no family {unknown[0]!r}; use {', '.join(board.families)}")
         families = {known[name.lower()] for name in parsed.family}
-    return [leaderboard_table(board, metric, resolution, top=parsed.top, families=families)]
+    rank = leaderboard_data if parsed.format == "csv" else leaderboard_table
+    return [rank(board, metric, resolution, top=parsed.top, families=families)]
 
 
-def _run(parsed: argparse.Namespace, command: str) -> None:
-    rows = _read(parsed.results)
-    options = _options(parsed, rows)
-    board = _board(parsed, rows, options)
+def _run(arguments: Sequence[str]) -> None:
+    parsed = _parser().parse_args(arguments)
+    _check(parsed)
     one_table = any((parsed.top is not None, parsed.metric, parsed.family, parsed.model, parsed.format))
+    rows = read_rows(parsed.results)
+    given = _weights(parsed, rows)
+    options, board = _options(parsed, rows, given), _board(parsed, rows, given)
+    out = parsed.out or (Path(parsed.results[0]) / "report" if len(parsed.results) == 1 and not one_table else None)
+    if out is None and rows and not one_table:
+        raise UserError("there are several results directories; say with --out where to write their report")
+    if out is not None:
+        require(plots=not parsed.no_plots, studies=not parsed.no_studies)
     if one_table or not (rows or parsed.out):
         tables = _tables(parsed, board)
         if parsed.format in FORMATS:
@@ -139,24 +150,13 @@ def _run(parsed: argparse.Namespace, command: str) -> None:
     elif rows:
         print_tables([robustness_table(rows, **options), comparison_table(rows, **options)])
         if any(entry.own for entry in board.entries):
-            print_tables([_places(board)])
-    if one_table and not parsed.out:
-        return
-    out = parsed.out or (Path(parsed.results[0]) / "report" if len(parsed.results) == 1 else None)
-    if out is None:
-        if rows:
-            raise UserError("there are several results directories; say with --out where to write their report")
-        return
-    studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
-    files = write_report(rows, out, board=board, studies=studies, plots=not parsed.no_plots, command=command, **options)
-    print(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}")
-
-
-def _places(board: Leaderboard) -> Table:
-    table = leaderboard_table(board)
-    own = {entry.name for entry in board.entries if entry.own}
-    lines = tuple(line for line in table.rows if line[1] in own)
-    return Table("Your runs on the leaderboard", table.caption, table.header, lines, labels=table.labels)
+            print_tables([leaderboard_table(board, families=["own"])])
+    if out is not None:
+        studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
+        command = shlex.join(["python", "-m", "lrjax.report", *arguments])
+        plots = not parsed.no_plots
+        files = write_report(rows, out, board=board, studies=studies, plots=plots, command=command, **options)
+        print(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,12 +166,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command line arguments; default those of the process.
 
     Returns:
-        Exit status: 0, or 2 after a user's mistake, which is told in one line on standard error.
+        Exit status, see `command_line.run`.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        _run(_parser().parse_args(arguments), shlex.join(["python", "-m", "lrjax.report", *arguments]))
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return run(lambda: _run(sys.argv[1:] if arguments is None else list(arguments)))

@@ -21,7 +21,7 @@ def run_charts(results: Results) -> dict[str, Chart]:
     models = [(model, model, results.datasets) for model in results.variants]
     charts = {"accuracy": _chart("accuracy", title, results, models, columns=4)}
     for number, model in enumerate(results.variants, start=1):
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-") or "model"
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-")[:80] or "model"
         while f"datasets_{stem}" in charts:
             stem += "-2"
         panels = [(dataset, model, [dataset]) for dataset in results.datasets]

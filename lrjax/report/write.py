@@ -1,16 +1,17 @@
 """The files of a report: Markdown, CSV, LaTeX, pictures and HTML pages from result rows and the leaderboard."""
 
-import importlib.util
+import importlib
 import json
 import os
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from lrjax.charts import Chart, png
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
-from lrjax.report.board_tables import leaderboard_table
+from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.page import pages
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table
@@ -19,20 +20,31 @@ from lrjax.runs import METRIC, Options, Results
 from lrjax.studies import Study
 from lrjax.tables import Table
 
+_MANIFEST = ".report.json"
+_DRAWN_WITH = ("scipy", "scikit-learn", "matplotlib")
 
-def require(*, plots: bool) -> None:
+
+def require(*, plots: bool, studies: bool) -> None:
     """Checks that what a report needs is installed.
 
     Args:
         plots: whether PNG files are drawn.
+        studies: whether the studies are shown.
 
     Raises:
-        UserError: jinja2 or matplotlib is missing; the message says how to install it.
+        UserError: a package is missing; the message says how to install it, or to do without.
     """
-    if plots:
-        png.require_matplotlib()
-    if importlib.util.find_spec("jinja2") is None:
-        raise UserError("HTML pages need jinja2; pip install jinja2")
+    wanted = {
+        "jinja2": (True, "HTML pages need jinja2; pip install jinja2"),
+        "matplotlib": (plots, "plots need matplotlib; pip install matplotlib, or turn the plots off (--no-plots)"),
+        "sklearn": (studies, "studies need scikit-learn; pip install scikit-learn, or leave them out (--no-studies)"),
+    }
+    for name, (needed, message) in wanted.items():
+        try:
+            if needed:
+                importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(message) from error
 
 
 def write_report(
@@ -53,7 +65,8 @@ def write_report(
 
     Args:
         rows: result rows of the user; may be empty.
-        directory: where to write; created where missing. Each file replaces that of an earlier report as a whole.
+        directory: where to write; created where missing. Each file replaces that of an earlier report as a whole, and
+            what only the earlier report had is removed. The front page is written last.
         board: the leaderboard, with the user's runs where they can be ranked.
         studies: studies to show.
         plots: whether to draw PNG files.
@@ -66,7 +79,7 @@ def write_report(
     Raises:
         UserError: as `robustness_table`; or jinja2 or matplotlib is not installed (nothing is written then).
     """
-    require(plots=plots)
+    require(plots=plots, studies=False)
     files: dict[str, str | bytes] = {}
     tables: list[Table] = []
     charts: dict[str, Chart] = {}
@@ -86,7 +99,7 @@ def write_report(
         }
     ranking = leaderboard_table(board)
     files |= {
-        "leaderboard.csv": ranking.csv(),
+        "leaderboard.csv": leaderboard_data(board).csv(),
         "leaderboard.md": f"# {ranking.title}\n\n{ranking.markdown()}\n{ranking.caption}\n",
         "leaderboard.tex": ranking.latex(),
     }
@@ -98,21 +111,48 @@ def write_report(
         tables=tables,
         charts=list(charts.values()),
         run_rows=provenance,
-        versions=package_versions(),
+        versions=package_versions(*_DRAWN_WITH),
         command=command,
     )
-    for name, content in files.items():
-        write_atomically(Path(directory) / name, content)
+    _replace(files, Path(directory))
     return [Path(directory) / name for name in files]
+
+
+def _replace(files: Mapping[str, str | bytes], directory: Path) -> None:
+    """Writes files and removes those of the earlier report that are not among them; the front page comes last."""
+    earlier = _listed(directory)
+    _list({*files, *earlier}, directory)  # before the first file, so that an interrupted report is forgotten nowhere
+    for name in sorted(files, key=lambda name: name == "index.html"):
+        write_atomically(directory / name, files[name])
+    for name in earlier - files.keys():
+        (directory / name).unlink(missing_ok=True)
+    _list(files, directory)
+
+
+def _list(names: Iterable[str], directory: Path) -> None:
+    write_atomically(directory / _MANIFEST, json.dumps(sorted(names), indent=1) + "\n")
+
+
+def _listed(directory: Path) -> set[str]:
+    try:
+        names = json.loads((directory / _MANIFEST).read_text())
+    except (OSError, ValueError):
+        return set()
+    paths = [PurePosixPath(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return {str(path) for path in paths if not path.is_absolute() and ".." not in path.parts}
 
 
 def _markdown(tables: Sequence[Table], provenance: Table, pictures: dict[str, Chart]) -> str:
     main, datasets = tables
     text = [f"# {main.title}\n", main.markdown(), main.caption + "\n"]
-    text += [f"![{chart.title}]({name}.png)\n" for name, chart in pictures.items() if name == "accuracy"]
+    text += [f"![{_plain(chart.title)}]({name}.png)\n" for name, chart in pictures.items() if name == "accuracy"]
     text += [f"## {datasets.title}\n", datasets.markdown(), datasets.caption + "\n"]
-    text += [f"![{chart.title}]({name}.png)\n" for name, chart in pictures.items() if name != "accuracy"]
+    text += [f"![{_plain(chart.title)}]({name}.png)\n" for name, chart in pictures.items() if name != "accuracy"]
     return "\n".join([*text, f"## {provenance.title}\n", provenance.markdown()])
+
+
+def _plain(title: str) -> str:
+    return re.sub(r"[^\w ,:;./@+-]", " ", title)  # no Markdown and no HTML
 
 
 def _provenance(results: Results) -> Table:

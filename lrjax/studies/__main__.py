@@ -11,16 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from lrjax.charts import png
+from lrjax.command_line import Parser, read_numbers, run
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, published_leaderboard
-from lrjax.results import ResultStore, write_atomically
+from lrjax.results import read_rows, write_atomically
 from lrjax.studies import STUDIES, TITLES, Study, find_study, run_study, weights
 from lrjax.tables import print_tables
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        self.exit(2, f"error: {message}\n")  # one line, without the usage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,41 +26,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command line arguments; default those of the process.
 
     Returns:
-        Exit status: 0, or 2 after a user's mistake, which is told in one line on standard error.
+        Exit status, see `command_line.run`.
     """
-    try:
-        parsed = _parser().parse_args(arguments)
-        if not parsed.names:
-            width = max(map(len, TITLES))
-            print("\n".join(f"{name:{width}}  {title}" for name, title in TITLES.items()))
-            return 0
-        names = list(STUDIES) if parsed.names == ["all"] else parsed.names
-        for name in names:
-            find_study(name)
-        search_options = _search_options(parsed)
-        if weights.NAME not in names and (search_options or parsed.save):
-            raise UserError("--resolution, --seed, --coefficients, --bounds, --optimizer and --save are for weights")
-        board = _board(parsed)
-        for name in names:
-            options = _weight_options(board, search_options, parsed.save) if name == weights.NAME else {}
-            study = run_study(name, board, **options)
-            _print(study)
-            if parsed.out:
-                _write(study, Path(parsed.out))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
+    return run(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    if not parsed.names:
+        width = max(map(len, TITLES))
+        print("\n".join(f"{name:{width}}  {title}" for name, title in TITLES.items()))
+        return
+    if "all" in parsed.names and len(parsed.names) > 1:
+        raise UserError('"all" runs every study; leave the other names out')
+    names = list(STUDIES) if parsed.names == ["all"] else parsed.names
+    for name in names:
+        find_study(name)
+    search_options = _search_options(parsed)
+    if weights.NAME not in names and (search_options or parsed.save):
+        raise UserError("--resolution, --seed, --coefficients, --bounds, --optimizer and --save are for weights")
+    board = _board(parsed)
+    for name in names:
+        options = _weight_options(board, search_options, parsed.save) if name == weights.NAME else {}
+        study = run_study(name, board, **options)
+        _print(study)
+        if parsed.out:
+            _write(study, Path(parsed.out))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m lrjax.studies", description="Studies of the published and own results.")
+    parser = Parser(prog="python -m lrjax.studies", description="Studies of the published and own results.")
     parser.add_argument("names", nargs="*", metavar="NAME", help='studies to run, or "all"; without, they are listed')
     parser.add_argument(
-        "--results", nargs="+", default=[], metavar="DIR", help="own runs: directories of results.jsonl"
+        "--results", action="append", metavar="DIR", help="own runs: a directory of results.jsonl; may be repeated"
     )
     parser.add_argument("--subset", action="store_true", help="use only the data sets that the own runs have")
     parser.add_argument("--newest", action="store_true", help="of several results for one number take the newest")
@@ -88,7 +81,7 @@ def _search_options(parsed: argparse.Namespace) -> dict[str, Any]:
             raise UserError(f"--seed is {parsed.seed}; give 0 or a positive number")
         options["seed"] = parsed.seed
     if parsed.coefficients is not None:
-        options["coefficients"] = _coefficients(parsed.coefficients)
+        options["coefficients"] = read_numbers(parsed.coefficients)
     if parsed.bounds is not None:
         options["bounds"] = tuple(parsed.bounds)
     if parsed.optimizer is not None:
@@ -96,25 +89,12 @@ def _search_options(parsed: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _coefficients(name: str) -> Mapping[str, float]:
-    try:
-        return {str(dataset): float(one) for dataset, one in json.loads(Path(name).read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f'{name} is not a JSON file like {{"imagenet": 0.95}} ({error})') from error
-
-
 def _board(parsed: argparse.Namespace) -> Leaderboard:
     board = published_leaderboard()
-    rows = []
-    for directory in parsed.results:
-        store = ResultStore(directory)
-        if not store.rows:
-            raise UserError(f"there are no results in {store.path}; evaluate a model first, or name another directory")
-        rows += store.rows
-    if not rows:
+    if not parsed.results:
         return board
     duplicates = "newest" if parsed.newest else "error"
-    with_runs = add_runs(board, rows, subset=parsed.subset, duplicates=duplicates)
+    with_runs = add_runs(board, read_rows(parsed.results), subset=parsed.subset, duplicates=duplicates)
     if with_runs is board:
         raise UserError("the own runs share no data set with the leaderboard; leave --results out")
     return with_runs

@@ -222,7 +222,7 @@ def _chart(board: Leaderboard, published: Leaderboard, buckets: Sequence[Bucket]
     return Chart(
         name="buckets-spread",
         title=f"WAR-{shown(resolution)} of models of equal size, by pre-training data",
-        alt="One line per bucket of equal size: models of one size spread over ten points and more.",
+        alt=f"One line for each of {len(buckets)} buckets of equal size, with the WAR of its models as points.",
         panels=[Panel(title="", series=series)],
         x=Axis(label=f"WAR-{shown(resolution)}, %"),
         y=Axis(label="", ticks=ticks),

@@ -62,7 +62,7 @@ def rank_chart(board: Leaderboard, resolution: int | str) -> Chart:
     return Chart(
         name="weights-ranks",
         title=f"Ranks by WAR-{shown(resolution)} with 95 % intervals",
-        alt="The rank of every model with its intervals; most models could as well be ten places higher or lower.",
+        alt=f"The rank of each of {len(order)} models as a point, with its intervals as bars, the best at the top.",
         panels=[Panel(title="", series=series)],
         x=Axis(label="rank", limits=(0, len(order) + 1)),
         y=Axis(label="", ticks=dict(enumerate(names))),
@@ -126,7 +126,7 @@ def alpha_table(board: Leaderboard, resolution: int | str) -> Table:
 
 
 def alpha_findings(board: Leaderboard, resolution: int | str) -> list[Finding]:
-    """Asks whether the alpha that the paper studied rank alike; arguments as `rank_intervals`."""
+    """Asks whether the alpha that the paper uses rank alike, which it does not say; arguments as `rank_intervals`."""
     found, findings = _sensitivity(board, resolution), []
     baseline = board.score("war", resolution)
     for alpha, war in zip(found.alphas, found.war, strict=True):
@@ -136,7 +136,7 @@ def alpha_findings(board: Leaderboard, resolution: int | str) -> list[Finding]:
                 evidence.finding(
                     estimate,
                     claim=f"The ranking hardly depends on alpha: {alpha:g} ranks like {board.alpha:g}.",
-                    source="Section on WAR, alpha of 100 and 500",
+                    source="our reading; arXiv 2502.03950 also uses alpha of 100 and 500",
                     measure=f"Spearman correlation of WAR-{shown(resolution)} at alpha = {alpha:g} with that at "
                     f"{board.alpha:g}, {estimate.n} models",
                     expected=1,

@@ -5,7 +5,7 @@ import numpy as np
 from lrjax.leaderboard import Leaderboard
 from lrjax.metrics import ranking
 from lrjax.studies import evidence
-from lrjax.studies.figures import dots, low_resolutions
+from lrjax.studies.figures import dataset_title, dots, low_resolutions
 from lrjax.studies.study import Finding, Study
 from lrjax.tables import Table
 
@@ -13,7 +13,6 @@ NAME = "correlations"
 TITLE = "Agreement of SAR and WAR with each data set"
 MEAN, WAR, SAR = "mean of Gamma", "WAR", "SAR (mean of gamma)"
 _HARD = ("eurosat", "imagenet_a")
-_NAMES = {"eurosat": "EuroSAT", "imagenet_a": "ImageNet-A"}
 
 
 def study(board: Leaderboard) -> Study:
@@ -34,10 +33,9 @@ def study(board: Leaderboard) -> Study:
     chart = dots(
         name="correlations-datasets",
         title="Spearman correlation of the aggregates with each data set, over models",
-        alt="At 16 pixels WAR agrees better than the plain mean with EuroSAT and ImageNet-A, and a little less with "
-        "the others.",
+        alt="Spearman correlation of three aggregates with each data set as points, one panel per resolution.",
         label="Spearman correlation",
-        categories=board.datasets,
+        categories=[*map(dataset_title, board.datasets)],
         panels={f"{resolution} pixels": values for resolution, values in found.items()},
         decimals=3,
     )
@@ -97,7 +95,7 @@ def _lowest_table(board: Leaderboard, resolution: int, found: dict[str, np.ndarr
 def _means_table(board: Leaderboard, found: dict[int, dict[str, np.ndarray]]) -> Table:
     columns = {"mean": slice(None)} | {name: board.datasets.index(name) for name in _HARD if name in board.datasets}
     header, lines = ["Resolution"], []
-    header += [f"{name}: {key}" for name in columns for key in (MEAN, WAR, SAR)]
+    header += [f"{dataset_title(name)}: {key}" for name in columns for key in (MEAN, WAR, SAR)]
     for resolution, values in found.items():
         cells = [f"{np.mean(values[key][chosen]):.5f}" for chosen in columns.values() for key in (MEAN, WAR, SAR)]
         lines.append((str(resolution), *cells))
@@ -115,9 +113,9 @@ def _findings(board: Leaderboard, resolution: int) -> tuple[Finding, ...]:
         findings.append(
             evidence.finding(
                 _difference(board, resolution, (name,)),
-                claim=f"WAR agrees better with {_NAMES[name]} than the plain mean of Gamma does.",
+                claim=f"WAR agrees better with {dataset_title(name)} than the plain mean of Gamma does.",
                 source="Figure 4, Table 11",
-                measure=f"Spearman correlation with Gamma-{resolution} of {name}: "
+                measure=f"Spearman correlation with Gamma-{resolution} of {dataset_title(name)}: "
                 f"{_change(board, resolution, (name,))}",
                 expected=1,
                 rule=evidence.MODELS_RULE,

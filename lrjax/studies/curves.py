@@ -5,7 +5,7 @@ import numpy as np
 from lrjax.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Leaderboard
 from lrjax.studies import evidence
-from lrjax.studies.figures import groups, percent, place, resolution_axis, shown
+from lrjax.studies.figures import groups, percent, resolution_axis, resolution_positions, shown
 from lrjax.studies.study import Study
 from lrjax.tables import Table
 
@@ -76,7 +76,7 @@ def study(board: Leaderboard) -> Study:
 
 
 def _families(board: Leaderboard, accuracy: np.ndarray) -> Chart:
-    x = [place(resolution) for resolution in board.resolutions]
+    x = resolution_positions(board)
     panels = []
     for family in board.families:
         series = []
@@ -92,11 +92,11 @@ def _families(board: Leaderboard, accuracy: np.ndarray) -> Chart:
             series.append(
                 Series(name=f"mean of {family}", x=x, y=accuracy[mean].mean(axis=0), group=family, emphasis="strong")
             )
-        panels.append(Panel(title=family, series=series))
+        panels.append(Panel(title=OWN if family == "own" else family, series=series))
     return Chart(
         name="curves-families",
         title="Accuracy against resolution, one line per model",
-        alt="Top-1 accuracy falls with resolution in every family, slowly down to 64 pixels and steeply below 32.",
+        alt="Mean top-1 accuracy against resolution, one panel per family with a thin line per model and their mean in bold.",
         panels=panels,
         x=resolution_axis(board),
         y=Axis(label="mean top-1, %", limits=(0, 100)),
@@ -105,14 +105,14 @@ def _families(board: Leaderboard, accuracy: np.ndarray) -> Chart:
 
 
 def _means(board: Leaderboard, members: dict[str, list[int]], accuracy: np.ndarray) -> Chart:
-    x = [place(resolution) for resolution in board.resolutions]
+    x = resolution_positions(board)
     series = [
         Series(name=family, x=x, y=accuracy[chosen].mean(axis=0), group=family) for family, chosen in members.items()
     ]
     return Chart(
         name="curves-means",
         title="Mean accuracy of the families",
-        alt="The mean top-1 accuracy of ten families against resolution.",
+        alt=f"Mean top-1 accuracy against resolution, one line for each of {len(members)} families.",
         panels=[Panel(title="", series=series)],
         x=resolution_axis(board),
         y=Axis(label="mean top-1, %", limits=(0, 100)),

@@ -10,7 +10,7 @@ from lrjax.charts import Axis, Chart, Panel, Series
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
 from lrjax.studies import evidence
-from lrjax.studies.figures import shown
+from lrjax.studies.figures import dataset_title, number, shown
 from lrjax.studies.study import Study
 from lrjax.tables import Table
 
@@ -62,7 +62,7 @@ def study(board: Leaderboard) -> Study:
         f"correlation of two vectors, and average linkage joins the data sets to {CLUSTERS} groups, on the vectors "
         "themselves. t-SNE, which sees the same distances, only draws the picture: the lengths in it mean little. "
         f"Over {_RESAMPLES} resamples of the models the adjusted Rand index with these groups is "
-        f"{groups.stability[CLUSTERS]:.2f} on average (1: always the same, 0: chance)."
+        f"{number(groups.stability[CLUSTERS])} on average (1: always the same, 0: chance)."
     )
     finding = evidence.finding(
         groups.margin,
@@ -169,7 +169,7 @@ def _chart(board: Leaderboard, vectors: np.ndarray, labels: np.ndarray) -> Chart
     series = []
     for group in range(labels.max() + 1):
         chosen = np.flatnonzero(labels == group)
-        names = [board.datasets[number] for number in chosen]
+        names = [dataset_title(board.datasets[column]) for column in chosen]
         name = f"group {group + 1}"
         series.append(
             Series(
@@ -184,7 +184,7 @@ def _chart(board: Leaderboard, vectors: np.ndarray, labels: np.ndarray) -> Chart
     return Chart(
         name="datasets-tsne",
         title="Data sets by the robustness of the models on them (t-SNE)",
-        alt="Fifteen data sets in a plane; those on which the same models are robust are near each other.",
+        alt=f"{len(board.datasets)} data sets as points in a plane, coloured by group.",
         panels=[Panel(title="", series=series)],
         x=Axis(label="t-SNE 1", limits=_limits(places[:, 0])),
         y=Axis(label="t-SNE 2", limits=_limits(places[:, 1])),
@@ -200,26 +200,27 @@ def _members(board: Leaderboard, vectors: np.ndarray, labels: np.ndarray, resolu
     correlations = vectors @ vectors.T
     means = board.improved(resolution).mean(axis=0)
     lines = []
-    for number in np.lexsort((-means, labels)):
-        others = np.arange(len(labels)) != number
-        nearest = int(np.argmax(np.where(others, correlations[number], -2)))
+    for column in np.lexsort((-means, labels)):
+        others = np.arange(len(labels)) != column
+        nearest = int(np.argmax(np.where(others, correlations[column], -2)))
         lines.append(
             (
-                board.datasets[number],
-                int(labels[number]) + 1,
-                float(100 * means[number]),
-                f"{correlations[number][others].mean():.2f}",
-                f"{board.datasets[nearest]} ({correlations[number, nearest]:.2f})",
+                board.datasets[column],
+                int(labels[column]) + 1,
+                float(100 * means[column]),
+                number(correlations[column][others].mean()),
+                number(correlations[column, nearest]),
+                board.datasets[nearest],
             )
         )
-    header = ("Data set", "Group", f"Mean Gamma-{shown(resolution)}", "Mean correlation", "Nearest")
-    caption = "Gamma in percent; correlation, over models, with the other data sets and with the nearest."
+    header = ("Data set", "Group", f"Mean Gamma-{shown(resolution)}", "Mean correlation", "Highest", "Nearest")
+    caption = "Gamma in percent; correlation, over models, with the other data sets; the nearest has the highest."
     return Table("Groups of data sets", caption, header, tuple(lines), labels=1)
 
 
 def _numbers(groups: Grouping) -> Table:
     lines = [
-        (str(count), evidence.interval_text(estimate), f"{groups.stability[count]:.2f}")
+        (str(count), evidence.interval_text(estimate), number(groups.stability[count]))
         for count, estimate in groups.silhouettes.items()
     ]
     caption = (

@@ -197,13 +197,16 @@ def over_units(values: ArrayLike, *, value: float | None = None) -> Estimate | N
 
 
 def interval_text(estimate: Estimate | None, decimals: int = 2) -> str | None:
-    """Returns "0.60 [0.43, 0.74]", without brackets where there is no interval; None where there is no number."""
+    """Returns "0.60 [0.43, 0.74]", without brackets where there is no interval; None where there is no number.
+
+    A value that rounds to zero has no sign.
+    """
     if estimate is None:
         return None
-    text = f"{estimate.value:.{decimals}f}"
+    text = f"{estimate.value:z.{decimals}f}"
     if estimate.low is None or estimate.high is None:
         return text
-    return f"{text} [{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]"
+    return f"{text} [{estimate.low:z.{decimals}f}, {estimate.high:z.{decimals}f}]"
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike) -> float | None:

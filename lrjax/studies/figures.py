@@ -7,8 +7,23 @@ import numpy as np
 from lrjax.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Leaderboard
 
-_HIGH_POSITION = 256
-"""Where "hr" stands on an axis of resolutions: one step beyond 128; the input sizes themselves differ."""
+_TITLES = {
+    "imagenet": "ImageNet",
+    "imagenet_a": "ImageNet-A",
+    "imagenet_v2": "ImageNet-V2",
+    "imagenet_r": "ImageNet-R",
+    "imagenet_sketch": "ImageNet-Sketch",
+    "caltech101": "Caltech101",
+    "dtd": "DTD",
+    "food101": "Food-101",
+    "sun397": "SUN397",
+    "cars": "Stanford Cars",
+    "aircraft": "FGVC Aircraft",
+    "pets": "Oxford Pets",
+    "flowers102": "Flowers102",
+    "eurosat": "EuroSAT",
+    "ucf101": "UCF101",
+}
 
 
 def percent(board: Leaderboard, metric: str, resolution: int | str) -> np.ndarray:
@@ -21,15 +36,27 @@ def shown(resolution: int | str) -> str:
     return str(resolution).upper()
 
 
-def place(resolution: int | str) -> int:
-    """Returns the place of a resolution on an axis."""
-    return _HIGH_POSITION if isinstance(resolution, str) else resolution
+def number(value: float, decimals: int = 2) -> str:
+    """Returns a number as text reads it: a minus sign and not a hyphen, and none before a zero."""
+    return f"{value:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def dataset_title(name: str) -> str:
+    """Returns the usual spelling of the name of a data set."""
+    return _TITLES.get(name, name)
+
+
+def resolution_positions(board: Leaderboard) -> list[float]:
+    """Returns the places of the resolutions on their axis; "hr" stands one step behind the others, because the input
+    sizes of the models differ."""
+    sizes = [one for one in board.resolutions if isinstance(one, int)]
+    return [float(one if isinstance(one, int) else 2 * max(sizes, default=1)) for one in board.resolutions]
 
 
 def resolution_axis(board: Leaderboard) -> Axis:
-    """Returns the axis of all resolutions."""
-    ticks = {float(place(resolution)): shown(resolution) for resolution in board.resolutions}
-    return Axis(label="resolution, pixels", scale="log2", ticks=ticks)
+    """Returns the horizontal axis of a chart against resolution."""
+    ticks = {at: shown(one) for at, one in zip(resolution_positions(board), board.resolutions, strict=True)}
+    return Axis(label="image side in pixels", scale="log2", ticks=ticks)
 
 
 def low_resolutions(board: Leaderboard) -> list[int]:
@@ -71,10 +98,11 @@ def dots(
     described = []
     for heading, quantities in panels.items():
         series = []
-        for number, (quantity, values) in enumerate(quantities.items()):
-            shift = 0.22 * (number - (len(quantities) - 1) / 2)  # equal values do not hide each other
+        for place, (quantity, values) in enumerate(quantities.items()):
+            shift = 0.22 * (place - (len(quantities) - 1) / 2)  # equal values do not hide each other
             texts = [
-                f"{name}\n{quantity}: {value:.{decimals}f}" for name, value in zip(categories, values, strict=True)
+                f"{category}\n{quantity}: {number(value, decimals)}"
+                for category, value in zip(categories, values, strict=True)
             ]
             series.append(
                 Series(
@@ -82,7 +110,7 @@ def dots(
                     x=values,
                     y=[line + shift for line in range(len(categories))],
                     line=False,
-                    marker=markers[number % len(markers)],
+                    marker=markers[place % len(markers)],
                     labels=texts,
                 )
             )

@@ -50,7 +50,7 @@ def study(board: Leaderboard) -> Study:
         found,
         name="finetuned-pairs",
         title="Fine-tuned minus base, by resolution",
-        alt="At 16 pixels WAR falls for every fine-tuned model; at 32 and 64 pixels it rises for most.",
+        alt="Differences of ACC, SAR and WAR between each fine-tuned model and its base, one panel per resolution.",
     ) if found else None  # fmt: skip
     table = pairs.pairs_table(board, found, "Fine-tuned minus base", "Each fine-tuned model against its base.")
     return Study(

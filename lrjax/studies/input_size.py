@@ -52,7 +52,7 @@ def study(board: Leaderboard) -> Study:
         found,
         name="input-size-pairs",
         title="Larger minus smaller input, by resolution",
-        alt="At 16 and 32 pixels WAR falls for almost every model with a larger input.",
+        alt="Differences of ACC, SAR and WAR between each larger input and the smallest, one panel per resolution.",
     ) if found else None  # fmt: skip
     table = pairs.pairs_table(board, found, "Larger minus smaller input", "Each larger input against the smallest.")
     return Study(

@@ -167,12 +167,14 @@ def label(board: Leaderboard, pair: Pair) -> str:
 
 
 def _short(base: str, other: str) -> str:
-    """Leaves out of the second name what it begins with in common: "ALBEF (4M) → (14M)"."""
+    """Leaves out of the second name the parts that it begins with in common: "ALBEF (4M) → (14M)"."""
     pairs = itertools.takewhile(lambda letters: letters[0] == letters[1], zip(base, other, strict=False))
     common = len(list(pairs))
-    starts = [at for at in (other.find("@"), other.find("(")) if 0 <= at <= common]
-    cut = common if common == len(base) else max(starts, default=0)
-    return f"{base} → {other[cut:].strip()}"
+    starts = [at for mark in "@(" if 0 <= (at := other.find(mark)) <= common]
+    if not starts and common == len(base):  # a part that grew by a letter is told in full: "L/14+"
+        starts = [common] if other[common] == " " else [other.rfind("-", 0, common) + 1]
+    rest = re.sub(r"^@(\d+)px", r"\1 px", other[max(starts, default=0) :].strip())
+    return f"{base} → {rest}"
 
 
 def pairs_chart(board: Leaderboard, pairs: Sequence[Pair], *, name: str, title: str, alt: str) -> Chart:

@@ -11,11 +11,11 @@ Verdict = Literal["supports", "contradicts", "undecided"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A claim of the paper and the number that speaks for or against it.
+    """A claim of the paper, or a reading of it, and the number that speaks for or against it.
 
     Attributes:
-        claim: what the paper says, in our words.
-        source: where it says so.
+        claim: what the paper says, or what we read into it, in our words.
+        source: where it says so, or that it is our reading.
         measure: what was computed, over which models.
         value: the number.
         low: lower end of its 95 % interval, None where there is none.
@@ -46,7 +46,7 @@ class Study:
         text: what is compared and how, one short paragraph.
         charts: pictures.
         tables: numbers.
-        findings: claims of the paper with their numbers.
+        findings: claims with their numbers.
     """
 
     name: str

@@ -12,7 +12,7 @@ from lrjax.metrics import ranking
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.metrics.weights import PAPER_COEFFICIENTS, WeightSearch, search_weights
 from lrjax.studies import certainty, evidence
-from lrjax.studies.figures import dots, shown
+from lrjax.studies.figures import dataset_title, dots, shown
 from lrjax.studies.study import Finding, Study
 from lrjax.tables import Table
 
@@ -124,18 +124,18 @@ def _weight_charts(board: Leaderboard, found: WeightSearch, names: Mapping[str, 
         dots(
             name="weights-values",
             title="Weights of the data sets",
-            alt="The weights before and after the search.",
+            alt=f"The {names['given']} weights and those of a search, as two points for each data set.",
             label="weight, the largest of both equal",
-            categories=board.datasets,
+            categories=[*map(dataset_title, board.datasets)],
             panels={"": weights},
             decimals=3,
         ),
         dots(
             name="weights-correlations",
             title="Spearman correlation of WAR with each data set",
-            alt="The correlations for equal weights, before and after the search.",
+            alt=f"The correlations for equal, {names['given']} and found weights, as three points for each data set.",
             label="Spearman correlation",
-            categories=board.datasets,
+            categories=[*map(dataset_title, board.datasets)],
             panels={"": correlations},
             decimals=3,
         ),
@@ -158,7 +158,7 @@ def _weight_table(board: Leaderboard, found: WeightSearch, names: Mapping[str, s
 def _search_findings(
     board: Leaderboard, found: WeightSearch, resolution: int | str, names: Mapping[str, str]
 ) -> list[Finding]:
-    improved = board.improved(resolution)
+    improved, published = board.improved(resolution), names["given"] == "published"
     war = {
         "equal": improved.mean(axis=1),
         "given": board.score("war", resolution),
@@ -172,7 +172,7 @@ def _search_findings(
         evidence.finding(
             evidence.correlation_difference(war["given"], war["equal"], improved, coefficients),
             claim="WAR agrees better with the chosen data sets than the plain mean does.",
-            source="Equation 2, Table 11",
+            source="Equation 2, Table 11" if published else "our reading; these are not the weights of the paper",
             measure=f"{measure}: {names['given']} weights ({found.values['given']:.3f}) minus equal ones "
             f"({found.values['equal']:.3f})",
             expected=1,
@@ -181,7 +181,7 @@ def _search_findings(
         evidence.finding(
             evidence.correlation_difference(war["found"], war["given"], improved, coefficients),
             claim=f"The {names['given']} weights maximise the objective.",
-            source="Equation 2",
+            source=("our reading of " if published else "not of the paper; the objective is that of ") + "equation 2",
             measure=f"{measure}: found weights ({found.values['found']:.3f}) minus {names['given']} ones "
             f"({found.values['given']:.3f}); both were fitted to these models, and are kept fixed",
             expected=-1,

@@ -1,9 +1,9 @@
 """The shipped GFLOPs against a fresh count on the meta device."""
 
 import pytest
-from torch_reference import import_open_clip
 
 from lrjax.data.published import load_published
+from torch_reference import import_open_clip
 
 COUNTED = (
     "BLIP-ViT-L/16 (129M)",

@@ -202,6 +202,7 @@ def test_written_files(tmp_path):
     many = [*ROWS, *(_row(r.variant, r.dataset, r.resolution, r.value, model="N/1 |x") for r in ROWS)]
     files = write_report(many, tmp_path / "out", board=BOARD)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        ".report.json",
         "accuracy.png",
         "datasets",
         "datasets_M.png",
@@ -217,7 +218,9 @@ def test_written_files(tmp_path):
         "summary.json",
         "table2.csv",
     ]
-    assert sorted(files) == sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert sorted(files) == sorted(
+        path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != ".report.json"
+    )
     markdown = (tmp_path / "out" / "report.md").read_text()
     lines = markdown.splitlines()
     for above, line in itertools.pairwise(lines):

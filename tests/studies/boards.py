@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from lrjax.leaderboard import Entry, Leaderboard, published_leaderboard
+from lrjax.metrics.robustness import PAPER_CLASS_COUNTS
 from lrjax.results import Row
 
 RESOLUTIONS = (16, 32, 64, 128, "hr")
@@ -53,7 +54,7 @@ def rows(datasets, model="EVA02-B-16", value=0.4):
                     evaluator_version=1,
                     seed=None,
                     versions={},
-                    extra={"parameters": 149_700_000, "classes": 10, "image_size": 224},
+                    extra={"parameters": 149_700_000, "classes": PAPER_CLASS_COUNTS.get(dataset, 10), "image_size": 224},
                 )
             )
     return found
