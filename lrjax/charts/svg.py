@@ -39,10 +39,9 @@ STYLE = """\
 .chart .legend-item { display: inline-flex; align-items: center; gap: .45em; padding: .2em .5em; font: inherit;
   color: inherit; background: none; border: 1px solid transparent; border-radius: 4px; cursor: pointer; }
 .chart .legend-item:hover, .chart .legend-item[aria-pressed="true"] { border-color: var(--muted); }
-.chart .legend-item::before { content: ""; width: 20px; border-top: 3px solid var(--c); }
+.chart .legend-item::before { content: ""; order: -2; width: 20px; border-top: 3px solid var(--c); }
 .chart .legend-item.dots::before { width: 0; border: 5px solid var(--c); border-radius: 50%; }
 .chart .legend-item.dashed::before { border-top-style: dashed; }
-.chart .legend-item::before { order: -2; }
 .chart .legend-item:is(.square, .diamond, .star):not(.dots)::after { content: ""; order: -1; width: 0;
   border: 5px solid var(--c); margin: 0 5px 0 calc(-.45em - 15px); }
 .chart .legend-item.square.dots::before { border-width: 4.5px; border-radius: 0; }
@@ -55,11 +54,11 @@ STYLE = """\
 .chart .panels { display: grid; gap: 12px 16px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
 .chart .panels.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); }
-.chart .panels.single, .chart .panels.places { display: block; overflow-x: auto; --fade: 28px;
-  background: linear-gradient(90deg, var(--paper) 50%, transparent) 0 / calc(2 * var(--fade)) 100% no-repeat local,
-    linear-gradient(270deg, var(--paper) 50%, transparent) 100% / calc(2 * var(--fade)) 100% no-repeat local,
-    linear-gradient(90deg, var(--shade), transparent) 0 / var(--fade) 100% no-repeat,
-    linear-gradient(270deg, var(--shade), transparent) 100% / var(--fade) 100% no-repeat; }
+.chart .panels.single, .chart .panels.places { display: block; overflow-x: auto;
+  background: linear-gradient(90deg, var(--paper) 50%, transparent) 0 / 56px 100% no-repeat local,
+    linear-gradient(270deg, var(--paper) 50%, transparent) 100% / 56px 100% no-repeat local,
+    linear-gradient(90deg, var(--shade), transparent) 0 / 28px 100% no-repeat,
+    linear-gradient(270deg, var(--shade), transparent) 100% / 28px 100% no-repeat; }
 .chart .panels svg { display: block; width: 100%; height: auto; overflow: visible; font-size: 12px; }
 .chart .panels.wide svg { font-size: 13px; }
 .chart .panels.wide svg:only-child { grid-column: 1 / -1; max-width: 480px; }

@@ -1,6 +1,7 @@
 """The report as HTML: pages that need nothing but a browser, not even a network."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from lrjax.report.page_datasets import dataset_page
 from lrjax.report.page_index import index_page
 from lrjax.report.page_models import model_page
 from lrjax.report.page_parts import Site
+from lrjax.studies import figures
+from lrjax.studies.figures import dataset_title
 from lrjax.studies.study import Study
 from lrjax.tables import Table, shown
 
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     import jinja2
 
 LONG_TABLE = 20
-"""Tables of the studies with more lines than this are folded."""
+"""Tables of own runs with more lines than this are folded."""
+MANY_PANELS = 4
+"""Charts of own runs with more panels than this are folded, unless they are the first."""
 
 
 def pages(
@@ -35,6 +40,7 @@ def pages(
     run_rows: Table | None = None,
     versions: Mapping[str, str],
     command: str,
+    plots: bool = True,
 ) -> dict[str, str]:
     """Writes the whole report as self-contained pages; equal input gives equal bytes.
 
@@ -46,25 +52,27 @@ def pages(
         run_rows: where the rows of the own runs come from; None without own runs.
         versions: of the packages that made the numbers, by name.
         command: the command line that made the report.
+        plots: whether the charts of the studies are there as `studies/CHART.png`, to be linked.
 
     Returns:
         HTML text by relative path: index.html, studies.html, method.html, models/SLUG.html,
-        datasets/NAME.html. The pages of the studies link to `studies/CHART.png`, which is not made here.
+        datasets/NAME.html.
     """
     site = Site(board)
     environment = _environment(site)
 
     def render(template: str, root: str, **content: Any) -> str:
-        return environment.get_template(template).render(
+        text = environment.get_template(template).render(
             root=root, board=board, site=site, with_studies=bool(studies), **content
         )
+        return page_parts.keep_units(text)
 
     found = {
-        "index.html": render("index.html.j2", "", tables=tables, charts=charts, **index_page(site)),
+        "index.html": render("index.html.j2", "", tables=tables, charts=_titled(charts), **index_page(site)),
         "method.html": render("method.html.j2", "", run_rows=run_rows, versions=versions, command=command, **_method()),
     }
     if studies:
-        found["studies.html"] = render("studies.html.j2", "", studies=studies, verdicts=_verdicts(studies))
+        found["studies.html"] = render("studies.html.j2", "", studies=studies, verdicts=_verdicts(studies), plots=plots)
     for number, name in enumerate(board.names):
         found[site.links[name]] = render("model.html.j2", "../", **model_page(site, number))
     for column, name in enumerate(board.datasets):
@@ -95,16 +103,17 @@ def _environment(site: Site) -> "jinja2.Environment":
         "metrics": METRICS,
         "resolutions": site.board.resolutions,
         "links": site.links,
-        "titles": {name: page_parts.dataset_title(name) for name in site.board.datasets},
+        "titles": {name: dataset_title(name) for name in site.board.datasets},
         "long_table": LONG_TABLE,
+        "many_panels": MANY_PANELS,
         "draw": lambda chart: Markup(svg.draw(chart)),
     }
     environment.filters |= {
         name: getattr(page_parts, name)
-        for name in ("percent", "plain", "magnitude", "gigaflops", "quantity", "label", "pixels")
+        for name in ("percent", "plain", "magnitude", "gigaflops", "quantity", "pixels", "cell", "label_widths")
     }
     environment.filters["breakable"] = lambda text: Markup(page_parts.breakable(text))
-    environment.filters["shown"] = shown
+    environment.filters |= {"shown": shown, "label": figures.shown}
     environment.tests["real"] = lambda value: isinstance(value, float)
     return environment
 
@@ -116,6 +125,17 @@ def _asset(name: str) -> str:
 
 def _compact(style: str) -> str:
     return re.sub(r"\s*([{};,>]|:(?=\s))\s*", r"\1", style).replace(";}", "}")  # it is on every page
+
+
+def _titled(charts: Sequence[Chart]) -> list[Chart]:
+    """Panels of data sets are headed by their usual names, as everywhere on the pages."""
+    return [
+        dataclasses.replace(
+            chart,
+            panels=[dataclasses.replace(panel, title=dataset_title(panel.title)) for panel in chart.panels],
+        )
+        for chart in charts
+    ]
 
 
 def _verdicts(studies: Sequence[Study]) -> Mapping[str, int]:

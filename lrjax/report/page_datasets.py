@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.charts import Chart
 from lrjax.data.datasets import get_dataset
-from lrjax.report.page_parts import Site, dataset_title, group, magnitude, percent, pixels
+from lrjax.report.page_charts import accuracy_curves
+from lrjax.report.page_parts import Site, group, magnitude, percent
+from lrjax.studies.figures import dataset_title
 
 
 def dataset_page(site: Site, column: int) -> Mapping[str, Any]:
@@ -27,13 +29,13 @@ def dataset_page(site: Site, column: int) -> Mapping[str, Any]:
         "title": dataset_title(name),
         "facts": _facts(site, column),
         "spread": _spread(site, column),
-        "lines": [_line(site, number, column, lowest, suspects) for number in order],
+        "lines": [_line(site, number, column, suspects) for number in order],
         "suspects": [
             f"{model}: {reason}" for model, reason in dict.fromkeys((m, why) for (m, _), why in suspects.items())
         ],
         "previous": board.datasets[column - 1] if column else None,
         "next": board.datasets[column + 1] if column + 1 < len(board.datasets) else None,
-        "chart": accuracy_curves(site, column),
+        "chart": _curves(site, column),
     }
 
 
@@ -67,9 +69,7 @@ def _spread(site: Site, column: int) -> list[tuple[str, list[float]]]:
     ]
 
 
-def _line(
-    site: Site, number: int, column: int, lowest: np.ndarray, suspects: Mapping[tuple[str, int | str], str]
-) -> Mapping[str, Any]:
+def _line(site: Site, number: int, column: int, suspects: Mapping[tuple[str, int | str], str]) -> Mapping[str, Any]:
     board = site.board
     entry = board.entries[number]
     values = zip(board.resolutions, board.top1[number, column].tolist(), strict=True)
@@ -77,45 +77,20 @@ def _line(
         "entry": entry,
         "group": group(entry),
         "parameters": magnitude(entry.parameters),
-        "rank": None if np.isnan(lowest[number]) else int((lowest > lowest[number]).sum()) + 1,
+        "rank": site.accuracy_rank(number, column),
         "values": [(value, suspects.get((entry.name, resolution), "")) for resolution, value in values],
         "relative": float(site.relative[number, column]),
         "improved": float(site.improved[number, column]),
     }
 
 
-def accuracy_curves(site: Site, column: int) -> Chart:
-    """Returns top-1 on one data set against resolution, one line per entry, with the level of chance.
-
-    Args:
-        site: the leaderboard.
-        column: the data set.
-    """
-    board = site.board
-    name = board.datasets[column]
-    chance = 1 / board.classes[name]
-    series = [
-        Series(
-            name=entry.name,
-            group=group(entry),
-            x=site.resolution_positions(),
-            y=[100 * value for value in line],
-            labels=[f"{entry.name}\n{pixels(r)}: {percent(v)} %" for r, v in zip(board.resolutions, line, strict=True)],
-            emphasis="strong" if entry.own else "normal",
-            marker="star" if entry.own else "circle",
-        )
-        for entry, line in zip(board.entries, board.top1[:, column].tolist(), strict=True)
-    ]
-    return Chart(
+def _curves(site: Site, column: int) -> Chart:
+    name = site.board.datasets[column]
+    return accuracy_curves(
+        site,
+        site.board.top1[:, column],
         name="accuracy",
         title=f"Top-1 accuracy on {dataset_title(name)} against resolution",
-        panels=[Panel(title="", series=series, level=100 * chance, level_name=f"chance, {percent(chance)} %")],
-        x=site.resolution_axis(),
-        y=Axis(label="top-1, percent", limits=(0, 100)),
-        alt=(
-            f"Top-1 accuracy of {len(board.entries)} models on {dataset_title(name)} at "
-            f"{', '.join(map(pixels, board.resolutions))}."
-        ),
-        columns=1,
-        groups=site.groups,
+        what="top-1",
+        chance=1 / site.board.classes[name],
     )

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lrjax.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.charts import OWN, Chart
 from lrjax.leaderboard import METRICS
-from lrjax.report.page_parts import Site, dataset_title, group, label, percent, pixels
+from lrjax.report.page_charts import accuracy_curves
+from lrjax.report.page_parts import Site, group
+from lrjax.studies.figures import dataset_title, shown
 
 SHOWN = tuple(reversed(METRICS))
 """WAR first: a narrow screen shows the first columns."""
@@ -19,9 +21,9 @@ def index_page(site: Site) -> Mapping[str, Any]:
     board = site.board
     columns = [
         {
-            "key": f"{metric}-{label(resolution).lower()}",
+            "key": f"{metric}-{shown(resolution).lower()}",
             "metric": metric.upper(),
-            "resolution": label(resolution).lower(),
+            "resolution": shown(resolution).lower(),
             "default": metric == "war" and resolution == site.lowest,
         }
         for resolution in board.resolutions
@@ -35,7 +37,7 @@ def index_page(site: Site) -> Mapping[str, Any]:
         "own": counts[OWN],
         "published": len(board.entries) - counts[OWN],
         "resized": sum(not entry.native_hr for entry in board.entries),
-        "chart": curves(site),
+        "chart": _curves(site),
         "datasets": [_dataset(site, column) for column in range(len(board.datasets))],
     }
 
@@ -64,36 +66,8 @@ def _dataset(site: Site, column: int) -> Mapping[str, Any]:
     return {"name": name, "title": dataset_title(name), "lowest": lowest, "highest": highest}
 
 
-def curves(site: Site) -> Chart:
-    """Returns mean accuracy over data sets against resolution, one line per entry.
-
-    Args:
-        site: the leaderboard.
-    """
+def _curves(site: Site) -> Chart:
     board = site.board
     means = np.stack([board.score("acc", resolution) for resolution in board.resolutions], axis=-1)  # [M, R]
-    series = [
-        Series(
-            name=entry.name,
-            group=group(entry),
-            x=site.resolution_positions(),
-            y=[100 * value for value in line],
-            labels=[f"{entry.name}\n{pixels(r)}: {percent(v)} %" for r, v in zip(board.resolutions, line, strict=True)],
-            emphasis="strong" if entry.own else "normal",
-            marker="star" if entry.own else "circle",
-        )
-        for entry, line in zip(board.entries, means.tolist(), strict=True)
-    ]
-    return Chart(
-        name="mean-accuracy",
-        title="Mean top-1 accuracy against resolution",
-        panels=[Panel(title="", series=series)],
-        x=site.resolution_axis(),
-        y=Axis(label="mean top-1, percent", limits=(0, 100)),
-        alt=(
-            f"Mean top-1 accuracy over {len(board.datasets)} data sets of {len(board.entries)} models at "
-            f"{', '.join(map(pixels, board.resolutions))}; all lines fall steeply below 64 px."
-        ),
-        columns=1,
-        groups=site.groups,
-    )
+    title = f"Mean top-1 accuracy over {len(board.datasets)} data sets against resolution"
+    return accuracy_curves(site, means, name="mean-accuracy", title=title, what="mean top-1")

@@ -4,19 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from lrjax.charts import Axis, Chart, Panel, Series
 from lrjax.leaderboard import METRICS, Entry
-from lrjax.report.page_parts import (
-    Site,
-    dataset_title,
-    gigaflops,
-    magnitude,
-    percent,
-    sparkline,
-)
+from lrjax.report.page_parts import Site, gigaflops, magnitude, percent, sparkline
 from lrjax.runs import HIGH_RESOLUTION
+from lrjax.studies.figures import dataset_title
 
 SPARK = (112, 32)
 
@@ -59,7 +51,7 @@ def model_page(site: Site, number: int) -> Mapping[str, Any]:
 
 def _place(site: Site, number: int, metric: str, resolution: int | str) -> tuple[float, str]:
     score = site.score(number, metric, resolution)
-    if (metric, resolution) == ("sar", HIGH_RESOLUTION):  # 100 % by definition
+    if (metric, resolution) == ("sar", HIGH_RESOLUTION) and math.isclose(score.value, 1):  # so for all, by definition
         return score.value, ""
     return score.value, "" if score.rank is None else f"{score.rank} / {site.ranked(metric, resolution)}"
 
@@ -88,17 +80,15 @@ def _line(site: Site, number: int, column: int, suspects: Mapping[tuple[str, int
     board = site.board
     name = board.datasets[column]
     values = board.top1[number, column].tolist()
-    lowest = board.accuracy(site.lowest)[:, column]
     low, _, high = site.accuracy_quartiles[:, column].tolist()
     top = max(value for value in (*high, *values) if not math.isnan(value))
-    rank = None if np.isnan(lowest[number]) else int((lowest > lowest[number]).sum()) + 1
     return {
         "dataset": name,
         "title": dataset_title(name),
         "values": [(value, suspects.get((name, r), "")) for r, value in zip(board.resolutions, values, strict=True)],
         "relative": float(site.relative[number, column]),
         "improved": float(site.improved[number, column]),
-        "rank": rank,
+        "rank": site.accuracy_rank(number, column),
         "spark": sparkline(values, SPARK, top),
         "field": f"{sparkline(low, SPARK, top)} {sparkline(high, SPARK, top, backwards=True)}",
     }

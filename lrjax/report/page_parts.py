@@ -9,29 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrjax.charts import OWN, Axis
+from lrjax.charts import OWN
+from lrjax.data.published import DATASETS
 from lrjax.leaderboard import METRICS, Entry, Leaderboard
-
-"""The group of the own runs in legends and filters; the groups of the others are their families."""
+from lrjax.metrics.robustness import PAPER_WEIGHTS
+from lrjax.runs import weighing
+from lrjax.studies.figures import dataset_title, number, shown
+from lrjax.tables import Table
+from lrjax.tables import shown as cell_text
 
 DASH = "\N{EN DASH}"
-DATASET_TITLES = {
-    "imagenet": "ImageNet",
-    "imagenet_a": "ImageNet-A",
-    "imagenet_v2": "ImageNet-V2",
-    "imagenet_r": "ImageNet-R",
-    "imagenet_sketch": "ImageNet-Sketch",
-    "caltech101": "Caltech101",
-    "dtd": "DTD",
-    "food101": "Food-101",
-    "sun397": "SUN397",
-    "cars": "Stanford Cars",
-    "aircraft": "FGVC Aircraft",
-    "pets": "Oxford Pets",
-    "flowers102": "Flowers102",
-    "eurosat": "EuroSAT",
-    "ucf101": "UCF101",
-}
 
 
 class Score(NamedTuple):
@@ -105,16 +92,34 @@ class Site:
         """Returns how many entries have this score."""
         return int(np.isfinite(self._scores[metric, resolution][0]).sum())
 
-    def resolution_axis(self) -> Axis:
-        """Returns the horizontal axis of accuracy against resolution."""
-        positions = self.resolution_positions()
-        ticks = {x: label(one) for x, one in zip(positions, self.board.resolutions, strict=True)}
-        return Axis(label="image side in pixels", scale="log2", ticks=ticks)
+    @functools.cached_property
+    def _accuracy_ranks(self) -> np.ndarray:
+        lowest = self.board.accuracy(self.lowest)
+        better = (lowest[None] > lowest[:, None]).sum(axis=1)
+        return np.where(np.isnan(lowest), np.nan, 1.0 + better)
 
-    def resolution_positions(self) -> list[float]:
-        """Returns the places of the resolutions along that axis; "hr" stands one step behind the others."""
-        sizes = [one for one in self.board.resolutions if isinstance(one, int)]
-        return [float(one if isinstance(one, int) else 2 * max(sizes, default=1)) for one in self.board.resolutions]
+    def accuracy_rank(self, number: int, column: int) -> int | None:
+        """Returns the rank of an entry by accuracy on a data set at the lowest resolution; None without accuracy."""
+        rank = self._accuracy_ranks[number, column]
+        return None if np.isnan(rank) else int(rank)
+
+    @functools.cached_property
+    def coverage(self) -> str:
+        """What the scores leave out, as a sentence; "" where they are over all data sets."""
+        names = self.board.datasets
+        if not self.board.note:
+            return ""
+        return f"Scores are over {len(names)} of the {len(DATASETS)} data sets: {', '.join(map(dataset_title, names))}."
+
+    @functools.cached_property
+    def weighting(self) -> str:
+        """How WAR weighs the data sets where that is not the paper's way, as a sentence; else ""."""
+        names, weights = self.board.datasets, self.board.weights
+        if len(names) == 1 or all(weights[name] == PAPER_WEIGHTS.get(name) for name in names):
+            return ""
+        titles = {dataset_title(name): weights[name] for name in names}  # no key of the paper's weights
+        clause = weighing(titles, list(titles))
+        return clause + (", not by the weights of the paper." if "paper" not in clause else ".")
 
 
 def group(entry: Entry) -> str:
@@ -137,19 +142,14 @@ def unique_slugs(names: Sequence[str]) -> list[str]:
     return slugs
 
 
-def label(resolution: int | str) -> str:
-    """Returns a resolution as columns are headed: "16", "HR"."""
-    return resolution.upper() if isinstance(resolution, str) else str(resolution)
-
-
 def pixels(resolution: int | str) -> str:
     """Returns a resolution as running text has it: "16 px", "HR"."""
-    return f"{resolution} px" if isinstance(resolution, int) else label(resolution)
+    return f"{resolution} px" if isinstance(resolution, int) else shown(resolution)
 
 
 def percent(value: float) -> str:
     """Returns a fraction in percent with one decimal, a dash for nan."""
-    return DASH if math.isnan(value) else f"{100 * value:.1f}"
+    return DASH if math.isnan(value) else number(100 * value, 1)
 
 
 def plain(value: float | None) -> str:
@@ -189,9 +189,21 @@ def breakable(text: str) -> str:
     return "<wbr>".join(escape(part) for part in re.split(r"(?<=[/+_:@])", text) if part)
 
 
-def dataset_title(name: str) -> str:
-    """Returns the usual spelling of the name of a data set."""
-    return DATASET_TITLES.get(name, name)
+def cell(value: str | int | float | None) -> str:
+    """Returns a cell of a table that is not a name: with minus signs for hyphens before numbers, and none before 0."""
+    text = re.sub(r"(?<![\w.)-])-(?=\d)", "\N{MINUS SIGN}", cell_text(value))
+    return re.sub(r"\N{MINUS SIGN}(?=0(\.0+)?(?![\d.]))", "", text)
+
+
+def label_widths(table: Table) -> list[int]:
+    """Returns how many letters the longest name has in each of the columns that name the lines of a table."""
+    columns = [[dataset_title(cell_text(row[column])) for row in table.rows] for column in range(table.labels)]
+    return [max(map(len, names), default=0) for names in columns]
+
+
+def keep_units(text: str) -> str:
+    """Returns a text of HTML in which no line ends between a number and its percent sign."""
+    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
 
 
 def sparkline(values: Sequence[float], size: tuple[int, int], top: float, *, backwards: bool = False) -> str:

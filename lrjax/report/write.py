@@ -113,6 +113,7 @@ def write_report(
         run_rows=provenance,
         versions=package_versions(*_DRAWN_WITH),
         command=command,
+        plots=plots,
     )
     _replace(files, Path(directory))
     return [Path(directory) / name for name in files]

@@ -96,7 +96,7 @@ def _families(board: Leaderboard, accuracy: np.ndarray) -> Chart:
     return Chart(
         name="curves-families",
         title="Accuracy against resolution, one line per model",
-        alt="Mean top-1 accuracy against resolution, one panel per family with a thin line per model and their mean in bold.",
+        alt="Mean top-1 accuracy against resolution: a panel per family, a thin line per model and their mean in bold.",
         panels=panels,
         x=resolution_axis(board),
         y=Axis(label="mean top-1, %", limits=(0, 100)),

@@ -47,8 +47,10 @@ def dataset_title(name: str) -> str:
 
 
 def resolution_positions(board: Leaderboard) -> list[float]:
-    """Returns the places of the resolutions on their axis; "hr" stands one step behind the others, because the input
-    sizes of the models differ."""
+    """Returns the places of the resolutions on their axis; "hr" stands one step behind the others.
+
+    The input sizes, for which "hr" stands, differ between models.
+    """
     sizes = [one for one in board.resolutions if isinstance(one, int)]
     return [float(one if isinstance(one, int) else 2 * max(sizes, default=1)) for one in board.resolutions]
 

@@ -173,8 +173,7 @@ def _short(base: str, other: str) -> str:
     starts = [at for mark in "@(" if 0 <= (at := other.find(mark)) <= common]
     if not starts and common == len(base):  # a part that grew by a letter is told in full: "L/14+"
         starts = [common] if other[common] == " " else [other.rfind("-", 0, common) + 1]
-    rest = re.sub(r"^@(\d+)px", r"\1 px", other[max(starts, default=0) :].strip())
-    return f"{base} → {rest}"
+    return f"{base} → {other[max(starts, default=0) :].strip().removeprefix('@')}"
 
 
 def pairs_chart(board: Leaderboard, pairs: Sequence[Pair], *, name: str, title: str, alt: str) -> Chart:

@@ -233,6 +233,7 @@ def test_long_names_are_cut():
 def test_names_are_broken_at_spaces():
     assert names.wrap("MetaCLIP-ViT-B/32 (400M) (2.5B)", 10, 120) == ["MetaCLIP-ViT-B/32", "(400M) (2.5B)"]
     assert names.wrap("dtd", 10, 150) == ["dtd"]
+    assert names.wrap("OpenCLIP-ViT-H/14-quickgelu → 336 px", 10, 130) == ["OpenCLIP-ViT-H/14-", "quickgelu → 336 px"]
     assert names.wrap("", 10, 150) == [""]
     assert names.wrap("a " + "w" * 99, 10, 50)[1].endswith("…")
 

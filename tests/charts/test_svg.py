@@ -74,6 +74,17 @@ def test_legend(examples):
     assert {item.get("class")[-4:] for item in classed(parse(examples["scatter"]), "legend-item")} == {"dots"}
 
 
+def test_the_legend_has_the_markers_of_the_picture():
+    markers = ("circle", "square", "diamond", "star", "")
+    for line, end in ((False, " dots"), (True, "")):
+        series = [Series(name=f"a {one}", x=[1], y=[1], marker=one, line=line) for one in markers]
+        items = [item.get("class") for item in classed(parse(one_panel(*series)), "legend-item")]
+        looks = [f"legend-item c{number}{look}" for number, look in enumerate(("", " square", " diamond", " star", ""))]
+        assert items == [look + end for look in looks]
+    for marker in markers[1:4]:
+        assert f".legend-item.{marker}.dots::before" in svg.STYLE
+
+
 def test_two_points_by_hand():
     root = parse(one_panel(Series(name="a", x=[0, 10], y=[25, 100])))
     # 640 by 400 units, type of 13; left: "100" (3 digits of 0.6) and 8, right: half of "10"; above: 12 and 4 for the

@@ -1,5 +1,7 @@
 """A report of the published models and three own runs, one of which has HTML for a name."""
 
+import shutil
+
 import pytest
 
 from lrjax.charts import Axis, Chart, Panel, Series
@@ -81,3 +83,55 @@ def report(board, study):
         versions={"numpy": "2.0", "jax": "0.10"},
         command="python -m lrjax.report html runs <x>",
     )
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")  # not for the session: its event loop would be in the way of others
+def browser():
+    reason = "the browser tests need playwright (pip install playwright)"
+    sync_api = pytest.importorskip("playwright.sync_api", reason=reason)
+    if CHROMIUM is None:
+        pytest.skip("the browser tests need the program chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(report, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    for path, text in report.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    return folder.as_uri()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens a page; afterwards nothing may have gone wrong in it, and nothing been asked for but files."""
+    contexts, wrong = [], []
+
+    def open_page(path="index.html", *, size=(1280, 900), **options):
+        view = {"width": size[0], "height": size[1]}
+        context = browser.new_context(viewport=view, reduced_motion="reduce", **options)
+        contexts.append(context)
+        context.set_default_timeout(5_000)
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+        page.goto(f"{site}/{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []

@@ -1,61 +1,6 @@
 """The pages in a real browser: what sorts, filters and shows, and that nothing leaves the page."""
 
-import shutil
-
-import pytest
-
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="the browser tests need playwright (pip install playwright)"
-)
-
 HOSTILE = "<img src=x onerror=alert(1)>"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need the program chromium")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def site(report, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    for path, text in report.items():
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
-    return folder.as_uri()
-
-
-@pytest.fixture
-def visit(browser, site):
-    """Opens a page; afterwards nothing may have gone wrong in it, and nothing been asked for but files."""
-    contexts, wrong = [], []
-
-    def open_page(path="index.html", *, size=(1280, 900), **options):
-        view = {"width": size[0], "height": size[1]}
-        context = browser.new_context(viewport=view, reduced_motion="reduce", **options)
-        contexts.append(context)
-        context.set_default_timeout(5_000)
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
-        page.goto(f"{site}/{path}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
 
 
 def names(page):
@@ -202,7 +147,7 @@ def test_search(visit):
 
 def label_of(board, name, resolution):
     value = 100 * board.score("acc", resolution)[board.find(name)]
-    return f"{name}\n{resolution} px: {value:.1f} %"
+    return f"{name}\n{resolution} px: {value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def test_a_tooltip_shows_the_data(visit, board):
@@ -211,6 +156,7 @@ def test_a_tooltip_shows_the_data(visit, board):
     series = page.locator("#chart-mean-accuracy .series[data-name='ALBEF (4M)']")
     point = series.locator(".point").nth(2)
     point.scroll_into_view_if_needed()
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # a scroll hides it
     point.hover(force=True)
     tip = page.get_by_role("tooltip")
     assert tip.inner_text() == label_of(board, "ALBEF (4M)", 64)
@@ -226,6 +172,7 @@ def test_a_touch_shows_the_tooltip(visit, board):
     page.get_by_role("button", name="ALBEF 4").tap()
     point = page.locator("#chart-mean-accuracy .series[data-name='ALBEF (4M)'] .point").nth(1)
     point.scroll_into_view_if_needed()
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # a scroll hides it
     box = point.bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tip = page.get_by_role("tooltip")
@@ -258,7 +205,7 @@ def test_to_a_model_and_a_data_set(visit, board):
     page.get_by_role("link", name="EVA-02-CLIP-B/16", exact=True).click()
     rank = int(board.ranks("war", 16)[board.find("EVA-02-CLIP-B/16")])
     assert page.get_by_role("heading", level=1).inner_text() == "EVA-02-CLIP-B/16"
-    assert f"Rank {rank} of 69 by WAR-16, with 30.7 %." in page.locator(".lead").inner_text()
+    assert f"Rank {rank} of 69 by WAR-16, with 30.7\N{NO-BREAK SPACE}%." in page.locator(".lead").inner_text()
     header = page.locator(".sortable thead").get_by_role("button", name="16 px")
     header.click()
     assert page.locator(".sortable tbody th").first.inner_text() == "Caltech101"
@@ -284,139 +231,8 @@ def test_a_hostile_name_is_text(visit):
     assert link.inner_text() == f"{HOSTILE} [vanilla]"
     point = page.locator(f'.series[data-name="{HOSTILE} [vanilla]"] .point').last
     point.focus()
-    assert page.get_by_role("tooltip").inner_text() == f"{HOSTILE} [vanilla]\nHR: 70.0 %"
+    assert page.get_by_role("tooltip").inner_text() == f"{HOSTILE} [vanilla]\nHR: 70.0\N{NO-BREAK SPACE}%"
     assert page.locator("img").count() == 0
     link.click()
     assert page.get_by_role("heading", level=1).inner_text().startswith(f"{HOSTILE} [vanilla]")
     assert page.locator("img").count() == 0
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["index.html", "studies.html", "method.html", "models/albef-14m-plus-coco-finetuned.html", "datasets/dtd.html"],
-)
-def test_a_phone_does_not_scroll_sideways(visit, path):
-    page = visit(path, size=(360, 740))
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    for one in page.locator("details").all():
-        one.evaluate("one => { one.open = true; }")
-    if path == "index.html":
-        page.get_by_label("all", exact=True).check()
-        table = page.locator(".scroll.tall")
-        assert table.evaluate("one => one.scrollWidth > one.clientWidth")
-        table.evaluate("one => { one.scrollLeft = 300; one.scrollTop = 400; }")
-        frame = table.bounding_box()
-        assert page.locator("thead .name").bounding_box()["x"] == pytest.approx(frame["x"], abs=1)
-        assert page.locator("thead .name").bounding_box()["y"] == pytest.approx(frame["y"], abs=1)
-        assert not page.locator("th.more").first.is_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-
-
-def brightness(page, selector="body", what="backgroundColor"):
-    colour = page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{what}")
-    return sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(",")))
-
-
-def test_dark_and_light(visit):
-    page = visit(color_scheme="light")
-    assert brightness(page) > 700 and brightness(page, what="color") < 200
-    page.emulate_media(color_scheme="dark")
-    assert brightness(page) < 120 and brightness(page, what="color") > 600
-    assert brightness(page, ".leaderboard thead th") < 120
-
-
-def contrast(page, selector):
-    """Contrast of a text with the background behind it, by the formula of WCAG 2."""
-    return page.locator(selector).first.evaluate(
-        """one => {
-          const parts = text => text.match(/[\\d.]+/g).map(Number);
-          const light = text => parts(text).slice(0, 3).map(v => v / 255)
-            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-          const ink = getComputedStyle(one).color;
-          let behind = one;
-          while (parts(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-          const values = [light(ink), light(getComputedStyle(behind).backgroundColor)].sort((a, b) => b - a);
-          return (values[0] + 0.05) / (values[1] + 0.05);
-        }"""
-    )
-
-
-def test_contrast(visit):
-    page = visit()
-    page.get_by_role("button", name="CLIP 9", exact=True).click()
-    page.get_by_role("button", name="your run 3").click()
-    places = (
-        ".lead", ".lead a", ".top a:not([aria-current])", "caption", "thead th button", "td.rank", "tbody th a",
-        "tr.own th a", "tr.own .badge", "tr.own td.rank", "a.mark", ".note", ".chip[aria-pressed=true]",
-        ".chip[aria-pressed=true] span", ".chip[aria-pressed=false] span", ".switch input:checked + span", "footer p",
-        ".count",
-    )  # fmt: skip
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        for selector in places:
-            assert contrast(page, selector) >= 4.5, (selector, scheme)
-    page.goto(page.url.replace("index.html", "studies.html"))
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert contrast(page, ".verdict") >= 4.5
-
-
-def test_paper_has_no_controls(visit):
-    page = visit(color_scheme="dark")
-    controls = page.locator(".controls, .top nav, .steps, .skip")
-    assert controls.first.is_visible()
-    page.emulate_media(media="print")
-    assert not any(one.is_visible() for one in controls.all())
-    assert brightness(page) == 3 * 255
-    assert page.locator(".scroll.tall").evaluate("one => getComputedStyle(one).overflow") == "visible"
-    assert page.locator(".leaderboard tbody tr:visible").count() == 69
-
-
-def test_without_a_script(visit, board):
-    page = visit(java_script_enabled=False)
-    rows = page.locator(".leaderboard tbody tr")
-    assert rows.count() == 69
-    assert rows.nth(0).is_visible()
-    assert rows.nth(0).locator("th").inner_text().startswith(board.names[board.order("war", 16)[0]])
-    assert not page.get_by_role("searchbox").is_visible()
-    assert page.get_by_role("columnheader", name="WAR-16").is_visible()
-    page.locator("#res-64").check()  # the switch is plain CSS
-    assert page.locator("th.r:visible").all_inner_texts() == ["WAR-64", "SAR-64", "ACC-64"]
-    assert page.locator("#chart-mean-accuracy svg").is_visible()
-
-
-def test_the_skip_link_and_visible_focus(visit):
-    page = visit()
-    page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to content")
-    assert skip.evaluate("one => one === document.activeElement")
-    assert skip.bounding_box()["y"] >= 0
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
-    header(page, "SAR-16").focus()
-    page.keyboard.press("Shift+Tab")
-    style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert style == "solid"
-
-
-def test_studies(visit):
-    page = visit("studies.html")
-    assert page.get_by_role("heading", name="Size", exact=True).is_visible()
-    fold = page.locator("details")
-    assert not fold.locator("table").is_visible()
-    fold.locator("summary").click()
-    fold.get_by_role("button", name="Value").click()
-    assert fold.locator("tbody tr").first.inner_text().split() == ["model", "20", "20", "2.9"]
-    assert page.locator(".verdict.contradicts").first.inner_text().endswith("contradicts")
-    assert page.locator("figcaption").inner_text() == "Size & <b>WAR</b>"
-
-
-def test_no_page_complains_or_leaves_names_behind(visit, report):
-    page = visit("method.html")
-    root = page.url.removesuffix("method.html")
-    page.add_init_script("window.before = Object.keys(window)")
-    some = [path for path in report if not path.startswith("models/")] + ["models/rn50.html"]
-    for path in some:
-        page.goto(root + path)
-        assert page.evaluate("Object.keys(window).filter(name => !window.before.includes(name))") == ["before"]

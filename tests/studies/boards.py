@@ -54,7 +54,11 @@ def rows(datasets, model="EVA02-B-16", value=0.4):
                     evaluator_version=1,
                     seed=None,
                     versions={},
-                    extra={"parameters": 149_700_000, "classes": PAPER_CLASS_COUNTS.get(dataset, 10), "image_size": 224},
+                    extra={
+                        "parameters": 149_700_000,
+                        "classes": PAPER_CLASS_COUNTS.get(dataset, 10),
+                        "image_size": 224,
+                    },
                 )
             )
     return found

@@ -120,7 +120,7 @@ def test_the_pair_chart_shows_the_differences(published, studies):
     assert chart.y.ticks[0] == "ALBEF (14M) → (14M + coco_finetuned)"
     (ticks,) = [chart.y.ticks for chart in studies["input-size"].charts]
     assert list(ticks.values())[:5:2] == [
-        "ViT-L/14 → @336px", "CLIPA-ViT-H/14 → @336px (DataComp-1B)", "EVA-02-CLIP-L/14 → +",
+        "ViT-L/14 → 336px", "CLIPA-ViT-H/14 → 336px (DataComp-1B)", "EVA-02-CLIP-L/14 → L/14+",
     ]  # fmt: skip
 
 

@@ -204,6 +204,31 @@ def test_a_tiny_leaderboard(name):
     assert all(one.verdict == "undecided" for one in study.findings)
 
 
+def test_texts_for_those_who_do_not_see_a_chart_tell_what_is_drawn(published, studies):
+    alts = {chart.name: chart.alt for study in studies.values() for chart in study.charts}
+    assert "one line for each of 10 families" in alts["curves-means"]
+    assert alts["datasets-tsne"].startswith("15 data sets")
+    assert "each of 66 models" in alts["weights-ranks"]
+    fewer = published.keep(lambda entry: entry.family in ("CLIP", "BLIP")).restrict(published.datasets[:7])
+    assert "2 families" in run_study("curves", fewer).charts[1].alt
+    assert run_study("datasets", fewer).charts[0].alt.startswith("7 data sets")
+    results = ("fall", "rise", "better", "steep", "higher", "lower", "as well")
+    assert not [alt for alt in alts.values() if any(word in alt for word in results)]
+
+
+def test_what_the_paper_does_not_say_is_not_its_claim(published, studies):
+    for one in studies["weights"].findings:
+        assert "hardly depends on alpha" not in one.claim or one.source.startswith("our reading")
+    given = run_study("weights", dataclasses.replace(published, weights=dict.fromkeys(published.datasets, 1.0)))
+    assert all("not " in one.source for one in given.findings if "given" in one.measure)
+
+
+def test_data_sets_have_their_usual_names_in_charts(studies):
+    for name in ("correlations-datasets", "weights-values", "weights-correlations"):
+        (chart,) = [chart for study in studies.values() for chart in study.charts if chart.name == name]
+        assert list(chart.y.ticks.values())[:3] == ["ImageNet", "ImageNet-A", "ImageNet-V2"]
+
+
 def test_the_search_says_when_its_data_sets_are_missing(published):
     with pytest.raises(UserError, match="eurosat"):
         weights.search(published.restrict(["cars", "pets"]))
