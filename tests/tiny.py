@@ -39,7 +39,7 @@ def row():
         embedding=EMBEDDING,
         blocks=dataclasses.replace(text.blocks, width=16, depth=1, heads=2, hidden=32),
     )
-    return dataclasses.replace(base, name="tiny", spec=dataclasses.replace(base.spec, image=image, text=text))
+    return dataclasses.replace(base, architecture="tiny", spec=dataclasses.replace(base.spec, image=image, text=text))
 
 
 @functools.cache

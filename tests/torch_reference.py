@@ -11,11 +11,20 @@ import jax
 import jax.numpy as jnp
 
 Kind = Literal["eva02", "eva01", "eva_e"]
+Family = Literal["clip", "clip_quick", "clipa", "resnet", "siglip", "coca"]
 
 TIMM_NAMES: dict[Kind, str] = {
     "eva02": "eva02_base_patch16_clip_224",
     "eva01": "eva_giant_patch14_clip_224",
     "eva_e": "eva02_enormous_patch14_clip_224",
+}
+OPEN_CLIP_NAMES: dict[Family, str] = {
+    "clip": "ViT-B-16",
+    "clip_quick": "ViT-B-16-quickgelu",
+    "clipa": "ViT-L-14-CLIPA",
+    "resnet": "RN50",
+    "siglip": "ViT-B-16-SigLIP",
+    "coca": "coca_ViT-B-32",
 }
 _KEPT_ALIVE = []
 
@@ -121,6 +130,78 @@ def tiny_eva(kind: Kind, seed: int = 0) -> tuple[Any, TinySizes]:
         context=text.context_length,
         vocab=text.vocab_size,
     )
+
+
+def build_open_clip(architecture: str, *, quick_gelu: bool | None = None, device: str = "cpu", **changes: Any) -> Any:
+    """Build an open_clip model from its configuration, without weights, in evaluation mode.
+
+    Args:
+        architecture: name of the configuration.
+        quick_gelu: overrides what the configuration says, as the entries of pre-trained weights do.
+        device: "meta" allocates nothing.
+        **changes: entries by section (`vision_cfg`, `text_cfg`, `multimodal_cfg`) or at the top that are replaced.
+    """
+    open_clip = import_open_clip()
+    import torch
+    from open_clip.coca_model import CoCa
+    from open_clip.model import CLIP, CustomTextCLIP
+
+    config = open_clip.get_model_config(architecture)
+    custom = config.pop("custom_text", False)
+    for key, value in changes.items():
+        config[key] = config[key] | value if isinstance(value, dict) else value
+    if quick_gelu is not None:
+        config["quick_gelu"] = quick_gelu
+    kind = CoCa if "multimodal_cfg" in config else CustomTextCLIP if custom else CLIP
+    with torch.device(device):
+        return kind(**config).eval()
+
+
+def tiny_open_clip(family: Family, seed: int = 0) -> Any:
+    """Build a small model of a family by the configuration of a published one, of which only sizes are changed.
+
+    Every parameter and every running statistic is random, none zero or one.
+    """
+    import_open_clip()
+    import timm
+
+    vision = {"image_size": 32, "patch_size": 8, "width": 48, "layers": 3, "head_width": 24}
+    text = {"width": 32, "heads": 4, "layers": 2, "context_length": 12, "vocab_size": 96}
+    changes: dict[str, Any] = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+    create_model = timm.create_model
+
+    def create_tiny(name: str, **kwargs: Any) -> Any:
+        return create_model(name, embed_dim=48, depth=3, num_heads=2, img_size=32, patch_size=8, **kwargs)
+
+    if family == "resnet":
+        changes["vision_cfg"] = {"image_size": 64, "width": 16, "layers": [3, 2, 4, 2]}
+    elif family == "siglip":
+        changes |= {"embed_dim": 48, "vision_cfg": {"image_size": 32}}
+    elif family == "coca":
+        changes["vision_cfg"] = vision | {"attn_pooler_queries": 5}
+        changes["multimodal_cfg"] = text
+    with mock.patch.object(timm, "create_model", create_tiny):
+        # OpenAI's ResNets are run with quick GELU in the text tower, which only the entries of the weights say.
+        module = build_open_clip(OPEN_CLIP_NAMES[family], quick_gelu=True if family == "resnet" else None, **changes)
+    randomise(module, seed)
+    return module
+
+
+def randomise(module: Any, seed: int = 0) -> None:
+    """Make every parameter and running statistic random, none zero or one, and keep activations of order one."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            is_scale = parameter.ndim == 1 and name.endswith("weight")
+            fan_in = parameter.shape[1:].numel() if parameter.ndim > 1 and parameter.shape[0] > 1 else 25
+            parameter.normal_(generator=generator).mul_(0.2 if is_scale else fan_in**-0.5).add_(float(is_scale))
+        for name, buffer in module.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_(generator=generator).mul_(0.2)
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.5, 2, generator=generator)
 
 
 def original_eva_keys(state: dict[str, Any]) -> dict[str, Any]:

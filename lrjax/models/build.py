@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 
 from lrjax.models.spec import ModelSpec
 from lrjax.models.towers import Model
@@ -35,8 +37,9 @@ def init_params(spec: ModelSpec, seed: int) -> Tree:
 
 
 def count_params(tree: Tree) -> int:
-    """Returns the number of parameters of a tree of arrays or abstract arrays."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+    """Returns the number of parameters of a tree of arrays or abstract arrays; batch norm statistics are none."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return sum(math.prod(leaf.shape) for path, leaf in leaves if path[-1].key not in ("mean", "variance"))
 
 
 def normalize_rows(x: Array) -> Array:
@@ -52,10 +55,15 @@ class Encoders:
     Attributes:
         spec: the model.
         dtype: compute dtype of activations and matrix products; norms and softmax are computed in float32.
+        mesh: devices over whose axis "data" the blocks keep the batch spread; None leaves the layout to the compiler.
     """
 
     spec: ModelSpec
     dtype: jnp.dtype = jnp.float32
+    mesh: Mesh | None = None
+
+    def _on_mesh(self) -> AbstractContextManager:
+        return nullcontext() if self.mesh is None else jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
 
     def _merge(self, params: Tree) -> Model:
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), params)
@@ -74,13 +82,17 @@ class Encoders:
             float32 [B, E], L2-normalised.
         """
         model = self._merge(params)
-        return normalize_rows(model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, remat=remat)[0])
+        with self._on_mesh():
+            return normalize_rows(model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, remat=remat)[0])
 
     def image_features(self, params: Tree, images: Array, lr_tokens: Array | None = None) -> Array:
         """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""
         model = self._merge(params)
-        return model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, features=True)[1]
+        with self._on_mesh():
+            return model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, features=True)[1]
 
     def text(self, params: Tree, tokens: Array) -> Array:
         """Embeds token ids, int32 [B, context], as float32 [B, E], L2-normalised."""
-        return normalize_rows(self._merge(params).text(tokens, dtype=self.dtype))
+        model = self._merge(params)
+        with self._on_mesh():
+            return normalize_rows(model.text(tokens, dtype=self.dtype))

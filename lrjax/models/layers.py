@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from lrjax.models.spec import TransformerSpec
+from lrjax.sharding import spread_rows
 from lrjax.types import Array
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -71,6 +73,43 @@ def apply_rope(x: Array, table: Array) -> Array:
     return jnp.concatenate([x[:, :prefix], rotated], axis=1)
 
 
+def take_row(x: Array, row: int | Array) -> Array:
+    """Takes one row of each sample.
+
+    Args:
+        x: [B, S, D].
+        row: index of the row, the same for all samples or int32 [B].
+
+    Returns:
+        Array [B, 1, D].
+    """
+    return x[:, row][:, None] if isinstance(row, int) else jnp.take_along_axis(x, row[:, None, None], axis=1)
+
+
+def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
+    """Softmax attention; logits and softmax are computed in float32.
+
+    The heads are brought in front of the rows once. Beside products that leave them behind, encoding became 1 %
+    (ViT-B-16), 5 % (EVA02-B-16) and 8 % (CLIP's texts) faster on a CPU.
+
+    Args:
+        q: [B, Q, A, head_width].
+        k: [B, S, A, head_width].
+        v: likewise.
+        mask: bool, broadcastable to [B, A, Q, S]: which columns a row may see; None shows all.
+
+    Returns:
+        Array [B, Q, A * head_width] of the dtype of `v`.
+    """
+    batch, rows, heads, width = q.shape
+    q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
+    logits = jnp.einsum("baqd,basd->baqs", q, k, preferred_element_type=jnp.float32) * width**-0.5
+    if mask is not None:
+        logits = jnp.where(mask, logits, jnp.finfo(jnp.float32).min)
+    joined = jnp.einsum("baqs,basd->baqd", jax.nn.softmax(logits, axis=-1).astype(v.dtype), v)
+    return joined.transpose(0, 2, 1, 3).reshape(batch, rows, heads * width)
+
+
 class Attention(nnx.Module):
     """Multi-head self-attention with optional rotary positions and a norm on the joined heads."""
 
@@ -83,12 +122,37 @@ class Attention(nnx.Module):
         self.norm = make_norm(spec, spec.width, rngs=rngs) if spec.sub_norm else None
         self.out = nnx.Linear(spec.width, spec.width, rngs=rngs)
 
-    def __call__(self, x: Array, rope: Array | None = None) -> Array:
-        q, k, v = (f(x).reshape(*x.shape[:2], self.heads, -1) for f in (self.q, self.k, self.v))
+    def __call__(
+        self, x: Array, rope: Array | None = None, mask: Array | None = None, row: int | Array | None = None
+    ) -> Array:
+        queries = x if row is None else take_row(x, row)
+        q, k, v = (f(y).reshape(*y.shape[:2], self.heads, -1) for f, y in ((self.q, queries), (self.k, x), (self.v, x)))
         if rope is not None:
-            q, k = apply_rope(q, rope), apply_rope(k, rope)
-        joined = jax.nn.dot_product_attention(q, k, v, is_causal=self.causal).reshape(x.shape)
+            # A single row is the class token, which has no rotary position.
+            q, k = apply_rope(q, rope) if row is None else q, apply_rope(k, rope)
+        if self.causal:
+            columns = jnp.arange(x.shape[1])
+            rows = columns[None] if row is None else jnp.reshape(jnp.asarray(row) % x.shape[1], (-1, 1))
+            seen = rows[:, None, :, None] >= columns[None, None, None]
+            mask = seen if mask is None else mask & seen
+        joined = attend(q, k, v, mask)
         return self.out(joined if self.norm is None else self.norm(joined).astype(x.dtype))
+
+
+class CrossAttention(nnx.Module):
+    """Multi-head attention from queries [B, Q, W] to rows [B, S, D]; all four projections have a bias."""
+
+    def __init__(self, width: int, source_width: int, heads: int, *, output: int | None = None, rngs: nnx.Rngs):
+        self.heads = heads
+        self.q = nnx.Linear(width, width, rngs=rngs)
+        self.k, self.v = (nnx.Linear(source_width, width, rngs=rngs) for _ in range(2))
+        self.out = nnx.Linear(width, width if output is None else output, rngs=rngs)
+
+    def __call__(self, queries: Array, rows: Array) -> Array:
+        q, k, v = (
+            f(x).reshape(*x.shape[:2], self.heads, -1) for f, x in ((self.q, queries), (self.k, rows), (self.v, rows))
+        )
+        return self.out(attend(q, k, v))
 
 
 class Mlp(nnx.Module):
@@ -117,11 +181,15 @@ class Block(nnx.Module):
         self.norm2 = make_norm(spec, spec.width, rngs=rngs)
         self.mlp = Mlp(spec, rngs=rngs)
 
-    def __call__(self, x: Array, rope: Array | None = None) -> Array:
+    def __call__(
+        self, x: Array, rope: Array | None = None, mask: Array | None = None, row: int | Array | None = None
+    ) -> Array:
+        """Maps [B, S, D] to the same, or computes one row of it only, [B, 1, D]."""
+        shortcut = x if row is None else take_row(x, row)
         if self.order == "post":
-            x = x + self.norm1(self.attention(x, rope)).astype(x.dtype)
+            x = shortcut + self.norm1(self.attention(x, rope, mask, row)).astype(x.dtype)
             return x + self.norm2(self.mlp(x)).astype(x.dtype)
-        x = x + self.attention(self.norm1(x).astype(x.dtype), rope)
+        x = shortcut + self.attention(self.norm1(x).astype(x.dtype), rope, mask, row)
         return x + self.mlp(self.norm2(x).astype(x.dtype))
 
 
@@ -141,7 +209,9 @@ def run_blocks(
     x: Array,
     *,
     rope: Array | None = None,
+    mask: Array | None = None,
     lr_tokens: Array | None = None,
+    row: int | Array | None = None,
     features: bool = False,
     remat: bool = False,
 ) -> tuple[Array, Array | None]:
@@ -151,21 +221,44 @@ def run_blocks(
         blocks: of `stack_blocks`.
         x: [B, S, D].
         rope: float32 [2, N, head_width], or None.
+        mask: bool, broadcastable to [B, A, S, S]: which columns a row may see, besides what `causal` forbids; or None.
         lr_tokens: [L, N, D] added to the last N rows at the input of each block, or None.
+        row: the only row that is needed of the last block, an index or int32 [B]; None for all rows. With rotary
+            positions it must be the class token.
         features: whether the output of every block is returned as well.
         remat: whether activations inside a block are recomputed in the backward pass.
 
     Returns:
-        The output [B, S, D], and the outputs of all blocks [L, B, S, D] or None.
+        The output [B, S, D], or [B, 1, D] for one row, and the outputs of all blocks [L, B, S, D] or None.
     """
     graph, parameters = nnx.split(blocks)
+    depth = jax.tree.leaves(parameters)[0].shape[0]
+    # The last block computes one row where only one is needed: 6 % (ViT-B-16) to 8 % (EVA02-B-16) faster on a CPU.
+    scanned = depth if row is None or features else depth - 1
+
+    def run_block(x: Array, index: int | Array, tokens: Array | None, row: int | Array | None = None) -> Array:
+        layer = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), parameters)
+        block = nnx.merge(graph, layer)
+        return spread_rows(block(add_to_patches(spread_rows(x), tokens), rope, mask, row))
 
     def step(x: Array, layer: tuple) -> tuple[Array, Array | None]:
-        parameters, tokens = layer
-        x = nnx.merge(graph, parameters)(add_to_patches(x, tokens), rope)
+        x = run_block(x, *layer)
         return x, x if features else None
 
-    return jax.lax.scan(jax.checkpoint(step) if remat else step, x, (parameters, lr_tokens))
+    # The parameters are cut by index, because leaving one layer out of what is scanned would copy all others.
+    step = jax.checkpoint(step, policy=None if remat else _all_but_slices, prevent_cse=False)
+    layers = jnp.arange(scanned), None if lr_tokens is None else lr_tokens[:scanned]
+    x, outputs = jax.lax.scan(step, x, layers)
+    if row is None:
+        return x, outputs
+    if features:
+        return take_row(x, row), outputs
+    return run_block(x, depth - 1, None if lr_tokens is None else lr_tokens[-1], row), None
+
+
+def _all_but_slices(primitive: Any, *_: Any, **__: Any) -> bool:
+    """Keeps every value for the backward pass, but cuts the layers again instead of keeping a copy of all of them."""
+    return primitive.name not in ("dynamic_slice", "squeeze")
 
 
 def add_to_patches(x: Array, tokens: Array | None) -> Array:

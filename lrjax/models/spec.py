@@ -43,21 +43,35 @@ class TransformerSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """An image tower: patches, class token, absolute positions, blocks, norm, class row, linear head.
+    """A vision transformer: patches, class token, absolute positions, blocks, pooling, norm, linear head.
 
     Attributes:
         size: input side in pixels.
-        patch: patch side P in pixels.
+        patch: patch side P in pixels; pixels beyond the last whole patch are ignored.
         blocks: the transformer.
         embedding: width E of the joint embedding.
-        head_bias: whether the head has a bias.
+        patch_bias: whether the patch embedding has a bias.
+        class_token: whether a class token, with a position of its own, goes before the patches.
+        pre_norm: whether a norm follows the positions (CLIP's ln_pre).
+        pool: how rows become one: "class" takes the class row; "mean" averages the patch rows; "map" attends from one
+            learned probe and adds an MLP (SigLIP); "query" attends from learned queries of width E and takes the first
+            (CoCa). The norm stands before "map" and after all others.
+        queries: learned queries of "query"; 0 elsewhere.
+        pool_heads: attention heads of "map" and "query"; 0 elsewhere.
+        head: the last linear layer: "matrix", "affine" (with a bias) or "none".
     """
 
     size: int
     patch: int
     blocks: TransformerSpec
     embedding: int
-    head_bias: bool
+    patch_bias: bool
+    class_token: bool
+    pre_norm: bool
+    pool: Literal["class", "mean", "map", "query"]
+    queries: int
+    pool_heads: int
+    head: Literal["matrix", "affine", "none"]
 
     @property
     def grid(self) -> int:
@@ -69,27 +83,97 @@ class ImageSpec:
         """Patches N per image."""
         return self.grid**2
 
+    @property
+    def step(self) -> int:
+        """What the input side is divided by."""
+        return self.patch
+
+    @property
+    def rows(self) -> int:
+        """Rows of the position table."""
+        return self.patches + self.class_token
+
+    @property
+    def position_width(self) -> int:
+        """Columns of the position table."""
+        return self.blocks.width
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResNetSpec:
+    """CLIP's modified ResNet: a stem of three convolutions, bottleneck stages that pool instead of striding, attention
+    pooling.
+
+    Attributes:
+        size: input side in pixels, a multiple of 32.
+        layers: bottlenecks of the four stages.
+        width: channels C of the stem; the stages have 4 C, 8 C, 16 C and 32 C.
+        heads: heads of the attention pooling, which works on 32 C channels.
+        embedding: width E of the joint embedding.
+        eps: epsilon of the batch norms, which use their stored statistics.
+    """
+
+    size: int
+    layers: tuple[int, int, int, int]
+    width: int
+    heads: int
+    embedding: int
+    eps: float
+
+    @property
+    def step(self) -> int:
+        """What the input side is divided by."""
+        return 32
+
+    @property
+    def grid(self) -> int:
+        """Side of the last feature map."""
+        return self.size // self.step
+
+    @property
+    def rows(self) -> int:
+        """Rows of the position table: the mean row and the feature map."""
+        return self.grid**2 + 1
+
+    @property
+    def position_width(self) -> int:
+        """Columns of the position table."""
+        return 32 * self.width
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextSpec:
-    """A text tower: token and position embeddings, blocks, norm, row of the highest token id, linear head without bias.
+    """A text tower: token and position embeddings, blocks, one row, norm, linear head.
 
     Attributes:
-        context: number of token positions.
+        context: number of token ids.
         vocabulary: rows of the token table.
         blocks: the transformer.
         embedding: width E of the joint embedding.
+        pool: which row is taken: "end" is that of the highest token id (CLIP's end of text), "last" the last one.
+        class_token: whether a learned token, which is then pooled, stands behind the ids and padding is masked (CoCa).
+        head_bias: whether the head has a bias.
     """
 
     context: int
     vocabulary: int
     blocks: TransformerSpec
     embedding: int
+    pool: Literal["end", "last"]
+    class_token: bool
+    head_bias: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """A two-tower model with one learned temperature (its logarithm is the parameter `logit_scale`)."""
+    """A two-tower model with one learned temperature (its logarithm is the parameter `logit_scale`).
 
-    image: ImageSpec
+    Attributes:
+        image: the image tower.
+        text: the text tower.
+        logit_bias: whether logits have a learned offset (SigLIP).
+    """
+
+    image: ImageSpec | ResNetSpec
     text: TextSpec
+    logit_bias: bool

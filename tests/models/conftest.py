@@ -1,44 +1,16 @@
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+import functools
+from dataclasses import replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 import torch
-from flax import nnx
-from safetensors.torch import save_file
 
-from lrjax.checkpoint import load_params
-from lrjax.models.build import abstract_params
 from lrjax.models.spec import ModelSpec
-from lrjax.models.towers import Model
 from lrjax.models.zoo import get
-from torch_reference import Kind, TinySizes, tiny_eva
+from parity_helpers import Reference, convert_module, make_inputs, make_open_clip_reference
+from torch_reference import Family, Kind, TinySizes, tiny_eva
 
 ROWS: dict[Kind, str] = {"eva02": "EVA02-B-16", "eva01": "EVA01-g-14", "eva_e": "EVA02-E-14"}
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A PyTorch model, its converted parameters and inputs for both."""
-
-    module: Any
-    spec: ModelSpec
-    params: dict[str, Any]
-    images: np.ndarray  # float32 [B, size, size, 3]
-    tokens: np.ndarray  # int32 [B, context]
-
-    @property
-    def model(self) -> Model:
-        """The JAX model, to reach its parts."""
-        graph = nnx.graphdef(nnx.eval_shape(lambda: Model(self.spec, rngs=nnx.Rngs(0))))
-        return nnx.merge(graph, jax.tree.map(jnp.asarray, self.params))
-
-    @property
-    def torch_images(self) -> torch.Tensor:
-        return torch.from_numpy(self.images.transpose(0, 3, 1, 2).copy())
 
 
 def tiny_spec(sizes: TinySizes) -> ModelSpec:
@@ -54,28 +26,13 @@ def tiny_spec(sizes: TinySizes) -> ModelSpec:
         heads=sizes.text_heads,
         hidden=sizes.text_mlp_width,
     )
-    return ModelSpec(
+    return replace(
+        spec,
         image=replace(spec.image, size=sizes.image_size, patch=sizes.patch, blocks=image_blocks, embedding=sizes.embed),
         text=replace(
             spec.text, context=sizes.context, vocabulary=sizes.vocab, blocks=text_blocks, embedding=sizes.embed
         ),
     )
-
-
-def convert_module(module: torch.nn.Module, spec: ModelSpec, path: Any) -> dict[str, Any]:
-    """Writes the state dict of a module as safetensors and loads that file as users do."""
-    save_file({key: value.contiguous() for key, value in module.state_dict().items()}, path)
-    return load_params(SimpleNamespace(name="tiny"), path, target=abstract_params(spec))
-
-
-def make_inputs(spec: ModelSpec, *, images: int = 3, texts: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draws images, and token rows whose end of text, the highest id, stands at different places before padding."""
-    generator = np.random.default_rng(seed)
-    pixels = generator.normal(size=(images, spec.image.size, spec.image.size, 3)).astype(np.float32)
-    tokens = generator.integers(1, spec.text.vocabulary - 1, (texts, spec.text.context), dtype=np.int32)
-    for row, end in enumerate(np.linspace(2, spec.text.context - 1, texts).astype(int)):
-        tokens[row, end], tokens[row, end + 1 :] = spec.text.vocabulary - 1, 0
-    return pixels, tokens
 
 
 def make_reference(kind: Kind, path: Any) -> Reference:
@@ -103,3 +60,14 @@ def load_reference():
         return Reference(module, spec, convert_module(module, spec, path), *make_inputs(spec))
 
     return load
+
+
+@pytest.fixture(scope="session")
+def make_open_clip(tmp_path_factory):
+    """Builds a tiny open_clip model of a family and converts it, once: a function of the family."""
+
+    @functools.cache
+    def make(family: Family) -> Reference:
+        return make_open_clip_reference(family, tmp_path_factory.mktemp(family) / "model.safetensors")
+
+    return make

@@ -68,7 +68,7 @@ def test_rope_makes_scores_depend_on_the_distance_only():
 
 
 def test_patch_embedding_is_a_strided_convolution_also_at_a_ragged_size():
-    layer = PatchEmbed(4, 5, rngs=nnx.Rngs(0))
+    layer = PatchEmbed(4, 5, use_bias=True, rngs=nnx.Rngs(0))
     layer.bias[...] = jnp.arange(5.0)
     images = np.random.default_rng(0).normal(size=(2, 13, 9, 3)).astype(np.float32)
     expected = functional.conv2d(

@@ -3,43 +3,26 @@
 from dataclasses import replace
 
 import chex
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from flax import nnx
 from torch.nn import functional
 
 from checkpoints_conv import FORMATS, export
 from lrjax.models.build import Encoders
 from lrjax.models.layers import rope_table, run_blocks
 from lrjax.models.zoo import get
-from torch_reference import import_open_clip
-
-# Embeddings have unit length; activations inside the towers reach ~10, where float32 resolves 1e-6.
-ATOL = 1e-5
-
-
-def hooked(modules, call, *, inputs=False):
-    """Returns what a call sends through every module: the outputs, or the first inputs."""
-    seen = []
-    handles = [
-        module.register_forward_pre_hook(lambda _, args: seen.append(args[0].numpy()))
-        if inputs
-        else module.register_forward_hook(lambda _, args, output: seen.append(output.numpy()))
-        for module in modules
-    ]
-    with torch.no_grad():
-        call()
-    for handle in handles:
-        handle.remove()
-    return np.stack(seen)
-
-
-def first_block(stacked):
-    graph, parameters = nnx.split(stacked)
-    return nnx.merge(graph, jax.tree.map(lambda leaf: leaf[0], parameters))
+from parity_helpers import (
+    ATOL,
+    assert_bfloat16_is_close,
+    assert_close,
+    assert_same_embeddings,
+    embedded_image,
+    first_block,
+    hooked,
+)
+from torch_reference import import_open_clip, randomise
 
 
 def rope_of(model):
@@ -55,11 +38,7 @@ def test_patch_embedding(reference):
 def test_class_token_and_positions(reference):
     trunk = reference.module.visual.trunk
     expected = hooked(trunk.blocks[:1], lambda: trunk(reference.torch_images), inputs=True)[0]
-    # Blocks whose parameters are all zero add nothing, so the first block's output is the embedding.
-    image = reference.params["image"]
-    params = {**reference.params, "image": {**image, "blocks": jax.tree.map(jnp.zeros_like, image["blocks"])}}
-    embedded = Encoders(reference.spec).image_features(params, reference.images)[0]
-    chex.assert_trees_all_close(embedded, expected, atol=ATOL)
+    chex.assert_trees_all_close(embedded_image(reference), expected, atol=ATOL)
 
 
 @pytest.mark.parametrize("grid", [14, 16, 24])
@@ -109,22 +88,6 @@ def test_text_tower(reference):
     with torch.no_grad():
         expected = reference.module.encode_text(torch.from_numpy(reference.tokens).long()).numpy()
     chex.assert_trees_all_close(reference.model.text(jnp.asarray(reference.tokens)), expected, atol=ATOL)
-
-
-def assert_same_embeddings(reference):
-    """Compares the L2-normalised embeddings of both towers, as one jitted program each."""
-    encoders = Encoders(reference.spec)
-    with torch.no_grad():
-        image = reference.module.encode_image(reference.torch_images, normalize=True).numpy()
-        text = reference.module.encode_text(torch.from_numpy(reference.tokens).long(), normalize=True).numpy()
-    assert_close(jax.jit(encoders.image)(reference.params, reference.images), image)
-    assert_close(jax.jit(encoders.text)(reference.params, reference.tokens), text)
-
-
-def assert_close(embeddings, expected):
-    assert np.ptp(expected, axis=0).max() > 0.01, "inputs all have the same embedding: the comparison proves nothing"
-    chex.assert_trees_all_close(np.linalg.norm(embeddings, axis=-1), np.ones(len(expected)), atol=1e-6)
-    chex.assert_trees_all_close(embeddings, expected, atol=1e-5, rtol=0)
 
 
 def test_embeddings(reference):
@@ -203,24 +166,8 @@ def test_eva_clip_8b_against_a_torch_twin(eva02, load_reference, tmp_path):
     assert_close(Encoders(spec).image(reference.params, reference.images), expected)
 
 
-def randomise(module, seed=0):
-    """Makes every parameter random, none zero or one, at scales that keep activations of order one."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            is_scale = parameter.ndim == 1 and name.endswith("weight")
-            fan_in = parameter.shape[1:].numel() if parameter.ndim > 1 and parameter.shape[0] > 1 else 25
-            parameter.normal_(generator=generator).mul_(0.2 if is_scale else fan_in**-0.5).add_(float(is_scale))
-
-
 def test_bfloat16_is_within_one_percent_of_float32(eva02):
-    for name, inputs in (("image", eva02.images), ("text", eva02.tokens)):
-        exact, rough = (
-            getattr(Encoders(eva02.spec, dtype), name)(eva02.params, inputs) for dtype in (jnp.float32, jnp.bfloat16)
-        )
-        assert rough.dtype == jnp.float32
-        distance = 1 - np.sum(np.asarray(exact) * np.asarray(rough), axis=-1)
-        assert 1e-7 < distance.max() < 0.01
+    assert_bfloat16_is_close(eva02)
 
 
 PROMPTS = ["a photo of a cat.", "a blurry photo of the Eiffel tower at night.", "graffiti", "x " * 90]

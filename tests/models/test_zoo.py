@@ -7,6 +7,7 @@ import pytest
 from lrjax.errors import UserError
 from lrjax.models.build import abstract_params, count_params
 from lrjax.models.layers import ACTIVATIONS
+from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import BACKBONES, get
 
 # (all, image tower): the sizes of the released checkpoints, counted in open_clip; that of 8B in the authors' code.
@@ -25,7 +26,7 @@ rows = pytest.mark.parametrize("row", BACKBONES.values(), ids=BACKBONES.keys())
 
 
 def test_every_published_eva_clip_is_there():
-    assert PUBLISHED.keys() <= BACKBONES.keys()
+    assert PUBLISHED.keys() <= {row.architecture for row in BACKBONES.values()}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -37,7 +38,9 @@ def test_rows_have_the_published_size(name):
 @rows
 def test_recorded_counts_are_those_of_the_architecture(row):
     params = abstract_params(row.spec)
-    assert (row.parameters, row.image_parameters) == (count_params(params), count_params(params["image"]))
+    assert row.parameters == count_params(params) + row.unused_parameters
+    assert row.image_parameters == count_params(params["image"])
+    assert (row.unused_parameters > 0) == (row.family == "CoCa")
 
 
 @rows
@@ -45,14 +48,22 @@ def test_row_is_consistent(row):
     image, text = row.spec.image, row.spec.text
     assert BACKBONES[row.name] is row
     assert image.embedding == text.embedding
-    assert image.size % image.patch == 0
-    for blocks in (image.blocks, text.blocks):
+    assert image.grid * image.step <= image.size < (image.grid + 1) * image.step
+    towers = [text.blocks]
+    if isinstance(image, ResNetSpec):
+        assert image.position_width % image.heads == 0
+        assert min(image.layers) > 1
+    else:
+        towers.append(image.blocks)
+        assert not image.blocks.causal
+        assert (image.pool_heads > 0) == (image.pool in ("map", "query"))
+        assert (image.queries > 0) == (image.pool == "query")
+    for blocks in towers:
         assert blocks.width % blocks.heads == 0
         assert (blocks.width // blocks.heads) % (4 if blocks.rope else 2) == 0  # rope: pairs, for rows and for columns
         assert blocks.activation in ACTIVATIONS
         assert blocks.eps in (1e-5, 1e-6)
-    assert text.blocks.causal
-    assert not image.blocks.causal
+    assert text.blocks.causal == (row.family not in ("CLIPA", "SigLIP"))
 
 
 @rows
@@ -67,8 +78,8 @@ def test_preprocessing_is_sane(row):
 
 @rows
 def test_row_says_where_it_comes_from(row):
-    assert row.tokenizer == "clip" or row.tokenizer.startswith("file:")
-    assert (row.tokenizer == "clip") == (row.spec.text.vocabulary == 49408)
+    vocabulary = {"clip": 49408, "bert": 32000, "siglip": 32000, "file:tokenizer.json": 576}
+    assert vocabulary[row.tokenizer] == row.spec.text.vocabulary
     assert row.source_file
     assert row.data
     assert row.licence
