@@ -1,90 +1,20 @@
-import importlib.util
-import itertools
-import random
-import unicodedata
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from lrjax.data import tokenizers
 from lrjax.errors import UserError
+from tokenizer_texts import ODD, all_texts
+from torch_reference import import_open_clip
 
 
 @pytest.fixture(scope="module")
 def reference():
-    spec = importlib.util.find_spec("open_clip")
-    pytest.importorskip("torch")
-    if spec is None:
-        pytest.skip("open_clip is not installed")
-    # The file alone: the package's __init__ needs a torchvision that matches torch.
-    file = Path(spec.origin).with_name("tokenizer.py")
-    module_spec = importlib.util.spec_from_file_location("open_clip_tokenizer", file)
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    return module.SimpleTokenizer()
-
-
-ODD = [
-    "",
-    " ",
-    "\t\n\r\x0b\x0c \x1c\x1d\x85\u2028\u3000",
-    "a\u00a0b\u200bc\ufeffd\u2009e",
-    "a photo of a cat.",
-    "A PHOTO OF A CAT'S TOY, ISN'T IT? WE'VE I'D THEY'LL I'M YOU'RE",
-    "it's'S 'Tis 'sup don't'll",
-    "caf\u00e9 cr\u00e8me br\u00fbl\u00e9e \u00c5ngstr\u00f6m na\u00efve",
-    "cafe\u0301 decomposed",
-    "\u00c3\u00a9t\u00c3\u00a9 mojibake \u00e2\u20ac\u0153quoted\u00e2\u20ac\u009d",
-    "\u201ccurly\u201d \u2018single\u2019 \u2014 dash\u2026",
-    "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e8\U0001f1ed \u2764\ufe0f smiles",
-    "&lt;b&gt;bold&lt;/b&gt; &amp;amp; &eacute; &#39;s &amp;#39;s &nbsp; &notanentity;",
-    "<b>bold</b> fish & chips",
-    "\u4e2d\u6587 \u65e5\u672c\u8a9e \ud55c\uad6d\uc5b4 \u0420\u0443\u0441\u0441\u043a\u0438\u0439 "
-    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0939\u093f\u0928\u094d\u0926\u0940",
-    "\u0130stanbul \u1e9e \u00df \ufb01 \u01c5 \u017f's '\u017f",
-    "1234567890 3.14 1e-5 \u00bd \u2163 \u0663 x\u00b2",
-    "!!!???...---===+++ @#$%^&*()_[]{}|\\~`",
-    "<start_of_text>",
-    "<END_OF_TEXT>",
-    "x<start_of_text>y<end_of_text>z",
-    "!!<end_of_text>!! <start_of_text><start_of_text>",
-    "<|startoftext|> <|endoftext|>",
-    "</w> a</w> </w",
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "supercalifragilisticexpialidocious antidisestablishmentarianism",
-    "\x00 \x01 \x7f \x9f control",
-    "\x1b[31mred\x1b[0m",
-    "\uff26\uff35\uff2c\uff2c width \u2474",
-    "word " * 74,
-    "word " * 75,
-    "word " * 76,
-    "word " * 200,
-    "\U0001f600" * 100,
-]
-
-
-def _texts():
-    rng = random.Random(0)
-    alphabet = "abcdefghijklmnopqrstuvwxyzABC   ''\"<>&;.,!?-_0123456789"
-    alphabet += "\u00e9\u00fc\u00f1\u00df\u0131\u4e2d\u044f\u0301\u200d\U0001f600\n\t"
-    noise = ["".join(rng.choices(alphabet, k=rng.randrange(1, 120))) for _ in range(400)]
-    things = ["sea horse", "yin and yang symbol", "F-16A/B", "colt's foot", "Ram C/V Cargo Van Minivan 2012"]
-    templates = ["a photo of a {}.", "i love my {}!", "itap of the {}.", "{}", "a {} in a video game."]
-    # Letters newer than the Unicode tables of the two regular expression engines are split differently, and so is the
-    # combining iota U+0345, which Python's `regex` folds to a letter.
-    assigned = [
-        chr(code)
-        for code in [*range(1, 0xD800), *range(0x10000, 0x20000)]
-        if unicodedata.category(chr(code)) != "Cn" and code != 0x345
-    ]
-    anywhere = ["".join(rng.choices(assigned, k=30)) for _ in range(100)]
-    return ODD + noise + anywhere + [template.format(thing) for template, thing in itertools.product(templates, things)]
+    return import_open_clip().tokenizer.SimpleTokenizer()
 
 
 def test_clip_ids_equal_open_clip(reference):
-    texts = _texts()
-    assert len(texts) >= 500
+    texts = all_texts()
+    assert len(texts) >= 1000
     ours = tokenizers.get_tokenizer("clip")(texts)
     theirs = reference(texts).numpy()
     different = [
@@ -97,6 +27,22 @@ def test_clip_ids_equal_open_clip(reference):
 def test_other_contexts_equal_open_clip(reference, context):
     ours = tokenizers.get_tokenizer("clip", context)(ODD)
     np.testing.assert_array_equal(ours, reference(ODD, context_length=context).numpy())
+
+
+def test_coca_ids_equal_open_clip():
+    reference = import_open_clip().get_tokenizer("coca_ViT-B-32")
+    assert reference.context_length == 76  # no id is dropped later: the text tower appends its class token
+    texts = all_texts()
+    np.testing.assert_array_equal(tokenizers.get_tokenizer("clip", 76)(texts), reference(texts).numpy())
+
+
+def test_coca_ids_are_those_of_77_without_the_last_where_the_text_fits():
+    texts = all_texts()
+    long, short = tokenizers.get_tokenizer("clip", 77)(texts), tokenizers.get_tokenizer("clip", 76)(texts)
+    fits = (short == long[:, :-1]).all(axis=1)
+    np.testing.assert_array_equal(fits, long[:, -1] == 0)
+    assert fits.sum() > 1000
+    assert (short[~fits, -1] == 49407).all()
 
 
 def test_clip_published_ids():
@@ -174,8 +120,8 @@ def test_training_needs_enough_text_and_room():
 
 
 def test_bad_names_and_files(tmp_path):
-    with pytest.raises(UserError, match="unknown tokenizer 'bert'"):
-        tokenizers.get_tokenizer("bert")
+    with pytest.raises(UserError, match="unknown tokenizer 'word2vec'"):
+        tokenizers.get_tokenizer("word2vec")
     with pytest.raises(UserError, match="does not exist"):
         tokenizers.get_tokenizer(f"file:{tmp_path}/none.json")
     damaged = tmp_path / "damaged.json"
@@ -193,3 +139,33 @@ def test_file_whose_end_id_is_not_the_highest(tmp_path):
     tokenizer.save(str(path))
     with pytest.raises(UserError, match="highest id"):
         tokenizers.get_tokenizer(f"file:{path}")
+
+
+def test_a_relative_file_lies_in_the_directory(trained, tmp_path):
+    named = tokenizers.get_tokenizer("file:tokenizer.json", 32, directory=tmp_path)
+    np.testing.assert_array_equal(named(CORPUS), trained(CORPUS))
+    assert named.fingerprint == trained.fingerprint
+
+
+def test_ids_must_fit_the_token_table(trained):
+    name = trained.name
+    assert tokenizers.get_tokenizer(name, 32, vocabulary=290).vocab_size == 290
+    with pytest.raises(UserError, match="has 290 ids but the token table of the model only 289 rows"):
+        tokenizers.get_tokenizer(name, 32, vocabulary=289)
+    with pytest.raises(UserError, match="49408 ids"):
+        tokenizers.get_tokenizer("clip", vocabulary=32000)
+
+
+def test_fingerprint_follows_vocabulary_and_rules(trained, tmp_path):
+    other = tmp_path / "other.json"
+    tokenizers.train_tokenizer([text.replace("circle", "ring") for text in CORPUS], 285).save(str(other))
+    made = [
+        trained,
+        tokenizers.get_tokenizer(trained.name, 16),
+        tokenizers.get_tokenizer(f"file:{other}", 32),
+        tokenizers.get_tokenizer("clip"),
+        tokenizers.get_tokenizer("clip", 76),
+    ]
+    assert len({tokenizer.fingerprint for tokenizer in made}) == len(made)
+    assert tokenizers.get_tokenizer("clip").fingerprint == tokenizers.get_tokenizer("clip", 77).fingerprint
+    assert all(len(tokenizer.fingerprint) == 64 for tokenizer in made)
