@@ -1,7 +1,8 @@
-"""Convert a checkpoint file into a directory that lrjax loads, or such a directory back into a PyTorch checkpoint.
+"""Convert a checkpoint file into a directory that lrjax loads, or such a directory back into a foreign checkpoint.
 
 python -m checkpoints_conv --model EVA02-B-16 --source open_clip_model.safetensors --out EVA02-B-16
 python -m checkpoints_conv --reverse --source EVA02-B-16 --out model.safetensors --format open_clip
+python -m checkpoints_conv --reverse --source ViT-B-16-SigLIP --out siglip.npz --format big_vision_siglip
 """
 
 import argparse
@@ -15,11 +16,22 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from checkpoints_conv import FORMATS, convert, dropped, export, open_checkpoint, recognise
+from checkpoints_conv import (
+    FORMATS,
+    dropped,
+    export,
+    exported_shapes,
+    file_suffix,
+    find_table,
+    open_checkpoint,
+    read_slices,
+    recognise,
+)
 from lrjax import __version__
 from lrjax.errors import UserError
 
-EXPORTS = {"open_clip": "open_clip_eva", "eva_original": "eva_original"}
+OPEN_CLIP = "open_clip"
+"""Stands for the one of the `open_clip_*` layouts in which open_clip keeps the model."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,75 +72,125 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", help="backbone that the checkpoint holds; optional with --reverse")
     parser.add_argument("--source", required=True, type=Path, help="checkpoint file (--reverse: converted directory)")
-    parser.add_argument("--out", required=True, type=Path, help="new directory (--reverse: new .safetensors file)")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="new directory (--reverse: new .safetensors or .npz file)"
+    )
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="dtype of the parameters (default: float32)")
-    parser.add_argument("--reverse", action="store_true", help="write a PyTorch checkpoint from a converted directory")
-    parser.add_argument("--format", choices=sorted(EXPORTS), help="layout of --reverse (default: that of the source)")
+    parser.add_argument("--reverse", action="store_true", help="write a foreign checkpoint from a converted directory")
+    parser.add_argument(
+        "--format",
+        choices=sorted([OPEN_CLIP, *FORMATS]),
+        metavar="FORMAT",
+        help=f"layout of --reverse: {', '.join(sorted([OPEN_CLIP, *FORMATS]))} (default: that of the source)",
+    )
     parser.add_argument("--force", action="store_true", help="replace an earlier result")
     return parser
 
 
 def _forward(options: argparse.Namespace) -> None:
-    from lrjax.checkpoint import check_writable, checkpoint_hash, save_params
+    import jax
+
+    from checkpoints_conv.rules import parse_dtype
+    from lrjax.checkpoint import check_writable, checkpoint_hash, save_slices
+    from lrjax.fitting import advice
     from lrjax.models import build, zoo
 
     dtype = options.dtype or "float32"
     check_writable(options.out, overwrite=options.force)
     row = zoo.get(options.model)
-    target = build.abstract_params(row.spec)
+    if "@" in options.model:
+        raise UserError(f"convert {row.name} at its own size; position tables are resampled when it is loaded")
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, parse_dtype(dtype)), build.abstract_params(row.spec)
+    )
+    files = _vocabulary(row.tokenizer, options.source.parent)
     with open_checkpoint(options.source) as reader:
         layout = recognise(reader.keys())
-        table = FORMATS[layout].TABLE
-        tree = convert(reader, table, target, dtype=dtype, model=options.model, progress=_progress)
+        table = find_table(layout, row.spec)
+        with advice(reader, layout):
+            slices = read_slices(reader, table, target, model=row.name, progress=_progress)
         left_out = dropped(reader.keys(), table)
-        container = reader.format
-    metadata = {
-        "model": options.model,
-        "source": options.source.name,
-        "sha256": checkpoint_hash(options.source),
-        "format": layout,
-        "container": container,
-        "dtype": dtype,
-        "dropped": left_out,
-        "lrjax": __version__,
-    }
-    # The vocabulary of a row "file:NAME" is part of the checkpoint.
-    files = [options.source.parent / row.tokenizer.removeprefix("file:")] if row.tokenizer.startswith("file:") else []
-    save_params(tree, options.out, metadata=metadata, files=files, overwrite=options.force)
-    print(
-        f"{options.out}: {options.model} from {options.source.name} ({layout}, {dtype}, {len(left_out)} keys dropped)"
-    )
+        metadata = {
+            "model": row.name,
+            "source": options.source.name,
+            "sha256": checkpoint_hash(options.source),
+            "format": layout,
+            "container": reader.format,
+            "dtype": dtype,
+            "dropped": left_out,
+            "lrjax": __version__,
+        }
+        save_slices(slices, options.out, target=target, metadata=metadata, files=files, overwrite=options.force)
+    print(f"{options.out}: {row.name} from {options.source.name} ({layout}, {dtype}, {len(left_out)} keys dropped)")
+
+
+def _vocabulary(tokenizer: str, directory: Path) -> list[Path]:
+    """The vocabulary that lies beside a checkpoint and is kept with it."""
+    from lrjax.data.tokenizers import VOCABULARIES
+
+    if tokenizer.startswith("file:"):
+        return [directory / tokenizer.removeprefix("file:")]
+    if tokenizer not in VOCABULARIES:
+        return []
+    names = VOCABULARIES[tokenizer].files
+    found = [directory / name for name in names if (directory / name).is_file()]
+    if not found:
+        wanted = " or ".join(names)
+        print(f"no vocabulary lies in {directory}; loading will look for {wanted} beside the result, then on the hub")
+    return found[:1]
 
 
 def _reverse(options: argparse.Namespace) -> None:
     from lrjax.checkpoint import read_metadata, restore_params
+    from lrjax.models import build, zoo
 
-    if options.out.suffix != ".safetensors":
-        raise UserError(f"output {options.out} must end in .safetensors")
+    if options.out.suffix not in (".safetensors", ".npz"):
+        raise UserError(f"output {options.out} must end in .safetensors or .npz")
     if options.out.is_dir() or (options.out.exists() and not options.force):
         raise UserError(f"{options.out} exists; name a new file or add --force to replace a file")
     if not options.source.is_dir():
         raise UserError(f"{options.source} is not a directory; --reverse reads a converted directory")
     metadata = read_metadata(options.source)
-    if options.model and options.model != metadata["model"]:
-        raise UserError(
-            f"converted checkpoint {options.source} holds {metadata['model']}, not {options.model}; leave --model out"
-        )
-    layout = EXPORTS[options.format] if options.format else metadata.get("format")
-    if layout not in FORMATS:
+    model = metadata["model"]
+    if options.model and options.model not in (model, model.partition(":")[0]):
+        raise UserError(f"converted checkpoint {options.source} holds {model}, not {options.model}; leave --model out")
+    layout = options.format or metadata.get("format")
+    if layout not in (OPEN_CLIP, *FORMATS):
         raise UserError(f"converted checkpoint {options.source} records no known format; add --format")
-    tensors = export(restore_params(options.source), FORMATS[layout].TABLE)
-    _write_safetensors(tensors, options.out)
-    print(f"{options.out}: {metadata['model']} ({layout}, {len(tensors)} tensors)")
+    spec = zoo.get(model).spec
+    layout = _checked_layout(layout, build.abstract_params(spec), spec, model)
+    if options.out.suffix != file_suffix(layout):
+        raise UserError(f"output {options.out} must end in {file_suffix(layout)}, the suffix of {layout} files")
+    tensors = export(restore_params(options.source), find_table(layout, spec))
+    _write(tensors, options.out)
+    print(f"{options.out}: {model} ({layout}, {len(tensors)} tensors)")
 
 
-def _write_safetensors(tensors: dict[str, np.ndarray], path: Path) -> None:
+def _checked_layout(layout: str, target: Any, spec: Any, model: str) -> str:
+    """Returns the layout if what it writes of a model is recognised as this layout; of `OPEN_CLIP` the first such."""
+    names = [name for name in FORMATS if name.startswith(OPEN_CLIP)] if layout == OPEN_CLIP else [layout]
+    for name in names:
+        try:
+            if recognise(exported_shapes(target, find_table(name, spec))) == name:
+                return name
+        except UserError:  # it has no name for a parameter, or lacks what it is recognised by
+            continue
+    raise UserError(
+        f"{model} cannot be written as {layout}, which holds models of another kind; choose another --format"
+    )
+
+
+def _write(tensors: dict[str, np.ndarray], path: Path) -> None:
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(tensors, partial, metadata={"format": "pt"})  # transformers refuses files without this entry
+        if path.suffix == ".npz":
+            with partial.open("wb") as file:
+                np.savez(file, **tensors)
+        else:
+            save_file(tensors, partial, metadata={"format": "pt"})  # transformers refuses files without this entry
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

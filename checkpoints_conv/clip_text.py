@@ -1,23 +1,20 @@
-"""Rows of the CLIP text tower, which many formats share."""
+"""Rows of the CLIP transformer and of the CLIP text tower, which many formats share."""
 
 from checkpoints_conv.rules import Rule, Table, linear_rules, norm_rules
 
 
-def clip_text_rules(prefix: str) -> Table:
-    """Return the rows of a CLIP text tower.
+def clip_block_rules(source: str, target: str) -> Table:
+    """Return the rows of a stack of CLIP's transformer blocks.
 
     Args:
-        prefix: what stands before every key, such as "text." or "".
+        source: what stands before every key, block number included, such as "transformer.resblocks.{i}".
+        target: path of the blocks in the tree, such as "text/blocks".
 
     Returns:
-        The rows; the projection is stored as (in, out) in these formats and is not transposed.
+        The rows.
     """
-    source = f"{prefix}transformer.resblocks.{{i}}"
-    target = "text/blocks"
     attention = f"{target}/attention"
     return (
-        Rule(f"{prefix}token_embedding.weight", ("text/token_embed/embedding",)),
-        Rule(f"{prefix}positional_embedding", ("text/position",)),
         *norm_rules(f"{source}.ln_1", f"{target}/norm1"),
         Rule(
             f"{source}.attn.in_proj_weight",
@@ -29,6 +26,24 @@ def clip_text_rules(prefix: str) -> Table:
         *norm_rules(f"{source}.ln_2", f"{target}/norm2"),
         *linear_rules(f"{source}.mlp.c_fc", f"{target}/mlp/up"),
         *linear_rules(f"{source}.mlp.c_proj", f"{target}/mlp/down"),
+    )
+
+
+def clip_text_rules(prefix: str, *, linear_head: bool = False) -> Table:
+    """Return the rows of a CLIP text tower.
+
+    Args:
+        prefix: what stands before every key, such as "text." or "".
+        linear_head: whether the projection is a linear layer instead of a matrix stored as (in, out).
+
+    Returns:
+        The rows.
+    """
+    head = f"{prefix}text_projection"
+    return (
+        Rule(f"{prefix}token_embedding.weight", ("text/token_embed/embedding",)),
+        Rule(f"{prefix}positional_embedding", ("text/position",)),
+        *clip_block_rules(f"{prefix}transformer.resblocks.{{i}}", "text/blocks"),
         *norm_rules(f"{prefix}ln_final", "text/norm"),
-        Rule(f"{prefix}text_projection", ("text/head/kernel",)),
+        *(linear_rules(head, "text/head") if linear_head else (Rule(head, ("text/head/kernel",)),)),
     )

@@ -8,6 +8,7 @@ from checkpoints_conv.rules import Drop, Rule, Table, linear_rules, norm_rules
 
 NAME = "eva_original"
 MARKERS = ("visual.cls_token", "visual.patch_embed.proj.weight", "text.token_embedding.weight")
+POSITIONS = "bicubic"
 
 _SOURCE = "visual.blocks.{i}"
 _TARGET = "image/blocks"

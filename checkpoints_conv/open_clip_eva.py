@@ -7,7 +7,7 @@ from checkpoints_conv.clip_text import clip_text_rules
 from checkpoints_conv.rules import Rule, Table, linear_rules, norm_rules
 
 NAME = "open_clip_eva"
-MARKERS = ("visual.trunk.cls_token", "visual.trunk.patch_embed.proj.weight", "text.token_embedding.weight")
+MARKERS = ("visual.trunk.cls_token", "visual.trunk.patch_embed.proj.bias", "text.token_embedding.weight")
 
 _SOURCE = "visual.trunk.blocks.{i}"
 _TARGET = "image/blocks"

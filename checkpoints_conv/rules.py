@@ -1,20 +1,19 @@
 """The conversion engine: the rows of a table say which checkpoint key fills which leaves, in both directions."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import ml_dtypes
 import numpy as np
 
+from checkpoints_conv.templates import find_index, first_number, is_match, make_key, stack_name
+from checkpoints_conv.transforms import TRANSFORMS, Shape, Transform
 from lrjax.errors import UserError
 
-Shape = tuple[int, ...]
 Tree = Mapping[str, Any]
 
-_INDEX = "{i}"
 _LISTED = 5
 _DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
 
@@ -24,28 +23,41 @@ class Rule:
     """One checkpoint key and the leaves that it fills.
 
     Args:
-        key: key template; `{i}` stands for the block index, which is the leading axis of the target leaves.
+        key: key template; `{i}` stands for the block index, which is the leading axis of the target leaves, and
+            `{i+1}` for that index plus one, where block 0 fills other leaves.
         targets: '/'-joined leaf paths of the canonical tree. The row counts only for trees that have all of them.
-        transform: name of an entry of `TRANSFORMS`.
+        transform: name of an entry of `TRANSFORMS`, or a transform of the format's own.
         unless: a leaf path; a tree that has it is exported by other rows. Of the rows that are left the first one that
             fits is used, so another name for the same leaf that stands later in the table is read but never written.
     """
 
     key: str
     targets: tuple[str, ...]
-    transform: str = "identity"
+    transform: str | Transform = "identity"
     unless: str | None = None
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Checkpoint keys (a template as in `Rule`) that are left out on purpose, with the reason."""
+    """Checkpoint keys that are left out, with the reason; in the template `*` stands for any text."""
 
     key: str
     reason: str
 
 
 Table = tuple[Rule | Drop, ...]
+
+
+class MisfitError(UserError):
+    """A checkpoint whose names or shapes are not those of the model.
+
+    Args:
+        finding: what does not fit, without the remedy.
+    """
+
+    def __init__(self, finding: str):
+        super().__init__(f"{finding}; name the model that this checkpoint holds")
+        self.finding = finding
 
 
 class Reader(Protocol):
@@ -61,44 +73,6 @@ class Reader(Protocol):
         """Read one tensor."""
 
 
-class Transform(NamedTuple):
-    """A change of layout: `split` makes leaves of a source tensor, `join` undoes it, `shapes` lists allowed sources."""
-
-    split: Callable[[np.ndarray, int], Sequence[np.ndarray]]
-    join: Callable[[Sequence[np.ndarray]], np.ndarray]
-    shapes: Callable[[Sequence[Shape]], tuple[Shape, ...]]
-
-
-TRANSFORMS: dict[str, Transform] = {
-    "identity": Transform(lambda x, _: [x], lambda xs: xs[0], lambda shapes: (shapes[0],)),
-    # torch Linear (out, in) <-> kernel (in, out)
-    "linear": Transform(lambda x, _: [x.T], lambda xs: xs[0].T, lambda shapes: (shapes[0][::-1],)),
-    # fused torch Linear, rows q, k, v <-> kernels of equal size
-    "split_linear": Transform(
-        lambda x, parts: [part.T for part in np.split(x, parts)],
-        lambda xs: np.concatenate([x.T for x in xs]),
-        lambda shapes: ((sum(out for _, out in shapes), shapes[0][0]),),
-    ),
-    "split_vector": Transform(
-        lambda x, parts: np.split(x, parts), np.concatenate, lambda shapes: ((sum(size for (size,) in shapes),),)
-    ),
-    # torch Conv2d (out, in, height, width) <-> kernel (height, width, in, out)
-    "conv": Transform(
-        lambda x, _: [x.transpose(2, 3, 1, 0)],
-        lambda xs: xs[0].transpose(3, 2, 0, 1),
-        lambda shapes: ((shapes[0][3], shapes[0][2], *shapes[0][:2]),),
-    ),
-    # (1, 1, D) <-> (D) and (1, N, D) <-> (N, D)
-    "squeeze_lead": Transform(
-        lambda x, _: [x],
-        lambda xs: xs[0].reshape((1,) * (3 - xs[0].ndim) + xs[0].shape),
-        lambda shapes: ((1,) * (3 - len(shapes[0])) + shapes[0],),
-    ),
-    # () or (1,) <-> (); () is written
-    "scalar": Transform(lambda x, _: [x], lambda xs: xs[0], lambda shapes: (shapes[0], (1,))),
-}
-
-
 def linear_rules(key: str, target: str, *, unless: str | None = None) -> Table:
     """Return the rows of a linear layer with a bias (which trees without one ignore)."""
     return (
@@ -112,14 +86,10 @@ def norm_rules(key: str, target: str) -> Table:
     return Rule(f"{key}.weight", (f"{target}/scale",)), Rule(f"{key}.bias", (f"{target}/bias",))
 
 
-@cache
-def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile("(0|[1-9][0-9]*)".join(re.escape(part) for part in template.split(_INDEX)))
-
-
-def _match(template: str, key: str) -> tuple[bool, int | None]:
-    found = _pattern(template).fullmatch(key)
-    return found is not None, int(found[1]) if found and found.groups() else None
+def batch_norm_rules(key: str, target: str) -> Table:
+    """Return the rows of a BatchNorm, affine parameters and running statistics."""
+    names = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
+    return tuple(Rule(f"{key}.{source}", (f"{target}/{leaf}",)) for source, leaf in names.items())
 
 
 def _flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
@@ -149,9 +119,13 @@ class _Step(NamedTuple):
     rule: Rule
     index: int | None
 
+    @property
+    def transform(self) -> Transform:
+        return self.rule.transform if isinstance(self.rule.transform, Transform) else TRANSFORMS[self.rule.transform]
+
 
 def _is_dropped(key: str, table: Table) -> bool:
-    return any(isinstance(row, Drop) and _match(row.key, key)[0] for row in table)
+    return any(isinstance(row, Drop) and is_match(row.key, key) for row in table)
 
 
 def dropped(keys: Iterable[str], table: Table) -> dict[str, str]:
@@ -165,14 +139,14 @@ def dropped(keys: Iterable[str], table: Table) -> dict[str, str]:
         {key: reason}, in the order of `keys`.
     """
     drops = [row for row in table if isinstance(row, Drop)]
-    return {key: row.reason for key in keys for row in drops if _match(row.key, key)[0]}
+    return {key: row.reason for key in keys for row in drops if is_match(row.key, key)}
 
 
 def _find_steps(keys: Sequence[str], table: Table, leaves: Mapping[str, Any], model: str) -> list[_Step]:
     rules = [row for row in table if isinstance(row, Rule) and all(path in leaves for path in row.targets)]
     steps, homeless = [], []
     for key in keys:
-        fitting = [_Step(key, rule, index) for rule in rules for found, index in [_match(rule.key, key)] if found]
+        fitting = [_Step(key, rule, find_index(rule.key, key)) for rule in rules if is_match(rule.key, key)]
         if len(fitting) > 1:
             raise ValueError(f"table rows {[step.rule.key for step in fitting]} all match {key!r}")
         if fitting:
@@ -182,9 +156,8 @@ def _find_steps(keys: Sequence[str], table: Table, leaves: Mapping[str, Any], mo
     _check_depth(steps, leaves, model)
     if homeless:
         what = "key" if len(homeless) == 1 else f"keys ({len(homeless)})"
-        raise UserError(
-            f"checkpoint {what} {_listed(homeless)} {'has' if len(homeless) == 1 else 'have'} no target in {model}; "
-            "name the model that this checkpoint holds"
+        raise MisfitError(
+            f"checkpoint {what} {_listed(homeless)} {'has' if len(homeless) == 1 else 'have'} no target in {model}"
         )
     return steps
 
@@ -194,15 +167,12 @@ def _check_depth(steps: Sequence[_Step], leaves: Mapping[str, Any], model: str) 
     expected: dict[str, int] = {}
     for key, rule, index in steps:
         if index is not None:
-            stack = key[: rule.key.index(_INDEX)]
-            found[stack] = max(found.get(stack, 0), index + 1)
-            expected[stack] = leaves[rule.targets[0]].shape[0]
+            stack, first = stack_name(rule.key, key), first_number(rule.key)
+            found[stack] = max(found.get(stack, 0), first + index + 1)
+            expected[stack] = first + leaves[rule.targets[0]].shape[0]
     for stack, depth in found.items():
         if depth != expected[stack]:
-            raise UserError(
-                f"checkpoint has {depth} blocks at {stack + '*'!r} but {model} has {expected[stack]}; "
-                "name the model that this checkpoint holds"
-            )
+            raise MisfitError(f"checkpoint has {depth} blocks at {stack + '*'!r} but {model} has {expected[stack]}")
 
 
 def _check_filled(steps: Sequence[_Step], table: Table, leaves: Mapping[str, Any], model: str) -> None:
@@ -219,29 +189,123 @@ def _check_filled(steps: Sequence[_Step], table: Table, leaves: Mapping[str, Any
     missing = []
     for path, leaf in leaves.items():
         template = templates.get(path)
-        stacked = template is not None and _INDEX in template
+        stacked = template is not None and first_number(template) is not None
         for index in range(leaf.shape[0]) if stacked else [None]:
             if index not in filled[path]:
-                wanted = f"looked for {template.replace(_INDEX, str(index))!r}" if template else "which no row fills"
+                wanted = f"looked for {make_key(template, index or 0)!r}" if template else "which no row fills"
                 missing.append(f"{path}{'' if index is None else f'[{index}]'}, {wanted}")
     if missing:
         shown = "; ".join(missing[:_LISTED]) + ("; ..." if len(missing) > _LISTED else "")
-        raise UserError(
-            f"checkpoint has no value for {len(missing)} parameter{'s' * (len(missing) > 1)} of {model}: {shown}; "
-            "name the model that this checkpoint holds"
+        raise MisfitError(
+            f"checkpoint has no value for {len(missing)} parameter{'s' * (len(missing) > 1)} of {model}: {shown}"
         )
 
 
 def _check_shapes(steps: Sequence[_Step], reader: Reader, leaves: Mapping[str, Any], model: str) -> None:
-    for key, rule, index in steps:
+    for step in steps:
+        key, rule, index = step
         targets = [tuple(leaves[path].shape[index is not None :]) for path in rule.targets]
-        allowed = TRANSFORMS[rule.transform].shapes(targets)
+        allowed = step.transform.shapes(targets)
         found = tuple(reader.shape(key))
         if found not in allowed:
-            raise UserError(
-                f"checkpoint key {key!r} has shape {found} but {model} expects {allowed[0]}; "
-                "name the model that this checkpoint holds"
-            )
+            raise MisfitError(f"checkpoint key {key!r} has shape {found} but {model} expects {allowed[0]}")
+
+
+def _plan(reader: Reader, table: Table, leaves: Mapping[str, Any], model: str) -> list[_Step]:
+    steps = _find_steps(reader.keys(), table, leaves, model)
+    _check_filled(steps, table, leaves, model)
+    _check_shapes(steps, reader, leaves, model)
+    return steps
+
+
+def fits(reader: Reader, table: Table, target: Tree) -> bool:
+    """Tell whether a checkpoint has the names and shapes of a model; nothing is read.
+
+    Args:
+        reader: open checkpoint.
+        table: rows of the checkpoint's format.
+        target: as in `convert`.
+
+    Returns:
+        Whether `convert` would find a value for every leaf and a leaf for every value.
+    """
+    try:
+        _plan(reader, table, _flatten(target), "the model")
+    except UserError:
+        return False
+    return True
+
+
+def leaf_sizes(reader: Reader, table: Table) -> dict[str, int]:
+    """Return how many values a checkpoint has for each leaf that one key fills alone, whatever the model.
+
+    Args:
+        reader: open checkpoint.
+        table: rows of the checkpoint's format.
+
+    Returns:
+        {leaf path: number of values}.
+    """
+    present = set(reader.keys())
+    rules = [row for row in table if isinstance(row, Rule) and len(row.targets) == 1 and row.key in present]
+    return {rule.targets[0]: math.prod(reader.shape(rule.key)) for rule in rules}
+
+
+class Slice(NamedTuple):
+    """A part of a leaf that one source tensor fills.
+
+    Attributes:
+        path: '/'-joined path of the leaf.
+        index: index on the leading axis of the leaf; None for the whole leaf.
+        values: the values, of the shape of the part up to axes of length 1; a view of the source tensor.
+    """
+
+    path: str
+    index: int | None
+    values: np.ndarray
+
+
+def read_slices(
+    reader: Reader,
+    table: Table,
+    target: Tree,
+    *,
+    model: str = "the model",
+    progress: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+) -> Iterator[Slice]:
+    """Read an open checkpoint tensor by tensor, as slices of the leaves of the canonical tree.
+
+    Every check (names, depth, shapes) is made before this function returns and the first tensor is read. At most one
+    source tensor is in memory, if the caller lets go of each slice before it asks for the next.
+
+    Args:
+        reader: open checkpoint.
+        table: rows of the checkpoint's format.
+        target: nested dictionary whose leaves have `.shape`; block leaves have a leading depth axis.
+        model: name of the model, for messages.
+        progress: wraps the sequence of tensors to be read, to show progress.
+
+    Returns:
+        Slices that fill every leaf exactly once.
+
+    Raises:
+        MisfitError: when a key is left over, a leaf is left empty, or a shape or the depth differs.
+        UserError: when a leaf is filled twice or, during the iteration, when a tensor is not floating point.
+    """
+    steps = _plan(reader, table, _flatten(target), model)
+
+    def read() -> Iterator[Slice]:
+        for step in progress(steps):
+            key, rule, index = step
+            source = reader.read(key)
+            if source.dtype.kind in "biuc":
+                raise UserError(f"checkpoint key {key!r} holds {source.dtype}, not floats; use an unquantised one")
+            parts = list(step.transform.split(source, len(rule.targets)))
+            del source
+            for path in rule.targets:
+                yield Slice(path, index, parts.pop(0))
+
+    return read()
 
 
 def convert(
@@ -255,37 +319,28 @@ def convert(
 ) -> dict[str, Any]:
     """Fill the canonical parameter tree from an open checkpoint, holding one source tensor at a time.
 
-    Every check (names, depth, shapes) is made before the first tensor is read.
-
     Args:
-        reader: open checkpoint.
+        reader: as in `read_slices`, as are `table`, `model` and `progress`.
         table: rows of the checkpoint's format.
         target: nested dictionary whose leaves have `.shape` and `.dtype`; block leaves have a leading depth axis.
         dtype: dtype of every leaf, float32 or bfloat16; None keeps the dtypes of `target`.
-        model: name of the model, for messages.
-        progress: wraps the sequence of tensors to be read, to show progress.
+        model: name of the model.
+        progress: wraps the sequence of tensors.
 
     Returns:
         The tree of `target` with numpy arrays as leaves.
 
     Raises:
-        UserError: when a key is left over, a leaf is left empty or filled twice, a shape or the depth differs, or a
-            tensor is not floating point.
+        MisfitError: when a key is left over, a leaf is left empty, or a shape or the depth differs.
+        UserError: when a leaf is filled twice or a tensor is not floating point.
     """
-    leaves = _flatten(target)
-    steps = _find_steps(reader.keys(), table, leaves, model)
-    _check_filled(steps, table, leaves, model)
-    _check_shapes(steps, reader, leaves, model)
+    slices = read_slices(reader, table, target, model=model, progress=progress)
     wanted = None if dtype is None else parse_dtype(dtype)
-    filled = {path: np.empty(leaf.shape, wanted or leaf.dtype) for path, leaf in leaves.items()}
-    for key, rule, index in progress(steps):
-        source = reader.read(key)
-        if source.dtype.kind in "biuc":
-            raise UserError(f"checkpoint key {key!r} holds {source.dtype}, not floats; use an unquantised one")
-        for path, part in zip(rule.targets, TRANSFORMS[rule.transform].split(source, len(rule.targets)), strict=True):
-            destination = filled[path] if index is None else filled[path][index, ...]
-            np.copyto(destination, part.reshape(destination.shape), casting="unsafe")
-        del source, part  # released before the next tensor is read
+    filled = {path: np.empty(leaf.shape, wanted or leaf.dtype) for path, leaf in _flatten(target).items()}
+    for path, index, values in slices:
+        destination = filled[path] if index is None else filled[path][index, ...]
+        np.copyto(destination, values.reshape(destination.shape), casting="unsafe")
+        del values  # released before the next tensor is read
     return _unflatten(filled)
 
 
@@ -321,25 +376,50 @@ def export(tree: Tree, table: Table) -> dict[str, np.ndarray]:
         UserError: when the format has no name for a leaf.
     """
     leaves = {path: np.asarray(leaf) for path, leaf in _flatten(tree).items()}
+    exported = {}
+    for step in _export_steps(leaves, table):
+        parts = [leaves[path] if step.index is None else leaves[path][step.index] for path in step.rule.targets]
+        exported[step.key] = np.asarray(step.transform.join(parts), order="C")
+    return exported
+
+
+def exported_shapes(tree: Tree, table: Table) -> dict[str, Shape]:
+    """Return the keys that `export` would write and their shapes, without writing anything.
+
+    Args:
+        tree: nested dictionary whose leaves have a shape.
+        table: rows of the format.
+
+    Returns:
+        {key: shape}.
+
+    Raises:
+        UserError: when the format has no name for a leaf.
+    """
+    leaves, found = _flatten(tree), {}
+    for step in _export_steps(leaves, table):
+        shapes = [tuple(leaves[path].shape[step.index is not None :]) for path in step.rule.targets]
+        found[step.key] = step.transform.shapes(shapes)[0]
+    return found
+
+
+def _export_steps(leaves: Mapping[str, Any], table: Table) -> list[_Step]:
     written: set[str] = set()
-    exported: dict[str, np.ndarray] = {}
+    steps = []
     for rule in table:
         if not isinstance(rule, Rule) or rule.unless in leaves:
             continue
         if any(path not in leaves or path in written for path in rule.targets):
             continue
         written.update(rule.targets)
-        stack = [leaves[path] for path in rule.targets]
-        join = TRANSFORMS[rule.transform].join
-        if _INDEX in rule.key:
-            for index in range(stack[0].shape[0]):
-                key = rule.key.replace(_INDEX, str(index))
-                exported[key] = np.asarray(join([leaf[index] for leaf in stack]), order="C")
+        if first_number(rule.key) is None:
+            steps.append(_Step(rule.key, rule, None))
         else:
-            exported[rule.key] = np.asarray(join(stack), order="C")
+            depth = leaves[rule.targets[0]].shape[0]
+            steps += [_Step(make_key(rule.key, index), rule, index) for index in range(depth)]
     left = sorted(leaves.keys() - written)
     if left:
         raise UserError(
             f"parameters {_listed(left)} ({len(left)}) have no name in this format; export to that of the source"
         )
-    return exported
+    return steps

@@ -11,7 +11,9 @@ from torch_reference import canonical_target, tiny_eva
 def eva02():
     module, sizes = tiny_eva("eva02")
     return SimpleNamespace(
-        state=module.state_dict(), target=canonical_target(sizes), row=SimpleNamespace(name="Tiny-EVA02")
+        state=module.state_dict(),
+        target=canonical_target(sizes),
+        row=SimpleNamespace(name="Tiny-EVA02", weights="Tiny-EVA02", spec=None, resized=False),
     )
 
 
@@ -30,7 +32,7 @@ def tiny_zoo(eva02, monkeypatch):
     def get(name):
         if name != "Tiny-EVA02":
             raise UserError(f"unknown backbone {name!r}")
-        return SimpleNamespace(name=name, spec="tiny", tokenizer="clip")
+        return SimpleNamespace(name=name, weights=name, spec="tiny", resized=False, tokenizer="clip")
 
     monkeypatch.setattr(zoo, "get", get)
     monkeypatch.setattr(build, "abstract_params", lambda spec: eva02.target)

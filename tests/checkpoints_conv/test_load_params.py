@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+from types import SimpleNamespace
 
 import jax
 import ml_dtypes
@@ -9,6 +10,7 @@ import pytest
 from checkpoints_conv import FORMATS, convert, open_checkpoint
 from lrjax.checkpoint import checkpoint_hash, load_params, read_metadata, restore_params, save_params
 from lrjax.errors import UserError
+from lrjax.sharding import FSDP, REPLICATE, make_mesh, tree_shardings
 
 METADATA = {"model": "Tiny-EVA02", "sha256": "ab" * 32}
 
@@ -45,11 +47,9 @@ def test_dtype_is_chosen_at_load(eva02, source, converted):
 
 
 def test_the_name_must_be_the_recorded_one(eva02, converted):
-    class Other:
-        name = "EVA02-L-14"
-
+    other = SimpleNamespace(name="EVA02-L-14", weights="EVA02-L-14", spec=None, resized=False)
     with pytest.raises(UserError, match="holds Tiny-EVA02, not EVA02-L-14"):
-        load_params(Other(), converted, target=eva02.target)
+        load_params(other, converted, target=eva02.target)
 
 
 def test_shape_and_structure_are_compared_with_the_target(eva02, converted):
@@ -80,11 +80,23 @@ def test_damaged_directories(eva02, converted, tmp_path):
         load_params(eva02.row, converted, target=eva02.target)
 
 
-def test_lost_array_files_are_noticed(eva02, converted):
-    for file in (converted / "params").glob("**/d/*"):
-        file.unlink()
+@pytest.mark.parametrize("placed", [False, True])
+def test_lost_chunks_are_noticed(eva02, converted, placed):
+    shardings = tree_shardings(eva02.target, make_mesh(8), FSDP) if placed else None
+    (converted / "params" / "image.blocks.mlp.up.kernel" / "1.0.0").unlink()
     with pytest.raises(UserError, match="damaged"):
-        load_params(eva02.row, converted, target=eva02.target)
+        load_params(eva02.row, converted, target=eva02.target, shardings=shardings)
+
+
+@pytest.mark.parametrize("rules", [REPLICATE, FSDP], ids=["replicate", "fsdp"])
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_parameters_arrive_on_the_mesh(eva02, source, converted, rules, dtype):
+    shardings = tree_shardings(eva02.target, make_mesh(8), rules)
+    expected = load_params(eva02.row, source, target=eva02.target, dtype=dtype)
+    for origin in (source, converted):
+        tree = load_params(eva02.row, origin, target=eva02.target, dtype=dtype, shardings=shardings)
+        assert jax.tree.map(lambda leaf: leaf.sharding, tree) == shardings
+        assert_same(jax.tree.map(np.asarray, tree), expected)
 
 
 def test_hash_of_file_and_directory(source, converted):
@@ -139,6 +151,17 @@ def test_hub_ids(eva02, source, hub, prefix):
     load_params(eva02.row, f"{prefix}timm/tiny.merged:weights/other.pt", target=eva02.target)
     assert asked == [("timm/tiny.merged", "open_clip_model.safetensors"), ("timm/tiny.merged", "weights/other.pt")]
     assert checkpoint_hash(f"{prefix}timm/tiny.merged") == checkpoint_hash(source)
+
+
+def test_files_of_transformers_are_taken_where_there_are_none_of_open_clip(eva02, source, hub):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    answers, asked = hub
+    for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"):
+        answers["org/tiny", name] = huggingface_hub.errors.EntryNotFoundError("no such file")
+    answers["org/tiny", "model.safetensors"] = source
+    load_params(eva02.row, "org/tiny", target=eva02.target)
+    assert asked[-1] == ("org/tiny", "model.safetensors")
+    assert len(asked) == 3
 
 
 def test_unreachable_hub(eva02, hub):

@@ -5,7 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from checkpoints_conv.rules import TRANSFORMS, Drop, Rule, convert, dropped, export
+from checkpoints_conv.rules import TRANSFORMS, Drop, Rule, convert, dropped, export, fits, leaf_sizes
 from lrjax.errors import UserError
 
 TABLE = (
@@ -170,9 +170,9 @@ def test_scalar_accepts_one_element():
     assert tree["scale"] == 2.5
 
 
-def failing(source, target=None):
+def failing(source, target=None, table=TABLE):
     with pytest.raises(UserError) as caught:
-        convert(DictReader(source), TABLE, target or make_target(), model="Tiny-4")
+        convert(DictReader(source), table, target or make_target(), model="Tiny-4")
     return str(caught.value)
 
 
@@ -228,6 +228,47 @@ def test_depth_mismatch_both_ways():
     assert "checkpoint has 4 blocks at 'blocks.*' but Tiny-4 has 3" in failing(extra)
     del source["blocks.2.qkv.weight"]
     assert "checkpoint has 2 blocks at 'blocks.*' but Tiny-4 has 3" in failing(source)
+
+
+STAGE = (
+    Rule("stage.0.weight", ("first",)),
+    Rule("stage.{i+1}.weight", ("rest",)),
+    Rule("stage.{i+1}.other", ("missing",)),
+    Drop("stage.*.counter", "counted"),
+)
+
+
+def make_stage(blocks):
+    return {f"stage.{i}.weight": np.full(2, i, np.float32) for i in range(blocks)}
+
+
+def test_templates_with_an_offset_fill_the_blocks_after_the_first():
+    target = {"first": np.empty(2, np.float32), "rest": np.empty((3, 2), np.float32)}
+    tree = convert(DictReader(make_stage(4) | {"stage.10.x.counter": np.zeros(1)}), STAGE, target)
+    np.testing.assert_array_equal(tree["first"], [0, 0])
+    np.testing.assert_array_equal(tree["rest"], [[1, 1], [2, 2], [3, 3]])
+    exported = export(tree, STAGE)
+    assert list(exported) == ["stage.0.weight", "stage.1.weight", "stage.2.weight", "stage.3.weight"]
+    for key, value in make_stage(4).items():
+        np.testing.assert_array_equal(exported[key], value, strict=True)
+
+
+def test_messages_about_blocks_after_the_first_name_the_numbers_of_the_checkpoint():
+    target = {"first": np.empty(2), "rest": np.empty((3, 2))}
+    assert "checkpoint has 5 blocks at 'stage.*' but Tiny-4 has 4" in failing(make_stage(5), target, STAGE)
+    assert "checkpoint has 3 blocks at 'stage.*' but Tiny-4 has 4" in failing(make_stage(3), target, STAGE)
+    source = make_stage(4)
+    del source["stage.2.weight"]
+    assert "rest[1], looked for 'stage.2.weight'" in failing(source, target, STAGE)
+    for key in ("stage.1.other", "stage.04.weight"):
+        assert f"{key!r} has no target" in failing(make_stage(4) | {key: np.zeros(2)}, target, STAGE)
+
+
+def test_fits_tells_what_convert_would_do():
+    reader = DictReader(make_source())
+    assert fits(reader, TABLE, make_target())
+    assert not fits(reader, TABLE, make_target(norm=True))
+    assert leaf_sizes(DictReader(make_source() | {"norm.weight": np.zeros(5)}), TABLE) == {"scale": 1, "norm": 5}
 
 
 def test_nothing_is_read_before_the_checks():
