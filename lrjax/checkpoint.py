@@ -2,59 +2,80 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import Sharding
 
 from lrjax.errors import UserError
+from lrjax.fitting import advice
+from lrjax.models import zoo
+from lrjax.models.row import Backbone
+from lrjax.streaming import Slice, named_leaves, write_checkpoint
 from lrjax.types import Tree
 
 EMBEDDED = "embedded"
 HUB_PREFIX = "hf-hub:"
-HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
 
 _METADATA = "model.json"
 _PARAMS = "params"
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w./-]+))?")
 
 
-class Named(Protocol):
-    """A zoo row, of which only the name matters here."""
-
-    name: str
-
-
-def load_params(row: Named, source: str | Path, *, target: Tree, dtype: str | np.dtype | None = None) -> dict[str, Any]:
+def load_params(
+    row: Backbone,
+    source: str | Path,
+    *,
+    target: Tree,
+    dtype: str | np.dtype | None = None,
+    shardings: Tree | None = None,
+) -> dict[str, Any]:
     """Load the parameters of a model from wherever they are.
 
     Args:
-        row: zoo row of the model; `.name` is compared with the name recorded in a converted directory.
-        source: a checkpoint file (.safetensors, .pt, .pth, .bin), a converted directory, "embedded" for the shipped
-            checkpoint, or a hub id "ORG/NAME" or "ORG/NAME:FILENAME", with or without "hf-hub:" in front.
-        target: nested dictionary of abstract or real arrays that gives every leaf's shape and dtype.
+        row: zoo row of the model; its weights are compared with those recorded in a converted directory.
+        source: a checkpoint file (.safetensors, .pt, .pth, .bin, .npz), a converted directory, "embedded" for the
+            shipped checkpoint, or a hub id "ORG/NAME" or "ORG/NAME:FILENAME", with or without "hf-hub:" in front.
+        target: nested dictionary of abstract or real arrays that gives every leaf's shape and dtype. Where it is that
+            of `zoo.at_size` the source has the input size of the zoo and its position table is resampled.
         dtype: dtype of every leaf, float32 or bfloat16; None keeps the dtypes of `target`.
+        shardings: sharding of every leaf, of `sharding.tree_shardings`, or None for arrays on the host. Of a converted
+            directory every process reads the parts of its own devices only; a file is converted in memory first.
 
     Returns:
-        The tree of `target` with numpy arrays as leaves.
+        The tree of `target` with numpy arrays as leaves, or jax arrays where there are shardings.
 
     Raises:
         UserError: when the source is missing, damaged or does not fit the model.
     """
-    from checkpoints_conv import FORMATS, convert, open_checkpoint, recognise
+    from checkpoints_conv import convert, find_table, open_checkpoint, recognise
+    from checkpoints_conv.rules import parse_dtype
 
     path = locate(source)
+    if dtype is not None:
+        wanted = parse_dtype(dtype)
+        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, wanted), target)
+    stored = _stored_target(row, target)
     if path.is_dir():
-        return _load_converted(row.name, path, target=target, dtype=dtype)
-    with open_checkpoint(path) as reader:
-        table = FORMATS[recognise(reader.keys())].TABLE
-        return convert(reader, table, target, dtype=dtype, model=row.name)
+        layout = _check_model(row.weights, path)
+        params = restore_params(path, target=stored, shardings=_without_position(shardings, stored is not target))
+    else:
+        with open_checkpoint(path) as reader:
+            layout = recognise(reader.keys())
+            with advice(reader, layout):
+                params = convert(reader, find_table(layout, row.spec), stored, model=row.name)
+    if stored is not target:
+        params = _resample_positions(params, row, target, layout)
+    return params if shardings is None else jax.tree.map(jax.device_put, params, shardings)
 
 
 def locate(source: str | Path) -> Path:
@@ -102,7 +123,36 @@ def save_params(
 
     Args:
         tree: nested dictionary of arrays.
+        directory: as in `save_slices`, as are `metadata`, `files` and `overwrite`.
+        metadata: JSON values.
+        files: files that are copied.
+        overwrite: replace a converted directory of the same name.
+
+    Raises:
+        UserError: when the directory holds something that may not be replaced.
+    """
+    slices = ((name, None, np.asarray(leaf)) for name, leaf in named_leaves(tree))
+    save_slices(slices, directory, target=tree, metadata=metadata, files=files, overwrite=overwrite)
+
+
+def save_slices(
+    slices: Iterable[Slice],
+    directory: str | Path,
+    *,
+    target: Tree,
+    metadata: Mapping[str, Any],
+    files: Sequence[Path] = (),
+    overwrite: bool = False,
+) -> None:
+    """Write a converted directory from slices of its leaves, completely or not at all, see `streaming`.
+
+    It is written as `.NAME.PROCESS.partial` beside its place and renamed at the end. A killed process leaves that
+    hidden directory behind, which nothing reads and which may be deleted.
+
+    Args:
+        slices: parts that fill every leaf, for instance of `checkpoints_conv.read_slices`.
         directory: directory to make; an empty one may exist.
+        target: nested dictionary that gives every leaf's shape and dtype.
         metadata: JSON values stored beside the parameters; "model" (name) and "sha256" (of the source) are required.
         files: files that are copied beside the parameters, such as a tokenizer.
         overwrite: replace a converted directory of the same name.
@@ -115,17 +165,18 @@ def save_params(
     missing = {"model", "sha256"} - metadata.keys()
     if missing:
         raise ValueError(f"metadata lacks {sorted(missing)}")
+    description = json.dumps(dict(metadata), indent=2) + "\n"
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial, replaced = (
         directory.with_name(f".{directory.name}.{os.getpid()}.{role}") for role in ("partial", "replaced")
     )
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had the same number
     try:
         partial.mkdir()
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(partial / _PARAMS, tree)
+        write_checkpoint(partial / _PARAMS, slices, target=target)
         for file in files:
             shutil.copyfile(file, partial / file.name)
-        (partial / _METADATA).write_text(json.dumps(dict(metadata), indent=2) + "\n")
+        (partial / _METADATA).write_text(description)
         if directory.exists():
             directory.rename(replaced)
         partial.rename(directory)
@@ -184,17 +235,23 @@ def read_metadata(directory: str | Path) -> dict[str, Any]:
 
 
 def restore_params(
-    directory: str | Path, *, target: Tree | None = None, dtype: str | np.dtype | None = None
+    directory: str | Path,
+    *,
+    target: Tree | None = None,
+    dtype: str | np.dtype | None = None,
+    shardings: Tree | None = None,
 ) -> dict[str, Any]:
-    """Restore the parameters of a converted directory as numpy arrays.
+    """Restore the parameters of a converted directory, on the host or straight onto a mesh.
 
     Args:
-        directory: directory written by `save_params`.
+        directory: directory written by `save_params` or `save_slices`.
         target: nested dictionary that gives every leaf's shape and dtype; None takes what is stored.
         dtype: dtype of every leaf, float32 or bfloat16; None keeps the dtypes of `target`.
+        shardings: for every leaf its sharding, or None for a numpy array; None for numpy arrays throughout. Every
+            process reads the parts of its own devices only.
 
     Returns:
-        Nested dictionary of numpy arrays.
+        Nested dictionary of numpy arrays, or of jax arrays where there is a sharding.
 
     Raises:
         UserError: when the files are damaged or do not fit the target.
@@ -203,20 +260,29 @@ def restore_params(
 
     wanted = None if dtype is None else parse_dtype(dtype)
     path = Path(directory).absolute() / _PARAMS
+
+    def abstract(leaf: Any, sharding: Sharding | None) -> Any:
+        if sharding is None:  # A numpy leaf asks for a numpy result; the broadcast scalar takes no memory.
+            return np.broadcast_to(np.zeros((), wanted or leaf.dtype), leaf.shape)
+        return jax.ShapeDtypeStruct(leaf.shape, wanted or leaf.dtype, sharding=sharding)
+
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             stored = checkpointer.metadata(path).item_metadata.tree
-            if target is not None:
-                _check_same(stored, target, directory)
-            # A numpy leaf asks for a numpy result; the broadcast scalar takes no memory.
-            abstract = jax.tree.map(
-                lambda leaf: np.broadcast_to(np.zeros((), wanted or leaf.dtype), leaf.shape),
-                stored if target is None else target,
-            )
-            return checkpointer.restore(path, abstract)
+        if target is not None:
+            _check_same(stored, target, directory)
+        tree = stored if target is None else target
+        layout = jax.tree.map(lambda _: None, tree) if shardings is None else shardings
+        parts = jax.tree.leaves(jax.tree.map(_part_bytes, stored, layout))
+        # What is read at a time and not yet on its device, in place of Orbax's 96 GB.
+        with ocp.StandardCheckpointer(restore_concurrent_gb=1 + 2 * max(parts) // 10**9) as checkpointer:
+            return checkpointer.restore(path, jax.tree.map(abstract, tree, layout))
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:
+        # Errors of reading a part for a device come as bare exceptions.
+        if type(error) is not Exception and not isinstance(error, OSError | ValueError | KeyError | AttributeError):
+            raise
         raise UserError(f"converted checkpoint {directory} is damaged or incomplete; convert it again") from error
 
 
@@ -239,22 +305,57 @@ def checkpoint_hash(source: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _load_converted(model: str, directory: Path, *, target: Tree, dtype: str | np.dtype | None) -> dict[str, Any]:
-    recorded = read_metadata(directory)["model"]
-    if recorded != model:
+def _check_model(model: str, directory: Path) -> str:
+    """Returns the format that a converted directory was made from, after a look at which model it holds."""
+    metadata = read_metadata(directory)
+    if metadata["model"] != model:
         raise UserError(
-            f"converted checkpoint {directory} holds {recorded}, not {model}; name that model or convert the right file"
+            f"converted checkpoint {directory} holds {metadata['model']}, not {model}; name that model or convert the "
+            "right file"
         )
-    return restore_params(directory, target=target, dtype=dtype)
+    return metadata.get("format", "")
 
 
-def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
-    paths, _ = jax.tree.flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in paths}
+def _stored_target(row: Backbone, target: Tree) -> Tree:
+    """Returns the target, with the position table of the zoo's input size if the row has another size."""
+    native = zoo.BACKBONES.get(row.weights)
+    if not row.resized or native is None or native.spec.image.rows == row.spec.image.rows:
+        return target
+    shape = (native.spec.image.rows, native.spec.image.position_width)
+    return {**target, "image": {**target["image"], "position": jax.ShapeDtypeStruct(shape, np.float32)}}
+
+
+def _without_position(shardings: Tree | None, resized: bool) -> Tree | None:
+    """Returns the shardings, without that of the position table if it has to be resampled on the host."""
+    if shardings is None or not resized:
+        return shardings
+    return {**shardings, "image": {**shardings["image"], "position": None}}
+
+
+def _resample_positions(params: dict[str, Any], row: Backbone, target: Tree, layout: str) -> dict[str, Any]:
+    from checkpoints_conv import position_kernel, resample_positions
+
+    image = row.spec.image
+    table = resample_positions(
+        params["image"]["position"],
+        image.grid,
+        prefix=image.rows - image.grid**2,
+        kernel=position_kernel(layout),
+    )
+    params["image"]["position"] = table.astype(target["image"]["position"].dtype)
+    return params
+
+
+def _part_bytes(leaf: Any, sharding: Sharding | None) -> int:
+    """Returns the bytes of the chunks that the part of one device, or a whole leaf on the host, touches at most."""
+    part = leaf.shape if sharding is None else sharding.shard_shape(leaf.shape)
+    sides = zip(leaf.shape, part, leaf.storage.chunk_shape, strict=True)
+    touched = (min(size, -(-own // side) * side + (side if own % side else 0)) for size, own, side in sides)
+    return math.prod(touched) * np.dtype(leaf.dtype).itemsize
 
 
 def _check_same(stored: Tree, target: Tree, directory: str | Path) -> None:
-    found, expected = _shapes(stored), _shapes(target)
+    found, expected = ({name: tuple(leaf.shape) for name, leaf in named_leaves(tree)} for tree in (stored, target))
     for path in sorted(found.keys() | expected.keys()):
         if found.get(path) != expected.get(path):
             raise UserError(

@@ -7,6 +7,9 @@ from jax.sharding import PartitionSpec
 
 import tiny
 from lrjax.errors import UserError
+from lrjax.models import zoo
+from lrjax.models.build import abstract_params
+from lrjax.models.spec import ResNetSpec
 from lrjax.sharding import FSDP, PLACEMENTS, REPLICATE, make_mesh, place_tree, put_batch, tree_shardings
 
 
@@ -70,6 +73,21 @@ def test_fsdp_shards_the_matrices_of_blocks_and_the_token_table():
     for shape, leaves in shapes.items():
         for leaf in leaves:
             assert {shard.data.shape for shard in leaf.addressable_shards} == {shape}
+
+
+@pytest.mark.parametrize("row", zoo.BACKBONES.values(), ids=lambda row: row.name)
+def test_fsdp_spreads_every_row_over_eight_devices(row):
+    params, mesh = abstract_params(row.spec), make_mesh(8)
+    if isinstance(row.spec.image, ResNetSpec):
+        assert 4 * sum(leaf.size for leaf in jax.tree.leaves(params["image"])) < 1.7e9
+        params = params["text"]
+        shardings = tree_shardings({"text": params}, mesh, FSDP)["text"]
+    else:
+        shardings = tree_shardings(params, mesh, FSDP)
+    leaves = list(zip(jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True))
+    whole = [leaf.size for leaf, sharding in leaves if sharding.is_fully_replicated]
+    assert sum(whole) < 0.02 * sum(leaf.size for leaf, _ in leaves)
+    assert max(whole) < 1.5e6  # the image positions of 18B
 
 
 def test_every_process_needs_its_devices(monkeypatch):
