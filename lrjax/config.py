@@ -122,6 +122,7 @@ class Config:
         precision: compute dtype, "float32" or "bfloat16".
         devices: number of devices; None for all.
         placement: "replicate" or "fsdp".
+        protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
     """
 
     model: str
@@ -132,12 +133,14 @@ class Config:
     precision: str = "float32"
     devices: int | None = None
     placement: str = "replicate"
+    protocol: str = "native"
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     train: Train = dataclasses.field(default_factory=Train)
     report: Report = dataclasses.field(default_factory=Report)
 
     def __post_init__(self):
         _one_of("precision", self.precision, ("float32", "bfloat16"))
+        _one_of("protocol", self.protocol, ("native", "lr0fm"))
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
         _one_of("report.weights", self.report.weights, ("paper", "equal"))

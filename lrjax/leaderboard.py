@@ -335,7 +335,8 @@ def _check_classes(row: Row, published: int) -> None:
 
 
 def _own_entry(results: Results, model: str, variant: str) -> Entry:
-    alike = [one for one in load_published().models if one.backbone.partition(":")[0] == model]
+    name = model.partition("@")[0]
+    alike = [one for one in load_published().models if name in (one.backbone, one.backbone.partition(":")[0])]
     facts = {}
     for name in ("family", "tower", "patch", "gflops", "data", "pairs", "image_size"):
         values = {getattr(one, name) for one in alike}

@@ -14,24 +14,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
-import jax.numpy as jnp
 from absl import flags
-from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from lrjax.checkpoint import checkpoint_hash, load_params, locate
+from lrjax.api import load
+from lrjax.checkpoint import checkpoint_hash
 from lrjax.config import Config, check_key, from_mapping, with_defaults
-from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models import zoo
-from lrjax.models.build import abstract_params, count_params
-from lrjax.predict import Predictor
+from lrjax.models.build import count_params
 from lrjax.report.run_tables import comparison_table, robustness_table
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore
-from lrjax.sharding import PLACEMENTS, make_mesh, place_tree
+from lrjax.sharding import make_mesh
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
 from lrjax.train.loop import check_training, train_tokens
@@ -100,29 +97,6 @@ def _read_recipe(name: str) -> Mapping[str, Any]:
     return recipe.to_dict() if isinstance(recipe, ConfigDict) else recipe
 
 
-def load(config: Config, row: zoo.Backbone, mesh: Mesh) -> tuple[Predictor, str]:
-    """Loads the backbone of a config through the converter onto the mesh.
-
-    Returns:
-        The predictor and the hash of the weights.
-
-    Raises:
-        UserError: the checkpoint is missing, damaged or not one of this backbone.
-    """
-    source = config.source or row.hub_id
-    if not source:
-        raise UserError(f"{row.name} has no hub id; set config.source to a checkpoint file")
-    path = locate(source)
-    name, beside = row.tokenizer, path if path.is_dir() else path.parent
-    if name.startswith("file:"):
-        name = f"file:{beside / name.removeprefix('file:')}"
-    tokenizer = get_tokenizer(name, row.spec.text.context)
-    params = load_params(row, path, target=abstract_params(row.spec), dtype=config.precision)
-    _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(params):,}", source)
-    placed = place_tree(params, mesh, PLACEMENTS[config.placement])
-    return Predictor(row, placed, tokenizer, mesh, dtype=jnp.dtype(config.precision)), checkpoint_hash(path)
-
-
 def run(config: Config) -> None:
     """Runs a config: evaluate, train if it asks for steps, evaluate again, report.
 
@@ -132,7 +106,8 @@ def run(config: Config) -> None:
     training = bool(config.train.steps or config.train.epochs)
     require(plots=config.report.plots, studies=False)
     workdir = Path(config.workdir)
-    store, row, mesh = ResultStore(workdir), zoo.get(config.model), make_mesh(config.devices)
+    row = zoo.with_protocol(zoo.get(config.model), config.protocol)
+    store, mesh = ResultStore(workdir), make_mesh(config.devices)
     suite = Suite(config, store, row=row, mesh=mesh)
     if config.report.weights == "paper" and set(config.data.names) != set(PAPER_WEIGHTS):
         raise UserError(
@@ -141,7 +116,19 @@ def run(config: Config) -> None:
         )
     if training:
         check_training(config, mesh)
-    predictor, weights = load(config, row, mesh)
+    source = config.source or row.hub_id
+    if not source:
+        raise UserError(f"{row.name} has no hub id; set config.source to a checkpoint file")
+    predictor = load(
+        config.model,
+        source,
+        precision=config.precision,
+        placement=config.placement,
+        protocol=config.protocol,
+        mesh=mesh,
+    )
+    weights = checkpoint_hash(source)
+    _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(predictor.params):,}", source)
     rows = suite.run(predictor, "vanilla", weights=weights)
     if training:
         tokens = train_tokens(config, predictor, weights=weights)

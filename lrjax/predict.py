@@ -32,7 +32,7 @@ class Predictor:
         self, row: Backbone, params: Tree, tokenizer: Tokenizer, mesh: Mesh, *, dtype: jnp.dtype = jnp.float32
     ):
         self.row, self.params, self.tokenizer, self.mesh = row, params, tokenizer, mesh
-        self.encoders = Encoders(row.spec, dtype)
+        self.encoders = Encoders(row.spec, dtype, mesh)
         batch, whole = batch_sharding(mesh), replicated(mesh)
         self._text = jax.jit(self.encoders.text, out_shardings=whole)
         self._views = jax.jit(_render_views, out_shardings=batch)

@@ -112,6 +112,7 @@ OTHER = {
     "report.weights": "equal",
     "precision": "bfloat16",
     "placement": "fsdp",
+    "protocol": "lr0fm",
     "devices": 1,
 }
 

@@ -16,6 +16,7 @@ from lrjax import evaluators
 from lrjax.config import Config, from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, prompts_hash
 from lrjax.models import zoo
+from lrjax.models.spec import ResNetSpec
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lrjax", "checkpoints_conv", "configs")
@@ -31,6 +32,8 @@ LAYERS = {
     "lrjax.models": 2,
     "lrjax.sharding": 2,
     "lrjax.checkpoint": 3,
+    "lrjax.streaming": 3,
+    "lrjax.fitting": 3,
     "lrjax.results": 3,
     "lrjax.runs": 3,
     "lrjax.leaderboard": 3,
@@ -42,6 +45,8 @@ LAYERS = {
     "lrjax.train": 4,
     "lrjax.evaluators": 4,
     "lrjax.suite": 4,
+    "lrjax.api": 4,
+    "lrjax.zoo": 5,
     "lrjax.main": 5,
 }
 CONVERTER_MAY_IMPORT = {"numpy", "ml_dtypes", "safetensors", "torch", "checkpoints_conv", "lrjax.errors"}
@@ -95,6 +100,8 @@ def violations(sources):
             continue
         graph[name] = set()
         for target, line, inside in imports(name, source, sources):
+            if (name, target) == ("lrjax", "lrjax.api") and inside:  # hands the public names on, when one is used
+                continue
             place = f"{name}:{line}: imports {target}"
             top = target.partition(".")[0]
             if target in sources and target != name:
@@ -110,8 +117,8 @@ def violations(sources):
                 continue
             if top in ("configs", "experiments", "tests"):
                 found.append(f"{place}; the library knows no recipes")
-            if top == "checkpoints_conv" and name != "lrjax.checkpoint":
-                found.append(f"{place}; only lrjax.checkpoint converts")
+            if top == "checkpoints_conv" and name not in ("lrjax.checkpoint", "lrjax.fitting"):
+                found.append(f"{place}; only lrjax.checkpoint and lrjax.fitting convert")
             if top == "flax" and own <= 1:
                 found.append(f"{place}; layers 0 and 1 are pure arrays")
             if top in FLAGS and name != "lrjax.main":
@@ -143,7 +150,7 @@ def test_every_layer_of_the_table_exists():
         ("lrjax.predict", "def f():\n    import torch.nn", "torch is for checkpoints_conv"),
         ("lrjax.predict", "import importlib\nimportlib.import_module('torch')", "torch is for checkpoints_conv"),
         ("lrjax.suite", "from configs.common import LR0FM_DATASETS", "knows no recipes"),
-        ("lrjax.suite", "import checkpoints_conv.rules", "only lrjax.checkpoint converts"),
+        ("lrjax.suite", "import checkpoints_conv.rules", "only lrjax.checkpoint and lrjax.fitting convert"),
         ("lrjax.config", "from absl import flags", "touches flags"),
         ("lrjax.suite", "def f():\n    from ml_collections import config_flags", "touches flags"),
         ("lrjax.novelty", "", "in no layer"),
@@ -205,7 +212,7 @@ def recipes():
 def test_every_recipe_resolves(name, argument):
     get_config = importlib.import_module(f"configs.{name}").get_config
     config = from_mapping(Config, (get_config(argument) if argument else get_config()).to_dict())
-    assert zoo.get(config.model).name == config.model
+    assert config.model in (zoo.get(config.model).name, zoo.get(config.model).architecture)
     for evaluator in config.evaluation.evaluators:
         assert evaluators.find(evaluator)
     for dataset in config.data.names:
@@ -238,13 +245,15 @@ def test_every_backbone_divides_into_heads_and_patches():
     for name, row in zoo.BACKBONES.items():
         assert zoo.get(name) is row
         assert row.name == name
-        assert row.spec.image.size % row.spec.image.patch == 0
-        for blocks in (row.spec.image.blocks, row.spec.text.blocks):
+        image, text = row.spec.image, row.spec.text
+        # SigLIP SO400M ignores 6 pixels at the border of 384
+        assert image.size % image.step == 0 or name == "ViT-SO400M-14-SigLIP-384:webli"
+        for blocks in (text.blocks, *([] if isinstance(image, ResNetSpec) else [image.blocks])):
             assert blocks.width % blocks.heads == 0
 
 
 def test_files_are_small():
-    tables = {ROOT / "lrjax" / "models" / "zoo.py"}
+    tables = {ROOT / "lrjax" / "models" / "backbones.py"}
     files = [path for folder in (*PACKAGES, "experiments", "tests") for path in (ROOT / folder).rglob("*.py")]
     lengths = {path: len(path.read_text().splitlines()) for path in files if path not in tables}
     assert {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > 450} == {}

@@ -40,7 +40,13 @@ def view_specs(predictor: Predictor, resolutions: Sequence[int | str]) -> tuple[
                 f"use sides up to {size} in config.evaluation.resolutions"
             )
     return tuple(
-        ViewSpec(size=size, mode=native.mode, kernel=native.kernel, low=None if side == "hr" else side)
+        ViewSpec(
+            size=size,
+            mode=native.mode,
+            kernel=native.kernel,
+            low=None if side == "hr" else side,
+            pass_order=native.pass_order,
+        )
         for side in resolutions
     )
 

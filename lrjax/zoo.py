@@ -1,0 +1,92 @@
+"""Lists the backbones: `python -m lrjax.zoo [PATTERN] [--family NAME] [--format json]`."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from lrjax.api import list_models
+from lrjax.command_line import Parser, run
+from lrjax.errors import UserError
+from lrjax.models import zoo
+from lrjax.models.row import Backbone
+from lrjax.tables import FORMATS, Table, parameter_count, print_tables
+
+
+def describe(row: Backbone) -> dict[str, Any]:
+    """Returns everything that a row says, as values of JSON.
+
+    Args:
+        row: a row of the zoo.
+    """
+    return {"name": row.name, "context": row.spec.text.context} | dataclasses.asdict(row)
+
+
+def zoo_table(names: Sequence[str]) -> Table:
+    """Tabulates backbones.
+
+    Args:
+        names: names in the zoo.
+
+    Returns:
+        One line per backbone.
+    """
+    header = ("Model", "Family", "Params", "Input", "GFLOPs", "Data", "Preprocessing", "Activation", "Licence")
+    lines = []
+    for name in names:
+        row = zoo.get(name)
+        image = row.spec.image
+        lines.append(
+            (
+                row.name,
+                row.family,
+                parameter_count(row.parameters),
+                image.size,
+                row.gflops,
+                row.data,
+                f"{row.preprocess.mode} {row.preprocess.kernel}",
+                row.spec.text.blocks.activation,
+                row.licence,
+            )
+        )
+    caption = f"{len(lines)} backbones. GFLOPs: image tower, one image, a multiply-add as 2."
+    return Table("Backbones", caption, header, tuple(lines), labels=1)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    parser = Parser(prog="python -m lrjax.zoo", description="Lists the backbones.")
+    parser.add_argument("pattern", nargs="?", default="*", help='shell pattern of names, for instance "ViT-B-*"')
+    parser.add_argument("--family", help="only this family, for instance SigLIP")
+    parser.add_argument("--format", choices=("text", "json", *FORMATS), default="text", help="how to print them")
+    parsed = parser.parse_args(arguments)
+    names = list_models(parsed.pattern, family=parsed.family)
+    if not names:
+        families = ", ".join(sorted({row.family for row in zoo.BACKBONES.values()}))
+        family = f" of the family {parsed.family!r}" if parsed.family else ""
+        raise UserError(f'no backbone{family} fits {parsed.pattern!r}; try "*{parsed.pattern}*"; families: {families}')
+    if parsed.format == "json":
+        print(json.dumps([describe(zoo.get(name)) for name in names], indent=2))
+    elif parsed.format in FORMATS:
+        print(FORMATS[parsed.format](zoo_table(names)), end="")
+    else:
+        table, shown = zoo_table(names), (0, 2, 7)  # what fits a narrow terminal
+        rows = tuple(tuple(row[column] for column in shown) for row in table.rows)
+        header = tuple(table.header[column] for column in shown)
+        print_tables([dataclasses.replace(table, header=header, rows=rows, caption=f"{len(names)} backbones.")])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the zoo.
+
+    Args:
+        arguments: command line arguments; default those of the process.
+
+    Returns:
+        Exit status, see `command_line.run`.
+    """
+    return run(lambda: _run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

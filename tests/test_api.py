@@ -1,0 +1,131 @@
+"""The public functions, on the embedded checkpoint."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lrjax
+from checkpoints_conv.__main__ import main as convert
+from lrjax import zoo as zoo_command
+from lrjax.checkpoint import locate
+from lrjax.data.datasets import get_dataset, open_source
+from lrjax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def model():
+    return lrjax.load("EVA02-embedded", "embedded", devices=1)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    source = open_source("colours", count=12, seed=0)
+    return [source[index] for index in range(12)]
+
+
+def test_zero_shot_classification(model, examples):
+    dataset = get_dataset("colours")
+    classifier = lrjax.zero_shot_classifier(model, dataset.classes, dataset.templates)
+    embedded = lrjax.encode_image(model, [one["image"] for one in examples])
+    assert embedded.dtype == np.float32 and embedded.shape == (12, 128)
+    np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
+    found = (embedded @ classifier.T).argmax(axis=1)
+    assert (found == [one["label"] for one in examples]).mean() > 0.8
+    low = lrjax.encode_image(model, [one["image"] for one in examples], resolution=16)
+    assert not np.allclose(low, embedded, atol=1e-2)
+
+
+def test_arrays_pictures_and_paths_are_the_same(model, examples, tmp_path):
+    pixels = examples[0]["image"]
+    picture = Image.fromarray(pixels)
+    picture.save(tmp_path / "one.png")
+    embedded = lrjax.encode_image(model, [pixels, picture, tmp_path / "one.png", str(tmp_path / "one.png")])
+    np.testing.assert_array_equal(embedded, np.repeat(embedded[:1], 4, axis=0))
+
+
+def test_batches_do_not_matter(model, examples):
+    images = [one["image"][: 40 + 7 * number] for number, one in enumerate(examples)]
+    whole = lrjax.encode_image(model, images)
+    np.testing.assert_allclose(lrjax.encode_image(model, images, batch_size=5), whole, atol=1e-5)
+
+
+def test_texts(model):
+    embedded = lrjax.encode_text(model, ["a red circle", "a blue square"])
+    assert embedded.shape == (2, 128)
+    np.testing.assert_allclose(lrjax.encode_text(model, "a red circle"), embedded[:1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda model: lrjax.encode_image(model, []), "no images"),
+        (lambda model: lrjax.encode_image(model, [np.zeros((4, 4), np.uint8)]), r"image 0 is uint8 \[4, 4\]"),
+        (lambda model: lrjax.encode_image(model, [np.zeros((4, 4, 3))]), "image 0 is float64"),
+        (lambda model: lrjax.encode_image(model, ["missing.png"]), r"missing\.png"),
+        (lambda model: lrjax.encode_text(model, []), "no texts"),
+        (lambda model: lrjax.zero_shot_classifier(model, []), "at least one"),
+        (lambda model: lrjax.zero_shot_classifier(model, ["a"], ["no place"]), "write exactly one"),
+        (lambda model: lrjax.load("ViT-B-61"), "unknown backbone 'ViT-B-61'; did you mean"),
+        (lambda model: lrjax.load("ViT-L-14"), "several checkpoints; name one: ViT-L-14:openai, "),
+        (lambda model: lrjax.load("EVA02-embedded"), '"embedded" for the one that is shipped'),
+        (lambda model: lrjax.load("EVA02-embedded", "embedded", protocol="x"), "unknown protocol 'x'"),
+        (lambda model: lrjax.load("EVA02-embedded", "embedded", placement="x"), "unknown placement 'x'"),
+        (lambda model: lrjax.load("EVA02-embedded@20", "embedded"), "cannot run at 20 pixels"),
+        (lambda model: lrjax.load("EVA02-embedded@big", "embedded"), "input size 'big'"),
+    ],
+)
+def test_mistakes(model, call, reason):
+    with pytest.raises(UserError, match=reason):
+        call(model)
+
+
+def test_another_input_size(examples):
+    model = lrjax.load("EVA02-embedded@160", "embedded", devices=1)
+    assert model.row.spec.image.size == 160
+    dataset = get_dataset("colours")
+    classifier = lrjax.zero_shot_classifier(model, dataset.classes, dataset.templates)
+    found = (lrjax.encode_image(model, [one["image"] for one in examples]) @ classifier.T).argmax(axis=1)
+    assert (found == [one["label"] for one in examples]).mean() > 0.5
+
+
+@pytest.mark.parametrize("name", ["EVA02-embedded", "EVA02-embedded@160"])
+def test_a_converted_directory_spread_over_eight_devices(examples, tmp_path, name):
+    source = locate("embedded")
+    assert convert(["--model", "EVA02-embedded", "--source", str(source), "--out", str(tmp_path / "converted")]) == 0
+    model = lrjax.load(name, tmp_path / "converted", placement="fsdp")
+    kernel = model.params["image"]["blocks"]["mlp"]["up"]["kernel"]
+    assert len({shard.device for shard in kernel.addressable_shards}) == 8
+    assert kernel.addressable_shards[0].data.shape == (4, 16, 344)
+    images, texts = [one["image"] for one in examples], ["a red circle", "a blue square"]
+    expected = lrjax.load(name, "embedded", devices=1)
+    np.testing.assert_allclose(lrjax.encode_image(model, images), lrjax.encode_image(expected, images), atol=2e-5)
+    np.testing.assert_allclose(lrjax.encode_text(model, texts), lrjax.encode_text(expected, texts), atol=2e-5)
+
+
+def test_list_models():
+    assert len(lrjax.list_models()) == 53
+    assert lrjax.list_models("vit-b-*", family="clip") == ["ViT-B-32:openai", "ViT-B-16:openai"]
+    assert len(lrjax.list_models(family="SigLIP")) == 8
+    assert lrjax.list_models("nothing") == []
+
+
+def test_the_zoo_on_the_command_line(capsys):
+    assert zoo_command.main(["--family", "coca", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == lrjax.list_models(family="CoCa")
+    assert rows[0]["spec"]["image"]["pool"] == "query" and rows[0]["context"] == 76
+    assert zoo_command.main(["RN*"]) == 0
+    assert "RN50x64:openai" in capsys.readouterr().out
+    assert zoo_command.main(["RN*", "--family", "SigLIP"]) == 2
+    assert "no backbone of the family 'SigLIP' fits 'RN*'" in capsys.readouterr().err
+
+
+def test_importing_lrjax_is_light():
+    code = "import sys, lrjax; assert 'jax' not in sys.modules; lrjax.load; assert 'jax' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lrjax.nothing
