@@ -50,14 +50,20 @@ def _build(architecture: str, options: dict) -> torch.nn.Module:
 
 
 def create(architecture: str, options: dict, path: str) -> None:
-    """Writes a checkpoint with open_clip's own random weights; norms are drawn too, for some of them start at zero."""
+    """Writes a checkpoint of open_clip's model with random weights.
+
+    They are drawn anew: open_clip's own start makes EVA's embeddings of all images equal to 6e-4, and some norms
+    of a ResNet zero.
+    """
     torch.manual_seed(0)
     module = _build(architecture, options)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            if parameter.ndim == 1 and name.endswith("weight"):
+            if parameter.ndim > 1:
+                parameter.normal_(0, parameter.shape[1:].numel() ** -0.5)
+            elif name.endswith("weight"):
                 parameter.uniform_(0.5, 1.5)
-            elif parameter.ndim == 1 and name.endswith("bias"):
+            elif name.endswith("bias"):
                 parameter.normal_(0, 0.1)
         for name, buffer in module.named_buffers():
             if name.endswith("running_var"):
