@@ -220,13 +220,13 @@ def test_missing_and_damaged_checkpoints(command, tmp_path, recipe, checkpoint):
     assert "tiny has no hub id; set config.source" in message("")
     broken = tmp_path / "broken"
     broken.mkdir()
-    assert "tokenizer.json' does not exist" in message(broken)
+    assert f"{broken} is not a converted checkpoint, model.json is missing" in message(broken)
     (broken / "tokenizer.json").write_bytes(checkpoint.with_name("tokenizer.json").read_bytes())
-    assert f"{broken} is not a converted checkpoint" in message(broken)
     (broken / "model.safetensors").write_bytes(checkpoint.read_bytes()[:-100])
     assert f"{broken / 'model.safetensors'} is damaged or incomplete" in message(broken / "model.safetensors")
     (broken / "model.safetensors").write_bytes(b"")
     assert f"{broken / 'model.safetensors'} is damaged or incomplete" in message(broken / "model.safetensors")
+    (broken / "model.safetensors").write_bytes(checkpoint.read_bytes())
     (broken / "tokenizer.json").write_text("{")
     assert "tokenizer.json' cannot be read" in message(broken / "model.safetensors")
 
