@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from lrjax.checkpoint import load_params, locate
-from lrjax.data.loader import batches
+from lrjax.data.loader import batches, to_rgb
 from lrjax.data.prompts import class_prompts
 from lrjax.data.sources import decode
 from lrjax.data.tokenizers import get_tokenizer
@@ -139,11 +139,8 @@ class _Images:
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = self.images[index]
         if isinstance(image, str | Path):
-            pixels = decode(image)
-        elif isinstance(image, Image.Image):
-            pixels = np.asarray(image.convert("RGB"))
-        else:
-            pixels = np.asarray(image)
+            image = decode(image)
+        pixels = to_rgb(image) if isinstance(image, Image.Image) else np.asarray(image)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
             raise UserError(
                 f"image {index} is {pixels.dtype} {list(pixels.shape)}; give a path, a PIL image or uint8 [H, W, 3]"

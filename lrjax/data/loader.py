@@ -56,8 +56,8 @@ def batches(
     mask False.
 
     Args:
-        source: `len(source)` and `source[i] -> {"image": uint8 [H, W, 3], "label": int, "id": str}`, the label being
-            optional.
+        source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "label": int, "id": str}`, the
+            label being optional.
         batch_size: rows per shard.
         shard: index of this shard and number of shards.
         workers: decoding threads; 0 decodes in the caller's.
@@ -97,8 +97,8 @@ def training_batches(
     to the shortest side `size` and cropped at its centre.
 
     Args:
-        source: `len(source)` and `source[i] -> {"image": uint8 [H, W, 3], "id": str}`, optionally with "label" and
-            "caption".
+        source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "id": str}`, optionally with
+            "label" and "caption".
         batch_size: rows per shard.
         seed: of the order, 0 to 2**32 - 1.
         size: side of the images in pixels.
@@ -128,6 +128,11 @@ def training_batches(
     order = grain.MapDataset.range(len(source)).seed(seed).shuffle()[: len(source) // total * total].repeat()
     rows = order[index::shards].map(functools.partial(_training_row, source, size))
     return iter(rows.to_iter_dataset(_read_options(workers, batch_size)).batch(batch_size))
+
+
+def to_rgb(image: Image.Image | np.ndarray) -> np.ndarray:
+    """Return a decoded image as uint8 [H, W, 3], 0..255."""
+    return image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
 
 
 def _check(batch_size: int, shard: tuple[int, int]) -> None:
@@ -186,7 +191,8 @@ def _row(source: Any, index: int) -> tuple[int, dict[str, Any] | ImageError | No
     if index < 0:
         return -1, None
     try:
-        return int(index), source[int(index)]
+        row = source[int(index)]
+        return int(index), row | {"image": to_rgb(row["image"])}
     except ImageError as error:  # handed on as a value: the policy is applied in order, in the caller's thread
         return int(index), error
 
@@ -223,7 +229,7 @@ def _collate(rows: list, side: int | None, last_side: int) -> Batch:
 def _training_row(source: Any, size: int, index: int) -> dict[str, Any]:
     row = source[int(index)]
     extra = {key: row[key] for key in ("label", "caption") if key in row}
-    return {"image": _square(row["image"], size), "id": row["id"], "index": np.int64(index), **extra}
+    return {"image": _square(to_rgb(row["image"]), size), "id": row["id"], "index": np.int64(index), **extra}
 
 
 def _square(image: np.ndarray, size: int) -> np.ndarray:

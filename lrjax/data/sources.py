@@ -1,9 +1,9 @@
 """Random-access image sources: folders of classes, folders without labels, and TensorFlow Datasets read without
 TensorFlow.
 
-Every source has `len(source)` and `source[i] -> {"image": uint8 [H, W, 3], "label": int, "id": str}`; `ImageList` has
-no label. The id of an image stays the same from run to run. A source raises `ImageError` for a damaged image; what to
-do about it is the loader's choice.
+Every source has `len(source)` and `source[i] -> {"image": PIL image, "label": int, "id": str}`; `ImageList` has no
+label. The image is decoded and has the mode of its file: when to convert it to RGB is the reader's choice. Its id stays
+the same from run to run. A source raises `ImageError` for a damaged image; what to do about it is the loader's choice.
 """
 
 import functools
@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from lrjax.errors import UserError
@@ -36,15 +35,15 @@ class ImageError(UserError):
         self.name = name
 
 
-def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> np.ndarray:
-    """Decode an image completely and convert it to RGB; the EXIF orientation is not applied.
+def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Image.Image:
+    """Decode an image completely, in the mode of its file; the EXIF orientation is not applied.
 
     Args:
         image: path or encoded bytes.
         name: what errors call the image; its path by default.
 
     Returns:
-        uint8 [H, W, 3], 0..255; of an animation the first frame.
+        The image; of an animation the first frame.
 
     Raises:
         ImageError: the file is missing, empty, truncated, damaged or of an unknown format.
@@ -52,7 +51,7 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> np.n
     name = name or ("image bytes" if isinstance(image, bytes) else str(image))
     try:
         with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as file:
-            return np.array(file.convert("RGB"))
+            return file.copy()
     # On damaged data the decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more.
     except Exception as error:
         raise ImageError(

@@ -133,7 +133,8 @@ def make(root, folders):
 def labels(source):
     """For each image, (number of the folder it was written to, label)."""
     rows = [source[i] for i in range(len(source))]
-    return [(int(row["image"][0, 0, 0]) + 256 * int(row["image"][0, 0, 1]), row["label"]) for row in rows]
+    pixels = [row["image"].getpixel((0, 0)) for row in rows]
+    return [(red + 256 * green, row["label"]) for (red, green, _), row in zip(pixels, rows, strict=True)]
 
 
 @pytest.mark.parametrize(
