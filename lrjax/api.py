@@ -13,9 +13,9 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from lrjax.checkpoint import load_params, locate
-from lrjax.data.loader import batches, to_rgb
+from lrjax.data.images import decode, to_rgb
+from lrjax.data.loader import batches
 from lrjax.data.prompts import class_prompts
-from lrjax.data.sources import decode
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.models import zoo

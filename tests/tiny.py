@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lrjax.config import Config, Data, Train
-from lrjax.data.sources import ImageError
+from lrjax.data.images import ImageError
 from lrjax.data.tokenizers import Tokenizer
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params

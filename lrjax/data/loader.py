@@ -9,7 +9,7 @@ import grain
 import numpy as np
 from PIL import Image
 
-from lrjax.data.sources import ImageError
+from lrjax.data.images import ImageError, to_rgb
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import canvas_side, short_side_size
 
@@ -128,11 +128,6 @@ def training_batches(
     order = grain.MapDataset.range(len(source)).seed(seed).shuffle()[: len(source) // total * total].repeat()
     rows = order[index::shards].map(functools.partial(_training_row, source, size))
     return iter(rows.to_iter_dataset(_read_options(workers, batch_size)).batch(batch_size))
-
-
-def to_rgb(image: Image.Image | np.ndarray) -> np.ndarray:
-    """Return a decoded image as uint8 [H, W, 3], 0..255."""
-    return image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
 
 
 def _check(batch_size: int, shard: tuple[int, int]) -> None:

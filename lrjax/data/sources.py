@@ -8,57 +8,16 @@ the same from run to run. A source raises `ImageError` for a damaged image; what
 
 import functools
 import hashlib
-import io
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from lrjax.data.images import decode
 from lrjax.errors import UserError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"})
-
-
-class ImageError(UserError):
-    """An image file that cannot be decoded.
-
-    Args:
-        message: the sentence for the user.
-        name: path or id of the image.
-    """
-
-    def __init__(self, message: str, name: str):
-        super().__init__(message)
-        self.name = name
-
-
-def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Image.Image:
-    """Decode an image completely, in the mode of its file; the EXIF orientation is not applied.
-
-    Args:
-        image: path or encoded bytes.
-        name: what errors call the image; its path by default.
-
-    Returns:
-        The image; of an animation the first frame.
-
-    Raises:
-        ImageError: the file is missing, empty, truncated, damaged or of an unknown format.
-    """
-    name = name or ("image bytes" if isinstance(image, bytes) else str(image))
-    try:
-        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as file:
-            return file.copy()
-    # On damaged data the decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more.
-    except Exception as error:
-        raise ImageError(
-            f"image '{name}' cannot be decoded ({error}); replace or remove it, "
-            "or skip damaged images (config.data.on_error 'skip')",
-            name,
-        ) from error
 
 
 class ImageFolder:

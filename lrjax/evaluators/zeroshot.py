@@ -11,8 +11,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
+from lrjax.data.images import ImageError
 from lrjax.data.loader import Batch, batches
-from lrjax.data.sources import ImageError
 from lrjax.errors import UserError
 from lrjax.evaluators import Measurement, Outcome
 from lrjax.metrics.accuracy import topk_correct

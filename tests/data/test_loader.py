@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from lrjax.data import loader
-from lrjax.data.sources import ImageError, ImageFolder
+from lrjax.data.images import ImageError
+from lrjax.data.sources import ImageFolder
 from lrjax.errors import UserError
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import tiny
 from lrjax import evaluators
-from lrjax.data.sources import ImageError
+from lrjax.data.images import ImageError
 from lrjax.errors import UserError
 from lrjax.evaluators import zeroshot
 from lrjax.models.build import Encoders
