@@ -54,6 +54,7 @@ def load(
     devices: int | None = None,
     placement: str = "replicate",
     protocol: str = "native",
+    numerics: str = "open_clip",
     mesh: Mesh | None = None,
 ) -> Predictor:
     """Loads a backbone with its preprocessing and tokenizer.
@@ -66,6 +67,7 @@ def load(
         devices: number of devices; None for all. Ignored where a mesh is given.
         placement: "replicate", or "fsdp" to spread the parameters over the devices.
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
+        numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
         mesh: the devices, where the caller has made a mesh.
 
     Returns:
@@ -74,7 +76,7 @@ def load(
     Raises:
         UserError: the name is unknown, or the checkpoint is missing, damaged or not one of this backbone.
     """
-    row = zoo.with_protocol(zoo.get(name), protocol)
+    row = zoo.with_numerics(zoo.with_protocol(zoo.get(name), protocol), numerics)
     source = os.fspath(source) or row.hub_id
     if not source:
         raise UserError(f'{row.name} has no hub id; name a checkpoint file, or "embedded" for the one that is shipped')

@@ -73,6 +73,7 @@ def test_texts(model):
         (lambda model: lrjax.load("ViT-L-14"), "several checkpoints; name one: ViT-L-14:openai, "),
         (lambda model: lrjax.load("EVA02-embedded"), '"embedded" for the one that is shipped'),
         (lambda model: lrjax.load("EVA02-embedded", "embedded", protocol="x"), "unknown protocol 'x'"),
+        (lambda model: lrjax.load("EVA02-embedded", "embedded", numerics="x"), "unknown numerics 'x'"),
         (lambda model: lrjax.load("EVA02-embedded", "embedded", placement="x"), "unknown placement 'x'"),
         (lambda model: lrjax.load("EVA02-embedded@20", "embedded"), "cannot run at 20 pixels"),
         (lambda model: lrjax.load("EVA02-embedded@big", "embedded"), "input size 'big'"),
