@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from lrjax.errors import UserError
 from lrjax.models.layers import CrossAttention
 from lrjax.models.spec import ResNetSpec
 from lrjax.types import Array
@@ -117,10 +118,10 @@ class ResNetTower(nnx.Module):
             Embeddings [B, E], not L2-normalised, and the stage outputs [B, H, W, C] or None.
 
         Raises:
-            ValueError: there are LR tokens.
+            UserError: there are LR tokens.
         """
         if lr_tokens is not None:
-            raise ValueError("a ResNet has no patch rows to add LR tokens to; use a vision transformer")
+            raise UserError("a ResNet has no patch rows to add LR tokens to; use a vision transformer")
         x = images
         for convolution in (self.stem1, self.stem2, self.stem3):
             x = jax.nn.relu(convolution(x))
