@@ -71,7 +71,7 @@ def load_params(
         params = restore_params(path, target=stored, shardings=_without_position(shardings, stored is not target))
     else:
         with open_checkpoint(path) as reader:
-            layout = recognise(reader.keys())
+            layout = recognise(reader.keys(), source=path)
             with advice(reader, layout):
                 params = convert(reader, find_table(layout, row.spec), stored, model=row.name)
     if stored is not target:

@@ -27,6 +27,17 @@ def examples():
     return [source[index] for index in range(12)]
 
 
+def test_a_model_says_what_it_is(model):
+    expected = "<Predictor EVA02-embedded: 1,707,777 parameters, 224 px, float32, 1 device (cpu)>"
+    assert repr(model) == str(model) == expected
+    wide = lrjax.load("EVA02-embedded@256", "embedded", precision="bfloat16")
+    added = (8**2 - 7**2) * 128
+    assert (
+        repr(wide)
+        == f"<Predictor EVA02-embedded@256: {1_707_777 + added:,} parameters, 256 px, bfloat16, 8 devices (cpu)>"
+    )
+
+
 def test_zero_shot_classification(model, examples):
     dataset = get_dataset("colours")
     classifier = lrjax.zero_shot_classifier(model, dataset.classes, dataset.templates)
@@ -70,6 +81,11 @@ def test_texts(model):
         (lambda model: lrjax.zero_shot_classifier(model, []), "at least one"),
         (lambda model: lrjax.zero_shot_classifier(model, ["a"], ["no place"]), "write exactly one"),
         (lambda model: lrjax.load("ViT-B-61"), "unknown backbone 'ViT-B-61'; did you mean"),
+        (
+            lambda model: lrjax.load("vit-b-16:OPENAI"),
+            r"unknown backbone 'vit-b-16:OPENAI'; did you mean ViT-B-16:openai\?",
+        ),
+        (lambda model: lrjax.load("rn50X4@320"), r"unknown backbone 'rn50X4'; did you mean RN50x4\?"),
         (lambda model: lrjax.load("ViT-L-14"), "several checkpoints; name one: ViT-L-14:openai, "),
         (lambda model: lrjax.load("EVA02-embedded"), '"embedded" for the one that is shipped'),
         (lambda model: lrjax.load("EVA02-embedded", "embedded", protocol="x"), "unknown protocol 'x'"),
@@ -118,7 +134,7 @@ def test_the_zoo_on_the_command_line(capsys):
     assert zoo_command.main(["--family", "coca", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == lrjax.list_models(family="CoCa")
-    assert rows[0]["spec"]["image"]["pool"] == "query" and rows[0]["context"] == 76
+    assert rows[0]["spec"]["image"]["pool"] == "query" and rows[0]["spec"]["text"]["context"] == 76
     assert zoo_command.main(["RN*"]) == 0
     assert "RN50x64:openai" in capsys.readouterr().out
     assert zoo_command.main(["RN*", "--family", "SigLIP"]) == 2

@@ -23,9 +23,11 @@ def get(name: str) -> Backbone:
     plain, _, size = name.partition("@")
     rows = [row for row in BACKBONES.values() if plain in (row.name, row.architecture)]
     if not rows:
-        known = [*BACKBONES, *(row.architecture for row in BACKBONES.values())]
-        close = difflib.get_close_matches(plain, known, n=3) or sorted(BACKBONES)
-        raise UserError(f"unknown backbone {plain!r}; did you mean {', '.join(close)}?")
+        known = {one.lower(): one for row in BACKBONES.values() for one in (row.name, row.architecture)}
+        wanted = plain.lower()
+        close = [wanted] if wanted in known else difflib.get_close_matches(wanted, known, n=3)
+        proposed = [known[one] for one in close] or sorted(BACKBONES)
+        raise UserError(f"unknown backbone {plain!r}; did you mean {', '.join(proposed)}?")
     if len(rows) > 1:
         raise UserError(f"{plain} has several checkpoints; name one: {', '.join(row.name for row in rows)}")
     return at_size(rows[0], _side(size, name)) if size else rows[0]
