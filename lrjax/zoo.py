@@ -60,7 +60,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     elif parsed.format in FORMATS:
         print(FORMATS[parsed.format](zoo_table(names)), end="")
     else:
-        table, shown = zoo_table(names), (0, 2, 7)  # what fits a narrow terminal
+        table, shown = zoo_table(names), (0, 2, 3, 7)  # what fits a narrow terminal
         rows = tuple(tuple(row[column] for column in shown) for row in table.rows)
         header = tuple(table.header[column] for column in shown)
         print_tables([dataclasses.replace(table, header=header, rows=rows, caption=f"{len(names)} backbones.")])

@@ -56,6 +56,8 @@ def test_arrays_pictures_and_paths_are_the_same(model, examples, tmp_path):
     picture.save(tmp_path / "one.png")
     embedded = lrjax.encode_image(model, [pixels, picture, tmp_path / "one.png", str(tmp_path / "one.png")])
     np.testing.assert_array_equal(embedded, np.repeat(embedded[:1], 4, axis=0))
+    for one in (picture, tmp_path / "one.png", str(tmp_path / "one.png")):
+        np.testing.assert_allclose(lrjax.encode_image(model, one), embedded[:1], atol=1e-6)
 
 
 def test_batches_do_not_matter(model, examples):
@@ -78,7 +80,13 @@ def test_texts(model):
         (lambda model: lrjax.encode_image(model, [np.zeros((4, 4, 3))]), "image 0 is float64"),
         (lambda model: lrjax.encode_image(model, ["missing.png"]), r"missing\.png"),
         (lambda model: lrjax.encode_text(model, []), "no texts"),
+        (lambda model: lrjax.encode_image(model, np.zeros((1, 8, 8, 3), np.uint8), resolution=500), "model's own 224"),
+        (
+            lambda model: lrjax.encode_image(model, np.zeros((1, 8, 8, 3), np.uint8), lr_tokens=np.zeros((4, 49, 128))),
+            r"\[4, 49, 128\] but this backbone needs \[5, 49, 128\]",
+        ),
         (lambda model: lrjax.zero_shot_classifier(model, []), "at least one"),
+        (lambda model: lrjax.zero_shot_classifier(model, "cat"), r"write \['cat'\]"),
         (lambda model: lrjax.zero_shot_classifier(model, ["a"], ["no place"]), "write exactly one"),
         (lambda model: lrjax.load("ViT-B-61"), "unknown backbone 'ViT-B-61'; did you mean"),
         (
@@ -91,6 +99,8 @@ def test_texts(model):
         (lambda model: lrjax.load("EVA02-embedded", "embedded", protocol="x"), "unknown protocol 'x'"),
         (lambda model: lrjax.load("EVA02-embedded", "embedded", numerics="x"), "unknown numerics 'x'"),
         (lambda model: lrjax.load("EVA02-embedded", "embedded", placement="x"), "unknown placement 'x'"),
+        (lambda model: lrjax.load("RN50", "missing.pt", precision="float16"), "unknown precision 'float16'"),
+        (lambda model: lrjax.load("RN50", "missing.pt", devices=99), "99 devices asked for but 8 exist"),
         (lambda model: lrjax.load("EVA02-embedded@20", "embedded"), "cannot run at 20 pixels"),
         (lambda model: lrjax.load("EVA02-embedded@big", "embedded"), "input size 'big'"),
     ],

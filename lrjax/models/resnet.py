@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lrjax.errors import UserError
 from lrjax.models.layers import CrossAttention
 from lrjax.models.spec import ResNetSpec
 from lrjax.types import Array
@@ -116,12 +115,7 @@ class ResNetTower(nnx.Module):
 
         Returns:
             Embeddings [B, E], not L2-normalised, and the stage outputs [B, H, W, C] or None.
-
-        Raises:
-            UserError: there are LR tokens.
         """
-        if lr_tokens is not None:
-            raise UserError("a ResNet has no patch rows to add LR tokens to; use a vision transformer")
         x = images
         for convolution in (self.stem1, self.stem2, self.stem3):
             x = jax.nn.relu(convolution(x))
