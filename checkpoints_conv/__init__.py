@@ -1,6 +1,7 @@
 """Foreign checkpoints into the canonical parameter tree and back, by tables of key names."""
 
 from collections.abc import Iterable
+from os import PathLike
 from typing import Any
 
 from checkpoints_conv import (
@@ -53,6 +54,8 @@ __all__ = [
     "resample_positions",
 ]
 
+_SHOWN = 3
+
 FORMATS = {
     module.NAME: module
     for module in (
@@ -101,13 +104,14 @@ def file_suffix(layout: str) -> str:
     return getattr(FORMATS[layout], "SUFFIX", ".safetensors")
 
 
-def recognise(keys: Iterable[str]) -> str:
+def recognise(keys: Iterable[str], *, source: str | PathLike = "checkpoint") -> str:
     """Return the name of the format that a set of checkpoint keys belongs to.
 
     Where the markers of one fitting format contain those of another, the former is the more specific and wins.
 
     Args:
         keys: every key of the checkpoint.
+        source: the file, for messages.
 
     Returns:
         A key of `FORMATS`.
@@ -120,9 +124,10 @@ def recognise(keys: Iterable[str]) -> str:
     fitting = [name for name, own in marked.items() if not any(own < other for other in marked.values())]
     if len(fitting) == 1:
         return fitting[0]
-    looked_for = "; ".join(f"{name}: {', '.join(module.MARKERS)}" for name, module in FORMATS.items())
     if fitting:
-        raise UserError(
-            f"checkpoint fits several formats ({', '.join(fitting)}); keep the keys of one model only ({looked_for})"
-        )
-    raise UserError(f"checkpoint has the keys of no known format; looked for {looked_for}")
+        raise UserError(f"{source} fits several formats ({', '.join(fitting)}); keep the keys of one model only")
+    shown = ", ".join(map(repr, sorted(present)[:_SHOWN]))
+    raise UserError(
+        f"{source} is of no known format, with keys such as {shown}; use a checkpoint with both towers, in one of the "
+        f"formats {', '.join(FORMATS)}"
+    )

@@ -105,7 +105,7 @@ def _forward(options: argparse.Namespace) -> None:
     )
     files = _vocabulary(row.tokenizer, options.source.parent)
     with open_checkpoint(options.source) as reader:
-        layout = recognise(reader.keys())
+        layout = recognise(reader.keys(), source=options.source)
         table = find_table(layout, row.spec)
         with advice(reader, layout):
             slices = read_slices(reader, table, target, model=row.name, progress=_progress)
@@ -144,8 +144,6 @@ def _reverse(options: argparse.Namespace) -> None:
     from lrjax.checkpoint import read_metadata, restore_params
     from lrjax.models import build, zoo
 
-    if options.out.suffix not in (".safetensors", ".npz"):
-        raise UserError(f"output {options.out} must end in .safetensors or .npz")
     if options.out.is_dir() or (options.out.exists() and not options.force):
         raise UserError(f"{options.out} exists; name a new file or add --force to replace a file")
     if not options.source.is_dir():

@@ -56,7 +56,7 @@ class MisfitError(UserError):
     """
 
     def __init__(self, finding: str):
-        super().__init__(f"{finding}; name the model that this checkpoint holds")
+        super().__init__(f"{finding}; name the model that the checkpoint holds, or use a complete checkpoint")
         self.finding = finding
 
 

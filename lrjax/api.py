@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
@@ -54,6 +53,7 @@ def load(
     devices: int | None = None,
     placement: str = "replicate",
     protocol: str = "native",
+    numerics: str = "open_clip",
     mesh: Mesh | None = None,
 ) -> Predictor:
     """Loads a backbone with its preprocessing and tokenizer.
@@ -66,6 +66,7 @@ def load(
         devices: number of devices; None for all. Ignored where a mesh is given.
         placement: "replicate", or "fsdp" to spread the parameters over the devices.
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
+        numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
         mesh: the devices, where the caller has made a mesh.
 
     Returns:
@@ -74,14 +75,18 @@ def load(
     Raises:
         UserError: the name is unknown, or the checkpoint is missing, damaged or not one of this backbone.
     """
-    row = zoo.with_protocol(zoo.get(name), protocol)
+    row = zoo.with_numerics(zoo.with_protocol(zoo.get(name), protocol), numerics)
     source = os.fspath(source) or row.hub_id
     if not source:
         raise UserError(f'{row.name} has no hub id; name a checkpoint file, or "embedded" for the one that is shipped')
-    if placement not in PLACEMENTS:
-        raise UserError(f"unknown placement {placement!r}; use {' or '.join(PLACEMENTS)}")
-    path, text = locate(source), row.spec.text
-    target, mesh = abstract_params(row.spec), make_mesh(devices) if mesh is None else mesh
+    for option, value, known in (
+        ("placement", placement, tuple(PLACEMENTS)),
+        ("precision", precision, ("float32", "bfloat16")),
+    ):
+        if value not in known:
+            raise UserError(f"unknown {option} {value!r}; use {' or '.join(known)}")
+    mesh = make_mesh(devices) if mesh is None else mesh
+    path, text, target = locate(source), row.spec.text, abstract_params(row.spec)
     shardings = tree_shardings(target, mesh, PLACEMENTS[placement])
     # before the tokenizer: a checkpoint of another model is told as such, not as one without a vocabulary
     params = load_params(row, path, target=target, dtype=precision, shardings=shardings)
@@ -94,7 +99,7 @@ def load(
 
 def encode_image(
     model: Predictor,
-    images: Sequence[Any],
+    images: Any | Sequence[Any],
     *,
     resolution: int | None = None,
     lr_tokens: Array | None = None,
@@ -104,7 +109,7 @@ def encode_image(
 
     Args:
         model: of `load`.
-        images: n images: paths, PIL images, or uint8 arrays [H, W, 3], 0..255.
+        images: n images, or one path or PIL image: paths, PIL images, or uint8 arrays [H, W, 3], 0..255.
         resolution: side in pixels of a low-resolution stage before the model's own preprocessing; None leaves it out.
         lr_tokens: float [L + 1, N, D], or None for the vanilla model.
         batch_size: images per batch, raised to a multiple of the number of devices.
@@ -113,8 +118,10 @@ def encode_image(
         float32 [n, E], L2-normalised.
 
     Raises:
-        UserError: there is no image, or one is damaged or no image.
+        UserError: there is no image, one is damaged or no image, or the resolution or the tokens do not fit the model.
     """
+    if isinstance(images, str | Path | Image.Image):
+        images = [images]
     if len(images) == 0:
         raise UserError("there are no images to embed; give at least one")
     native, size = model.row.preprocess, model.row.spec.image.size
@@ -125,7 +132,7 @@ def encode_image(
         stages = batch_view_taps(batch.sizes, spec, canvas=batch.images.shape[1])
         placed = put_batch({"canvas": batch.images, "stages": (stages,)}, model.mesh)
         rows = model.image(model.views(placed["canvas"], placed["stages"]), lr_tokens)[:, 0]
-        embedded.append(np.asarray(jax.device_get(rows))[batch.mask])
+        embedded.append(np.asarray(rows)[batch.mask])
     return np.concatenate(embedded)
 
 
@@ -148,12 +155,12 @@ class _Images:
         return {"image": pixels, "id": str(index)}
 
 
-def encode_text(model: Predictor, texts: Sequence[str]) -> np.ndarray:
+def encode_text(model: Predictor, texts: str | Sequence[str]) -> np.ndarray:
     """Embeds texts.
 
     Args:
         model: of `load`.
-        texts: n texts.
+        texts: n texts, or one.
 
     Returns:
         float32 [n, E], L2-normalised.
@@ -168,7 +175,9 @@ def encode_text(model: Predictor, texts: Sequence[str]) -> np.ndarray:
     return model.text(list(texts))
 
 
-def zero_shot_classifier(model: Predictor, classes: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)):
+def zero_shot_classifier(
+    model: Predictor, classes: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
+) -> np.ndarray:
     """Builds a zero-shot classifier: for `encode_image(...) @ classifier.T` the largest entry of a row is the class.
 
     Args:

@@ -17,6 +17,7 @@ from jax.sharding import Sharding
 
 from lrjax.errors import UserError
 from lrjax.fitting import advice
+from lrjax.hub import fetch
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
 from lrjax.streaming import Slice, named_leaves, write_checkpoint
@@ -70,7 +71,7 @@ def load_params(
         params = restore_params(path, target=stored, shardings=_without_position(shardings, stored is not target))
     else:
         with open_checkpoint(path) as reader:
-            layout = recognise(reader.keys())
+            layout = recognise(reader.keys(), source=path)
             with advice(reader, layout):
                 params = convert(reader, find_table(layout, row.spec), stored, model=row.name)
     if stored is not target:
@@ -365,27 +366,11 @@ def _check_same(stored: Tree, target: Tree, directory: str | Path) -> None:
 
 
 def _download(repository: str, filename: str | None) -> Path:
+    files = (filename,) if filename else HUB_FILES
     try:
-        import huggingface_hub
-    except ImportError as error:
+        return fetch([repository], files)
+    except UserError as error:
         raise UserError(
-            f"{HUB_PREFIX}{repository} needs huggingface_hub; run `pip install huggingface_hub`, or name a local file"
+            f"{' or '.join(files)} of {HUB_PREFIX}{repository} is neither cached nor reachable ({error}); check the "
+            "name and the connection, or download the file and name its local path"
         ) from error
-    reason: Exception | None = None
-    for candidate in (filename,) if filename else HUB_FILES:
-        try:
-            return Path(huggingface_hub.hf_hub_download(repository, candidate))
-        except huggingface_hub.errors.LocalEntryNotFoundError as error:  # neither cached nor reachable
-            reason = error
-            if not huggingface_hub.constants.HF_HUB_OFFLINE:
-                break
-        except (huggingface_hub.errors.EntryNotFoundError, huggingface_hub.errors.OfflineModeIsEnabled) as error:
-            reason = error
-        except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError) as error:
-            reason = error
-            break
-    looked_for = filename or " or ".join(HUB_FILES)
-    raise UserError(
-        f"{looked_for} of {HUB_PREFIX}{repository} is neither cached nor reachable ({type(reason).__name__}); "
-        "check the name and the connection, or download the file and name its local path"
-    ) from reason

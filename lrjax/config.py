@@ -123,6 +123,7 @@ class Config:
         devices: number of devices; None for all.
         placement: "replicate" or "fsdp".
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
+        numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
     """
 
     model: str
@@ -134,6 +135,7 @@ class Config:
     devices: int | None = None
     placement: str = "replicate"
     protocol: str = "native"
+    numerics: str = "open_clip"
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     train: Train = dataclasses.field(default_factory=Train)
     report: Report = dataclasses.field(default_factory=Report)
@@ -141,6 +143,7 @@ class Config:
     def __post_init__(self):
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         _one_of("protocol", self.protocol, ("native", "lr0fm"))
+        _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
         _one_of("report.weights", self.report.weights, ("paper", "equal"))

@@ -29,7 +29,7 @@ def fitting_rows(reader: "Reader", layout: str) -> list[str]:
 
     sizes = leaf_sizes(reader, FORMATS[layout].TABLE)
 
-    def plausible(spec: ModelSpec) -> bool:  # abstract parameters take a second, two sizes no time
+    def plausible(spec: ModelSpec) -> bool:  # abstract parameters take a tenth of a second, two sizes no time
         image, text = spec.image, spec.text
         expected = {
             "text/token_embed/embedding": text.vocabulary * text.blocks.width,

@@ -106,7 +106,7 @@ def run(config: Config) -> None:
     training = bool(config.train.steps or config.train.epochs)
     require(plots=config.report.plots, studies=False)
     workdir = Path(config.workdir)
-    row = zoo.with_protocol(zoo.get(config.model), config.protocol)
+    row = zoo.with_numerics(zoo.with_protocol(zoo.get(config.model), config.protocol), config.numerics)
     store, mesh = ResultStore(workdir), make_mesh(config.devices)
     suite = Suite(config, store, row=row, mesh=mesh)
     if config.report.weights == "paper" and set(config.data.names) != set(PAPER_WEIGHTS):
@@ -115,7 +115,7 @@ def run(config: Config) -> None:
             "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
         )
     if training:
-        check_training(config, mesh)
+        check_training(config, mesh, row=row)
     source = config.source or row.hub_id
     if not source:
         raise UserError(f"{row.name} has no hub id; set config.source to a checkpoint file")
@@ -125,6 +125,7 @@ def run(config: Config) -> None:
         precision=config.precision,
         placement=config.placement,
         protocol=config.protocol,
+        numerics=config.numerics,
         mesh=mesh,
     )
     weights = checkpoint_hash(source)

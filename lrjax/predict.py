@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lrjax.data.tokenizers import Tokenizer
-from lrjax.models.build import Encoders, normalize_rows
+from lrjax.models.build import Encoders, count_params, normalize_rows
 from lrjax.models.zoo import Backbone
 from lrjax.ops.preprocess import Stage, normalize, render_view
 from lrjax.sharding import batch_sharding, replicated
@@ -37,6 +37,13 @@ class Predictor:
         self._text = jax.jit(self.encoders.text, out_shardings=whole)
         self._views = jax.jit(_render_views, out_shardings=batch)
         self._image = jax.jit(self._embed_views, out_shardings=batch)
+
+    def __repr__(self) -> str:
+        parameters, dtype, devices = count_params(self.params), jnp.dtype(self.encoders.dtype), self.mesh.devices.flat
+        return (
+            f"<Predictor {self.row.name}: {parameters:,} parameters, {self.row.spec.image.size} px, {dtype}, "
+            f"{len(devices)} device{'s' * (len(devices) > 1)} ({devices[0].platform})>"
+        )
 
     def _embed_views(self, params: Tree, lr_tokens: Array | None, views: Array) -> Array:
         images = normalize(views.reshape(-1, *views.shape[2:]), self.row.preprocess.mean, self.row.preprocess.std)

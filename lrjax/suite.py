@@ -1,5 +1,6 @@
 """Runs the configured evaluators over the configured data sets and keeps every finished number."""
 
+import dataclasses
 import logging
 
 import jax
@@ -91,6 +92,8 @@ class Suite:
                 version=module.VERSION,
                 model=row.name,
                 weights=weights,
+                architecture=dataclasses.asdict(row.spec),
+                tokenizer=predictor.tokenizer.fingerprint,
                 tokens=tokens,
                 dataset=dataset.name,
                 images=source.fingerprint,

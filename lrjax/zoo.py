@@ -4,23 +4,12 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from lrjax.api import list_models
 from lrjax.command_line import Parser, run
 from lrjax.errors import UserError
 from lrjax.models import zoo
-from lrjax.models.row import Backbone
 from lrjax.tables import FORMATS, Table, parameter_count, print_tables
-
-
-def describe(row: Backbone) -> dict[str, Any]:
-    """Returns everything that a row says, as values of JSON.
-
-    Args:
-        row: a row of the zoo.
-    """
-    return {"name": row.name, "context": row.spec.text.context} | dataclasses.asdict(row)
 
 
 def zoo_table(names: Sequence[str]) -> Table:
@@ -66,11 +55,12 @@ def _run(arguments: Sequence[str] | None) -> None:
         family = f" of the family {parsed.family!r}" if parsed.family else ""
         raise UserError(f'no backbone{family} fits {parsed.pattern!r}; try "*{parsed.pattern}*"; families: {families}')
     if parsed.format == "json":
-        print(json.dumps([describe(zoo.get(name)) for name in names], indent=2))
+        rows = (zoo.get(name) for name in names)
+        print(json.dumps([{"name": row.name} | dataclasses.asdict(row) for row in rows], indent=2))
     elif parsed.format in FORMATS:
         print(FORMATS[parsed.format](zoo_table(names)), end="")
     else:
-        table, shown = zoo_table(names), (0, 2, 7)  # what fits a narrow terminal
+        table, shown = zoo_table(names), (0, 2, 3, 7)  # what fits a narrow terminal
         rows = tuple(tuple(row[column] for column in shown) for row in table.rows)
         header = tuple(table.header[column] for column in shown)
         print_tables([dataclasses.replace(table, header=header, rows=rows, caption=f"{len(names)} backbones.")])

@@ -27,6 +27,17 @@ def examples():
     return [source[index] for index in range(12)]
 
 
+def test_a_model_says_what_it_is(model):
+    expected = "<Predictor EVA02-embedded: 1,707,777 parameters, 224 px, float32, 1 device (cpu)>"
+    assert repr(model) == str(model) == expected
+    wide = lrjax.load("EVA02-embedded@256", "embedded", precision="bfloat16")
+    added = (8**2 - 7**2) * 128
+    assert (
+        repr(wide)
+        == f"<Predictor EVA02-embedded@256: {1_707_777 + added:,} parameters, 256 px, bfloat16, 8 devices (cpu)>"
+    )
+
+
 def test_zero_shot_classification(model, examples):
     dataset = get_dataset("colours")
     classifier = lrjax.zero_shot_classifier(model, dataset.classes, dataset.templates)
@@ -45,6 +56,8 @@ def test_arrays_pictures_and_paths_are_the_same(model, examples, tmp_path):
     picture.save(tmp_path / "one.png")
     embedded = lrjax.encode_image(model, [pixels, picture, tmp_path / "one.png", str(tmp_path / "one.png")])
     np.testing.assert_array_equal(embedded, np.repeat(embedded[:1], 4, axis=0))
+    for one in (picture, tmp_path / "one.png", str(tmp_path / "one.png")):
+        np.testing.assert_allclose(lrjax.encode_image(model, one), embedded[:1], atol=1e-6)
 
 
 def test_batches_do_not_matter(model, examples):
@@ -67,13 +80,27 @@ def test_texts(model):
         (lambda model: lrjax.encode_image(model, [np.zeros((4, 4, 3))]), "image 0 is float64"),
         (lambda model: lrjax.encode_image(model, ["missing.png"]), r"missing\.png"),
         (lambda model: lrjax.encode_text(model, []), "no texts"),
+        (lambda model: lrjax.encode_image(model, np.zeros((1, 8, 8, 3), np.uint8), resolution=500), "model's own 224"),
+        (
+            lambda model: lrjax.encode_image(model, np.zeros((1, 8, 8, 3), np.uint8), lr_tokens=np.zeros((4, 49, 128))),
+            r"\[4, 49, 128\] but this backbone needs \[5, 49, 128\]",
+        ),
         (lambda model: lrjax.zero_shot_classifier(model, []), "at least one"),
+        (lambda model: lrjax.zero_shot_classifier(model, "cat"), r"write \['cat'\]"),
         (lambda model: lrjax.zero_shot_classifier(model, ["a"], ["no place"]), "write exactly one"),
         (lambda model: lrjax.load("ViT-B-61"), "unknown backbone 'ViT-B-61'; did you mean"),
+        (
+            lambda model: lrjax.load("vit-b-16:OPENAI"),
+            r"unknown backbone 'vit-b-16:OPENAI'; did you mean ViT-B-16:openai\?",
+        ),
+        (lambda model: lrjax.load("rn50X4@320"), r"unknown backbone 'rn50X4'; did you mean RN50x4\?"),
         (lambda model: lrjax.load("ViT-L-14"), "several checkpoints; name one: ViT-L-14:openai, "),
         (lambda model: lrjax.load("EVA02-embedded"), '"embedded" for the one that is shipped'),
         (lambda model: lrjax.load("EVA02-embedded", "embedded", protocol="x"), "unknown protocol 'x'"),
+        (lambda model: lrjax.load("EVA02-embedded", "embedded", numerics="x"), "unknown numerics 'x'"),
         (lambda model: lrjax.load("EVA02-embedded", "embedded", placement="x"), "unknown placement 'x'"),
+        (lambda model: lrjax.load("RN50", "missing.pt", precision="float16"), "unknown precision 'float16'"),
+        (lambda model: lrjax.load("RN50", "missing.pt", devices=99), "99 devices asked for but 8 exist"),
         (lambda model: lrjax.load("EVA02-embedded@20", "embedded"), "cannot run at 20 pixels"),
         (lambda model: lrjax.load("EVA02-embedded@big", "embedded"), "input size 'big'"),
     ],
@@ -117,7 +144,7 @@ def test_the_zoo_on_the_command_line(capsys):
     assert zoo_command.main(["--family", "coca", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == lrjax.list_models(family="CoCa")
-    assert rows[0]["spec"]["image"]["pool"] == "query" and rows[0]["context"] == 76
+    assert rows[0]["spec"]["image"]["pool"] == "query" and rows[0]["spec"]["text"]["context"] == 76
     assert zoo_command.main(["RN*"]) == 0
     assert "RN50x64:openai" in capsys.readouterr().out
     assert zoo_command.main(["RN*", "--family", "SigLIP"]) == 2

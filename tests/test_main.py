@@ -169,6 +169,11 @@ def test_help(capsys):
             ["--config.devices=4", "--config.train.steps=1", "--config.train.batch_size=6"],
             "config.train.batch_size 6 does not divide over 4 devices",
         ),
+        (
+            ["--config.model=RN50:openai", "--config.train.steps=1"],
+            "RN50:openai is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer",
+        ),
+        (["--config.numerics=exact"], "config.numerics is 'exact'; use one of 'open_clip', 'as_trained'"),
         (["--config.train.steps=1", "--config.train.root=nowhere"], "image folder 'nowhere' does not exist"),
         (["--config.train.steps=1", "--config.train.count=9"], "config.train.root 'procedural' gives 9 images"),
     ],

@@ -26,6 +26,7 @@ LAYERS = {
     "lrjax.errors": 0,
     "lrjax.config": 0,
     "lrjax.command_line": 0,
+    "lrjax.hub": 0,
     "lrjax.ops": 1,
     "lrjax.metrics": 1,
     "lrjax.data": 1,

@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 
+import tiny
 from checkpoints_conv.__main__ import main as convert
 from lrjax import suite
 from lrjax.data.datasets import get_dataset
+from lrjax.data.tokenizers import train_tokenizer
 from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
+from lrjax.models.build import abstract_params, count_params
 from lrjax.results import ResultStore
 from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
 from tiny import write_training_images
@@ -211,6 +214,36 @@ def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, c
     other.write_bytes(content)
     succeeds(command("--config", recipe, *data, f"--config.source={other}"))
     assert calls == [("shapes", "vanilla", (8, "hr"))]
+
+
+def test_other_numerics_and_another_vocabulary_are_other_results(command, tmp_path, recipe, calls, monkeypatch):
+    data = ["--config.data.names=shapes", f"--config.source={write_checkpoint(tiny_row(), tmp_path / 'mine')}"]
+
+    def evaluated(*overrides):
+        calls.clear()
+        succeeds(command("--config", recipe, *data, *overrides))
+        return bool(calls)
+
+    assert evaluated() and not evaluated()
+    assert not evaluated("--config.numerics=as_trained")  # the same for EVA-CLIP
+    monkeypatch.setitem(zoo.BACKBONES, "tiny", dataclasses.replace(tiny_row(), family="SigLIP"))
+    assert evaluated("--config.numerics=as_trained") and not evaluated("--config.numerics=as_trained")
+    assert not evaluated()
+    words = [f"{letter}{number}" for letter in "abcdefgh" for number in range(90)]
+    train_tokenizer(words, 300).save(str(tmp_path / "mine" / "tokenizer.json"))
+    assert evaluated() and not evaluated()
+
+
+def test_tokens_at_another_input_size(command, tmp_path, recipe, calls):
+    train = ["--config.train.steps=1", "--config.train.count=4", "--config.train.batch_size=4"]
+    more = ["--config.train.image_size=56", "--config.train.buckets=((8,16),)", "--config.data.names=shapes"]
+    succeeds(command("--config", recipe, "--config.model=tiny@48", *train, *more))
+    assert calls == [("shapes", "vanilla", (8, "hr")), ("shapes", "lr_tk0", (8, "hr"))]
+    sizes = {row.variant: row.extra["parameters"] for row in ResultStore(tmp_path / "run").rows}
+    grid = 48 // tiny.PATCH
+    assert sizes["lr_tk0"] - sizes["vanilla"] == (tiny.DEPTH + 1) * grid**2 * tiny.WIDTH
+    native = count_params(abstract_params(tiny_row().spec))
+    assert sizes["vanilla"] - native == (grid**2 - (tiny.SIZE // tiny.PATCH) ** 2) * tiny.WIDTH
 
 
 def test_a_converted_checkpoint_brings_its_tokenizer_and_gives_the_same_results(

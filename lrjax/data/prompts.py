@@ -18,10 +18,14 @@ def class_prompts(classes: Sequence[str], templates: Sequence[str]) -> list[list
         K lists of T prompts.
 
     Raises:
-        UserError: there is no class or template, or a template does not hold exactly one "{}".
+        UserError: there is no class or template, one text stands in place of several, or a template does not hold
+            exactly one "{}".
 
     Reference: Radford et al. 2021, arXiv 2103.00020, section 3.1.4.
     """
+    for texts in (classes, templates):
+        if isinstance(texts, str):
+            raise UserError(f"prompts need lists of classes and templates, but one is {texts!r}; write [{texts!r}]")
     if not classes or not templates:
         raise UserError(
             f"prompts need classes and templates, got {len(classes)} and {len(templates)}; give at least one of each"

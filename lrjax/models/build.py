@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
+from lrjax.models.lr_tokens import check_lr_tokens
 from lrjax.models.spec import ModelSpec
 from lrjax.models.towers import Model
 from lrjax.types import Array, Tree
@@ -80,13 +81,18 @@ class Encoders:
 
         Returns:
             float32 [B, E], L2-normalised.
+
+        Raises:
+            UserError: the tokens are not those of the spec.
         """
+        check_lr_tokens(self.spec.image, lr_tokens)
         model = self._merge(params)
         with self._on_mesh():
             return normalize_rows(model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, remat=remat)[0])
 
     def image_features(self, params: Tree, images: Array, lr_tokens: Array | None = None) -> Array:
         """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""
+        check_lr_tokens(self.spec.image, lr_tokens)
         model = self._merge(params)
         with self._on_mesh():
             return model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, features=True)[1]

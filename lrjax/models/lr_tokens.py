@@ -3,13 +3,35 @@
 import jax
 import jax.numpy as jnp
 
-from lrjax.models.spec import ImageSpec
+from lrjax.errors import UserError
+from lrjax.models.spec import ImageSpec, ResNetSpec
 from lrjax.types import Array
 
 
 def token_shape(spec: ImageSpec) -> tuple[int, int, int]:
     """Shape [L + 1, N, D] of the tokens of an image tower."""
     return spec.blocks.depth + 1, spec.patches, spec.blocks.width
+
+
+def check_lr_tokens(spec: ImageSpec | ResNetSpec, tokens: Array | None) -> None:
+    """Checks that tokens are those of an image tower; the scan would take the last table again if one were missing.
+
+    Args:
+        spec: the image tower.
+        tokens: any array, or None, which fits every tower.
+
+    Raises:
+        UserError: they have another shape, or the tower is a ResNet.
+    """
+    if tokens is None:
+        return
+    if isinstance(spec, ResNetSpec):
+        raise UserError("a ResNet has no patch rows to add LR tokens to; use a vision transformer")
+    if tuple(tokens.shape) != token_shape(spec):
+        raise UserError(
+            f"LR tokens have the shape {list(tokens.shape)} but this backbone needs {list(token_shape(spec))}; use "
+            "tokens that were trained for it, at the same input size"
+        )
 
 
 def init_lr_tokens(spec: ImageSpec, key: Array, *, std: float = 0.02) -> Array:

@@ -115,12 +115,7 @@ class ResNetTower(nnx.Module):
 
         Returns:
             Embeddings [B, E], not L2-normalised, and the stage outputs [B, H, W, C] or None.
-
-        Raises:
-            ValueError: there are LR tokens.
         """
-        if lr_tokens is not None:
-            raise ValueError("a ResNet has no patch rows to add LR tokens to; use a vision transformer")
         x = images
         for convolution in (self.stem1, self.stem2, self.stem3):
             x = jax.nn.relu(convolution(x))

@@ -7,7 +7,7 @@ from lrjax.errors import UserError
 from lrjax.models.backbones import BACKBONES
 from lrjax.models.row import Backbone, Preprocess
 
-__all__ = ["BACKBONES", "Backbone", "Preprocess", "get"]
+__all__ = ["BACKBONES", "Backbone", "Preprocess", "at_size", "get", "with_numerics", "with_protocol"]
 
 
 def get(name: str) -> Backbone:
@@ -23,9 +23,11 @@ def get(name: str) -> Backbone:
     plain, _, size = name.partition("@")
     rows = [row for row in BACKBONES.values() if plain in (row.name, row.architecture)]
     if not rows:
-        known = [*BACKBONES, *(row.architecture for row in BACKBONES.values())]
-        close = difflib.get_close_matches(plain, known, n=3) or sorted(BACKBONES)
-        raise UserError(f"unknown backbone {plain!r}; did you mean {', '.join(close)}?")
+        known = {one.lower(): one for row in BACKBONES.values() for one in (row.name, row.architecture)}
+        wanted = plain.lower()
+        close = [wanted] if wanted in known else difflib.get_close_matches(wanted, known, n=3)
+        proposed = [known[one] for one in close] or sorted(BACKBONES)
+        raise UserError(f"unknown backbone {plain!r}; did you mean {', '.join(proposed)}?")
     if len(rows) > 1:
         raise UserError(f"{plain} has several checkpoints; name one: {', '.join(row.name for row in rows)}")
     return at_size(rows[0], _side(size, name)) if size else rows[0]
@@ -54,6 +56,28 @@ def with_protocol(row: Backbone, protocol: str) -> Backbone:
         raise UserError(f'unknown protocol {protocol!r}; use "native" or "lr0fm"')
     preprocess = dataclasses.replace(row.benchmark or row.preprocess, pass_order="pillow12")
     return dataclasses.replace(row, preprocess=preprocess)
+
+
+def with_numerics(row: Backbone, numerics: str) -> Backbone:
+    """Returns a row with the activation and the epsilon of open_clip or of the weights' training.
+
+    Args:
+        row: the row.
+        numerics: "open_clip", with which the published numbers were measured, or "as_trained". They differ for CLIPA
+            and SigLIP, which were trained in JAX with GELU in its tanh form and an epsilon of 1e-6.
+
+    Raises:
+        UserError: the numerics are unknown.
+    """
+    if numerics not in ("open_clip", "as_trained"):
+        raise UserError(f'unknown numerics {numerics!r}; use "open_clip" or "as_trained"')
+    if numerics == "open_clip" or row.family not in ("CLIPA", "SigLIP"):
+        return row
+    towers = {
+        name: dataclasses.replace(tower, blocks=dataclasses.replace(tower.blocks, activation="gelu_tanh", eps=1e-6))
+        for name, tower in (("image", row.spec.image), ("text", row.spec.text))
+    }
+    return dataclasses.replace(row, spec=dataclasses.replace(row.spec, **towers))
 
 
 def at_size(row: Backbone, size: int) -> Backbone:

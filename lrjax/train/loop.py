@@ -16,6 +16,8 @@ from lrjax.config import Config
 from lrjax.data.datasets import open_training_source
 from lrjax.data.loader import training_batches
 from lrjax.errors import UserError
+from lrjax.models.spec import ResNetSpec
+from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import content_key
 from lrjax.sharding import put_batch, replicated
@@ -29,20 +31,27 @@ def total_steps(config: Config, images: int) -> int:
     return config.train.steps or config.train.epochs * (images // config.train.batch_size)
 
 
-def check_training(config: Config, mesh: Mesh) -> tuple[Any, int]:
+def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Any, int]:
     """Checks a training before anything long is done.
 
     Args:
         config: the run.
         mesh: the devices.
+        row: the backbone.
 
     Returns:
         The source of the training images and the number of optimizer steps.
 
     Raises:
-        UserError: the images are missing or too few, or the batch does not divide over the devices.
+        UserError: the backbone has no patch rows, the images are missing or too few, or the batch does not divide over
+            the devices.
     """
     options = config.train
+    if isinstance(row.spec.image, ResNetSpec):
+        raise UserError(
+            f"{row.name} is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer as "
+            "config.model, or set config.train.steps and config.train.epochs to 0 to evaluate it only"
+        )
     if options.batch_size % mesh.size:
         raise UserError(
             f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices; "
@@ -70,11 +79,10 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
         float32 [L + 1, N, D].
 
     Raises:
-        UserError: the batch does not divide over the devices, there are too few images, or the checkpoints in the
-            working directory belong to another configuration.
+        UserError: as in `check_training`, or the checkpoints in the working directory belong to another configuration.
     """
     options, mesh = config.train, predictor.mesh
-    source, steps = check_training(config, mesh)
+    source, steps = check_training(config, mesh, row=predictor.row)
     batches = training_batches(
         source,
         options.batch_size // jax.process_count(),
@@ -93,6 +101,8 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
     key = content_key(
         weights=weights,
         model=config.model,
+        architecture=dataclasses.asdict(predictor.row.spec),
+        preprocess=vars(predictor.row.preprocess),
         options=dataclasses.asdict(options) | {"save_every": 0},
         seed=config.seed,
         precision=config.precision,

@@ -87,7 +87,6 @@ def test_mistakes_are_one_line_and_leave_nothing(eva02, source, tmp_path, capsys
     status = main(["--model", "EVA03", "--source", str(source), "--out", str(out)])
     assert "unknown backbone 'EVA03'" in failing(capsys, status)
     assert "not a directory" in failing(capsys, reverse(source, tmp_path / "x.safetensors"))
-    assert "must end in .safetensors" in failing(capsys, reverse(tmp_path, tmp_path / "x.pt"))
     assert "not a converted checkpoint" in failing(capsys, reverse(tmp_path, tmp_path / "x.safetensors"))
     assert sorted(tmp_path.iterdir()) == before
     source.write_bytes(source.read_bytes()[:-10])
@@ -97,11 +96,14 @@ def test_mistakes_are_one_line_and_leave_nothing(eva02, source, tmp_path, capsys
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "more.pt"])
 
 
-def test_reverse_compares_the_model(source, tmp_path, capsys):
+def test_reverse_checks_model_and_suffix(source, tmp_path, capsys):
     assert convert(source, tmp_path / "model") == 0
     capsys.readouterr()
     status = reverse(tmp_path / "model", tmp_path / "back.safetensors", "--model", "EVA02-L-14")
     assert "holds Tiny-EVA02, not EVA02-L-14" in failing(capsys, status)
+    for name in ("back.pt", "back.npz", "back"):
+        message = failing(capsys, reverse(tmp_path / "model", tmp_path / name))
+        assert f"output {tmp_path / name} must end in .safetensors, the suffix of open_clip_eva files" in message
 
 
 @pytest.mark.parametrize(

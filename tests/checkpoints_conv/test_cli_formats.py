@@ -97,7 +97,7 @@ def test_keys_of_two_layouts_are_ambiguous(tmp_path, capsys):
     arrays = state_of(module) | foreign_models.scenic_arrays(module, spec)
     np.savez(tmp_path / "both.npz", **arrays)
     message = failing(capsys, convert("Tiny-ViT-B-16", tmp_path / "both.npz", tmp_path / "out"))
-    assert "several formats (open_clip_clip, scenic_clip)" in message
+    assert f"{tmp_path / 'both.npz'} fits several formats (open_clip_clip, scenic_clip)" in message
     np.savez(tmp_path / "none.npz", a=np.zeros(2))
     message = failing(capsys, convert("Tiny-ViT-B-16", tmp_path / "none.npz", tmp_path / "out"))
-    assert "no known format" in message
+    assert f"{tmp_path / 'none.npz'} is of no known format, with keys such as 'a'; use" in message

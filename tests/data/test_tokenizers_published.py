@@ -244,8 +244,20 @@ def test_siglip_refuses_other_vocabularies(siglip, siglip_json, tmp_path):
 def test_a_missing_vocabulary_is_named(name, first, address, tmp_path):
     with pytest.raises(UserError) as error:
         get_tokenizer(name, 32, directory=tmp_path, hub_id="hf-hub:ORG/NAME:weights.bin")
-    for part in (first, str(tmp_path), "ORG/NAME, ", f"https://huggingface.co/{address}", "beside the checkpoint"):
+    for part in (
+        first,
+        str(tmp_path),
+        "ORG/NAME, ",
+        "(HF_HUB_OFFLINE is set)",
+        f"https://huggingface.co/{address}",
+        "beside the checkpoint",
+    ):
         assert part in str(error.value)
+
+
+def test_a_repository_is_named_once(tmp_path):
+    with pytest.raises(UserError, match="none of timm/ViT-B-16-SigLIP on the hub"):
+        get_tokenizer("siglip", 64, directory=tmp_path, hub_id="timm/ViT-B-16-SigLIP")
 
 
 @pytest.mark.parametrize("repository", ["ORG/NAME", "timm/ViT-B-16-SigLIP"])
@@ -277,6 +289,7 @@ def test_the_hub_is_asked_for_one_file_after_the_other(siglip_json, monkeypatch)
         return str(siglip_json / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr("lrjax.hub.is_reachable", lambda: True)
     tokenizer = get_tokenizer("siglip", 64, hub_id="ORG/NAME")
     assert tokenizer.fingerprint == get_tokenizer("siglip", 64, directory=siglip_json).fingerprint
     files = ("sentencepiece.model", "spiece.model", "tokenizer.json")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lrjax.errors import UserError
 from lrjax.models.build import Encoders
 from lrjax.models.lr_tokens import init_lr_tokens, token_shape
 from lrjax.models.zoo import get
@@ -51,6 +52,17 @@ def test_initial_tokens_are_normal_and_reproducible():
     np.testing.assert_allclose(tokens.std(), 0.02, atol=5e-5)
     chex.assert_trees_all_equal(tokens, init_lr_tokens(spec, jax.random.key(0)))
     assert not np.allclose(tokens, init_lr_tokens(spec, jax.random.key(1)))
+
+
+def test_tokens_of_another_backbone_are_refused(eva02):
+    encoders = Encoders(eva02.spec)
+    depth, patches, width = token_shape(eva02.spec.image)
+    for shape in ((depth - 1, patches, width), (depth, patches + 1, width), (depth, patches, 1)):
+        for encode in (encoders.image, encoders.image_features, jax.jit(encoders.image)):
+            with pytest.raises(UserError, match=rf"shape \[{shape[0]}, .* needs \[{depth}, {patches}, {width}\]"):
+                encode(eva02.params, eva02.images, jnp.zeros(shape))
+    with pytest.raises(UserError, match="a ResNet has no patch rows"):
+        Encoders(get("RN50").spec).image({}, eva02.images, jnp.zeros((1, 1, 1)))
 
 
 def test_zero_tokens_change_no_bit(reference):

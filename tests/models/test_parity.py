@@ -108,28 +108,37 @@ class RmsNorm(torch.nn.Module):
         return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
 
 
-class Block8B(torch.nn.Module):
-    def __init__(self, width, heads, hidden):
+class RmsBlock(torch.nn.Module):
+    def __init__(self, width, heads, hidden, *, post_norm):
         super().__init__()
-        self.heads = heads
+        self.heads, self.post_norm = heads, post_norm
         self.norm1, self.norm2 = RmsNorm(width), RmsNorm(width)
         self.attn, self.mlp = torch.nn.Module(), torch.nn.Module()
         self.attn.qkv = torch.nn.Linear(width, 3 * width, bias=False)
         self.attn.proj = torch.nn.Linear(width, width)
         self.mlp.fc1, self.mlp.fc2 = torch.nn.Linear(width, hidden), torch.nn.Linear(hidden, width)
 
-    def forward(self, x):
+    def attend(self, x):
         batch, rows, width = x.shape
-        q, k, v = self.attn.qkv(self.norm1(x)).reshape(batch, rows, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.attn.qkv(x).reshape(batch, rows, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         weights = (q @ k.transpose(-2, -1) * (width // self.heads) ** -0.5).softmax(dim=-1)
-        x = x + self.attn.proj((weights @ v).transpose(1, 2).reshape(batch, rows, width))
-        return x + self.mlp.fc2(functional.gelu(self.mlp.fc1(self.norm2(x))))
+        return self.attn.proj((weights @ v).transpose(1, 2).reshape(batch, rows, width))
+
+    def transform(self, x):
+        return self.mlp.fc2(functional.gelu(self.mlp.fc1(x)))
+
+    def forward(self, x):
+        if self.post_norm:
+            x = x + self.norm1(self.attend(x))
+            return x + self.norm2(self.transform(x))
+        x = x + self.attend(self.norm1(x))
+        return x + self.transform(self.norm2(x))
 
 
-class Visual8B(torch.nn.Module):
-    """The image tower of EVA-CLIP-8B under its authors' names: RMSNorm, no bias in qkv, none in the head."""
+class RmsTower(torch.nn.Module):
+    """The image tower of EVA-CLIP-8B and 18B under its authors' names: RMSNorm, no bias in qkv, none in the head."""
 
-    def __init__(self, image):
+    def __init__(self, image, *, post_norm):
         super().__init__()
         width = image.blocks.width
         self.cls_token = torch.nn.Parameter(torch.empty(1, 1, width))
@@ -137,33 +146,48 @@ class Visual8B(torch.nn.Module):
         self.patch_embed = torch.nn.Module()
         self.patch_embed.proj = torch.nn.Conv2d(3, width, image.patch, stride=image.patch)
         self.blocks = torch.nn.ModuleList(
-            Block8B(width, image.blocks.heads, image.blocks.hidden) for _ in range(image.blocks.depth)
+            RmsBlock(width, image.blocks.heads, image.blocks.hidden, post_norm=post_norm)
+            for _ in range(image.blocks.depth)
         )
         self.norm = RmsNorm(width)
         self.head = torch.nn.Linear(width, image.embedding, bias=False)
 
-    def forward(self, images):
+    def rows(self, images):
         x = self.patch_embed.proj(images).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        return torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+
+    def forward(self, images):
+        x = self.rows(images)
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x)[:, 0])
 
 
-def test_eva_clip_8b_against_a_torch_twin(eva02, load_reference, tmp_path):
-    row = get("EVA-CLIP-8B").spec.image
+@pytest.fixture(params=["EVA-CLIP-8B", "EVA-CLIP-18B"])
+def giant(request, eva02, load_reference, tmp_path):
+    row = get(request.param).spec.image
     blocks = replace(row.blocks, width=48, depth=3, heads=2, hidden=80)
     spec = replace(eva02.spec, image=replace(row, size=56, blocks=blocks, embedding=24))
     twin = torch.nn.Module()
-    twin.visual, twin.text, twin.logit_scale = Visual8B(spec.image), eva02.module.text, eva02.module.logit_scale
+    twin.visual = RmsTower(spec.image, post_norm=request.param == "EVA-CLIP-18B")
+    twin.text, twin.logit_scale = eva02.module.text, eva02.module.logit_scale
     randomise(twin.visual)
-    reference = load_reference(twin, spec, tmp_path / "model.safetensors")
-    attention = reference.params["image"]["blocks"]["attention"]
+    return load_reference(twin, spec, tmp_path / "model.safetensors")
+
+
+def test_giants_against_a_torch_twin(giant):
+    attention = giant.params["image"]["blocks"]["attention"]
     assert all(attention[name].keys() == {"kernel"} for name in "qkv")
-    assert reference.params["image"]["norm"].keys() == {"scale"}
+    assert giant.params["image"]["norm"].keys() == {"scale"}
+    visual = giant.module.visual
     with torch.no_grad():
-        expected = functional.normalize(twin.visual(reference.torch_images), dim=-1).numpy()
-    assert_close(Encoders(spec).image(reference.params, reference.images), expected)
+        rows, tower = visual.rows(giant.torch_images).numpy(), visual(giant.torch_images)
+    chex.assert_trees_all_close(embedded_image(giant), rows, atol=ATOL)
+    blocks = hooked(visual.blocks, lambda: visual(giant.torch_images))
+    chex.assert_trees_all_close(giant.image_outputs.blocks, blocks, atol=ATOL)
+    chex.assert_trees_all_close(giant.image_outputs.tower, tower.numpy(), atol=ATOL)
+    embeddings = Encoders(giant.spec).image(giant.params, giant.images)
+    assert_close(embeddings, functional.normalize(tower, dim=-1).numpy())
 
 
 def test_bfloat16_is_within_one_percent_of_float32(eva02):

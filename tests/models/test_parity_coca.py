@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lrjax.data.tokenizers import get_tokenizer
 from lrjax.models.build import Encoders
 from lrjax.models.zoo import BACKBONES, get
 from parity_helpers import (
@@ -18,11 +19,13 @@ from parity_helpers import (
     assert_same_at_full_size,
     assert_same_image_embeddings_and_gradient,
     assert_same_text,
+    convert_module,
     embedded_image,
     hooked,
     quick_jit,
+    tiny_open_clip_spec,
 )
-from torch_reference import build_open_clip
+from torch_reference import build_open_clip, import_open_clip, randomise
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,28 @@ def test_the_mask_sees_the_first_padded_position_only(reference):
         position[row] += np.random.default_rng(2).normal(size=32)
         params["text"]["position"] = position
         assert (np.abs(embed(params, ids) - before).max() > 1e-3) == changes
+
+
+def test_texts_longer_than_the_context_embed_as_in_open_clip(tmp_path):
+    """From the text to the embedding, with the context of the published weights on both sides."""
+    row, sizes = get("coca_ViT-B-32"), {"width": 32, "heads": 4, "layers": 2}
+    vision = {"image_size": 32, "patch_size": 8, "width": 48, "layers": 3, "head_width": 24, "attn_pooler_queries": 5}
+    module = build_open_clip("coca_ViT-B-32", embed_dim=24, vision_cfg=vision, text_cfg=sizes, multimodal_cfg=sizes)
+    randomise(module)
+    tiny = tiny_open_clip_spec("coca")
+    text = replace(tiny.text, context=row.spec.text.context, vocabulary=row.spec.text.vocabulary)
+    spec = replace(tiny, text=text)
+    params = convert_module(module, spec, tmp_path / "model.safetensors")
+    # 1, 74 (the last that fits), 75, 76 and 200 pieces; what follows the cut does not count
+    texts = [" ".join(["cat"] * pieces) for pieces in (1, 74, 75, 76, 200)] + ["cat " * 74 + "dog " * 9]
+    reference = import_open_clip().get_tokenizer("coca_ViT-B-32")
+    with torch.no_grad():
+        expected = module.encode_text(reference(texts)).numpy()
+    ids = get_tokenizer(row.tokenizer, text.context)(texts)
+    found = quick_jit(Encoders(spec).text)(params, ids)
+    chex.assert_trees_all_close(found, expected, atol=ATOL)
+    np.testing.assert_array_equal(ids[1:], ids[[1, 1, 1, 1, 1]])
+    assert np.abs(expected[0] - expected[1]).max() > 1e-2
 
 
 def test_bfloat16_is_within_one_percent_of_float32(reference):

@@ -160,8 +160,11 @@ def test_a_wrong_name_is_answered_with_the_rows_that_fit():
         convert(reader, FORMATS["open_clip_clip"].TABLE, abstract_params(row.spec), model=row.name)
 
 
-def test_a_checkpoint_that_fits_nothing_asks_for_its_name():
+def test_a_checkpoint_that_fits_nothing_asks_for_its_name_or_for_all_of_it():
     reader = ShapeReader(build_open_clip("ViT-B-16-plus-240", device="meta"))
     row = get("ViT-B-16:openai")
-    with pytest.raises(UserError, match="name the model that this checkpoint holds"), advice(reader, "open_clip_clip"):
+    with (
+        pytest.raises(UserError, match="the model that the checkpoint holds, or use a complete"),
+        advice(reader, "open_clip_clip"),
+    ):
         convert(reader, FORMATS["open_clip_clip"].TABLE, abstract_params(row.spec), model=row.name)

@@ -1,5 +1,6 @@
 """Whole trainings: continued after an interruption, finished earlier, refused."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import tiny
 from lrjax.errors import UserError
+from lrjax.models import zoo
 from lrjax.train import loop
 from lrjax.train.distill import Distiller
 
@@ -106,6 +108,14 @@ def test_finished_training_is_restored(tmp_path, folder, predictor, steps, unint
     tiny.write_training_images(folder.parent / "more", count=13)
     with pytest.raises(UserError, match="other options"):
         train(tmp_path, folder.parent / "more", predictor)
+    row, other = predictor.row, copy.copy(predictor)
+    for changed in (
+        zoo.with_protocol(row, "lr0fm"),
+        zoo.with_numerics(dataclasses.replace(row, family="SigLIP"), "as_trained"),
+    ):
+        other.row = changed
+        with pytest.raises(UserError, match="other options"):
+            train(tmp_path, folder, other)
     assert steps.calls == 0
 
 

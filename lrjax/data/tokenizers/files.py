@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrjax.errors import UserError
+from lrjax.hub import fetch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,36 +84,12 @@ def find_vocabulary(name: str, *, directory: Path | None = None, hub_id: str = "
         if (path := Path(directory) / file).is_file():
             return path
     repository = hub_id.removeprefix("hf-hub:").partition(":")[0]
-    repositories = [one for one in (repository, *vocabulary.repositories) if one]
-    found = _from_hub(repositories, vocabulary.files)
-    if isinstance(found, Path):
-        return found
-    beside = f"none lies in {directory}, and " if directory else ""
-    raise UserError(
-        f"tokenizer '{name}' needs {' or '.join(vocabulary.files)}: {beside}none of {', '.join(repositories)} on the "
-        f"hub is cached or reachable ({found}); put a file from {vocabulary.address} beside the checkpoint"
-    )
-
-
-def _from_hub(repositories: list[str], files: tuple[str, ...]) -> Path | str:
-    """The path of the first file there is, or why there is none."""
+    repositories = list(dict.fromkeys(one for one in (repository, *vocabulary.repositories) if one))
     try:
-        from huggingface_hub import errors, hf_hub_download
-    except ImportError:
-        return "huggingface_hub is not installed"
-    reason = ""
-    for cached in (True, False):
-        for repository in repositories:
-            for file in files:
-                try:
-                    return Path(hf_hub_download(repository, file, local_files_only=cached))
-                except errors.LocalEntryNotFoundError as error:
-                    reason = type(error).__name__
-                    if not cached:  # the hub cannot be reached: no other file will be
-                        return reason
-                except errors.EntryNotFoundError as error:
-                    reason = type(error).__name__
-                except (errors.HfHubHTTPError, OSError, ValueError) as error:  # a repository that one may not see
-                    reason = type(error).__name__
-                    break
-    return reason
+        return fetch(repositories, vocabulary.files)
+    except UserError as error:
+        beside = f"none lies in {directory}, and " if directory else ""
+        raise UserError(
+            f"tokenizer '{name}' needs {' or '.join(vocabulary.files)}: {beside}none of {', '.join(repositories)} on "
+            f"the hub is cached or reachable ({error}); put a file from {vocabulary.address} beside the checkpoint"
+        ) from error
