@@ -12,16 +12,16 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from lrjax.checkpoint import load_params, locate
-from lrjax.data.images import decode, to_rgb
+from lrjax.data.images import decode
 from lrjax.data.loader import batches
 from lrjax.data.prompts import class_prompts
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
-from lrjax.ops.preprocess import ViewSpec, batch_view_taps
+from lrjax.ops.preprocess import ViewSpec
 from lrjax.predict import Predictor
-from lrjax.sharding import PLACEMENTS, make_mesh, put_batch, tree_shardings
+from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
 from lrjax.types import Array
 
 _BATCH = 64
@@ -104,6 +104,7 @@ def encode_image(
     resolution: int | None = None,
     lr_tokens: Array | None = None,
     batch_size: int = _BATCH,
+    rgb: str = "after",
 ) -> np.ndarray:
     """Embeds images.
 
@@ -113,6 +114,8 @@ def encode_image(
         resolution: side in pixels of a low-resolution stage before the model's own preprocessing; None leaves it out.
         lr_tokens: float [L + 1, N, D], or None for the vanilla model.
         batch_size: images per batch, raised to a multiple of the number of devices.
+        rgb: "after" converts to RGB after the resizes, as the published evaluations do, "before" before them; it
+            matters for palettes, transparency, CMYK and 16 bits.
 
     Returns:
         float32 [n, E], L2-normalised.
@@ -128,10 +131,8 @@ def encode_image(
     spec = ViewSpec(size=size, mode=native.mode, kernel=native.kernel, low=resolution, pass_order=native.pass_order)
     batch_size = -(-min(batch_size, len(images)) // model.mesh.size) * model.mesh.size
     embedded = []
-    for batch in batches(_Images(images), batch_size):
-        stages = batch_view_taps(batch.sizes, spec, canvas=batch.images.shape[1])
-        placed = put_batch({"canvas": batch.images, "stages": (stages,)}, model.mesh)
-        rows = model.image(model.views(placed["canvas"], placed["stages"]), lr_tokens)[:, 0]
+    for batch in batches(_Images(images), batch_size, specs=(spec,), rgb=rgb, host=not model.resamples):
+        rows = model.image(model.views(batch), lr_tokens)[:, 0]
         embedded.append(np.asarray(rows)[batch.mask])
     return np.concatenate(embedded)
 
@@ -147,12 +148,15 @@ class _Images:
         image = self.images[index]
         if isinstance(image, str | Path):
             image = decode(image)
-        pixels = to_rgb(image) if isinstance(image, Image.Image) else np.asarray(image)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-            raise UserError(
-                f"image {index} is {pixels.dtype} {list(pixels.shape)}; give a path, a PIL image or uint8 [H, W, 3]"
-            )
-        return {"image": pixels, "id": str(index)}
+        if not isinstance(image, Image.Image):
+            image = np.asarray(image)
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+                raise UserError(
+                    f"image {index} is {image.dtype} {list(image.shape)}; give a path, a PIL image or uint8 [H, W, 3]"
+                )
+        elif 0 in image.size:
+            raise UserError(f"image {index} is empty, {image.width} x {image.height}; leave it out")
+        return {"image": image, "id": str(index)}
 
 
 def encode_text(model: Predictor, texts: str | Sequence[str]) -> np.ndarray:

@@ -24,6 +24,8 @@ class Data:
         count: images per procedural data set.
         seed: seed of the procedural images.
         on_error: what an image that cannot be decoded does: "error" stops the run, "skip" leaves it out and reports it.
+        rgb: when images become RGB: "after" the resizes, as LR0.FM does, or "before" them; palettes, transparency, CMYK
+            and 16 bits make a difference.
         workers: threads that decode.
     """
 
@@ -32,6 +34,7 @@ class Data:
     count: int = 240
     seed: int = 0
     on_error: str = "error"
+    rgb: str = "after"
     workers: int = 2
 
 
@@ -146,6 +149,7 @@ class Config:
         _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
+        _one_of("data.rgb", self.data.rgb, ("after", "before"))
         _one_of("report.weights", self.report.weights, ("paper", "equal"))
         for key, names in (("data.names", self.data.names), ("evaluation.evaluators", self.evaluation.evaluators)):
             if not names:

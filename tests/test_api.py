@@ -60,6 +60,21 @@ def test_arrays_pictures_and_paths_are_the_same(model, examples, tmp_path):
         np.testing.assert_allclose(lrjax.encode_image(model, one), embedded[:1], atol=1e-6)
 
 
+def test_modes_and_large_images_are_those_of_the_evaluation(model, examples, monkeypatch):
+    picture = Image.fromarray(examples[0]["image"])
+    images = [picture.convert("P"), picture.convert("RGBA"), picture.resize((1300, 1100)), picture]
+    for rgb in ("after", "before"):
+        found = []
+        for resamples in (False, True):
+            monkeypatch.setattr(type(model), "resamples", resamples)
+            found.append(lrjax.encode_image(model, images, resolution=32, rgb=rgb))
+        np.testing.assert_allclose(*found, atol=1e-6)
+    palette = images[0].convert("RGB")
+    before = lrjax.encode_image(model, [palette], resolution=32)
+    np.testing.assert_allclose(found[0][:1], before, atol=1e-5)  # the last ones are those of "before"
+    assert np.abs(lrjax.encode_image(model, images[:1], resolution=32) - before).max() > 1e-3
+
+
 def test_batches_do_not_matter(model, examples):
     images = [one["image"][: 40 + 7 * number] for number, one in enumerate(examples)]
     whole = lrjax.encode_image(model, images)
@@ -79,6 +94,8 @@ def test_texts(model):
         (lambda model: lrjax.encode_image(model, [np.zeros((4, 4), np.uint8)]), r"image 0 is uint8 \[4, 4\]"),
         (lambda model: lrjax.encode_image(model, [np.zeros((4, 4, 3))]), "image 0 is float64"),
         (lambda model: lrjax.encode_image(model, ["missing.png"]), r"missing\.png"),
+        (lambda model: lrjax.encode_image(model, [Image.new("RGB", (0, 4))]), "image 0 is empty, 0 x 4"),
+        (lambda model: lrjax.encode_image(model, [np.zeros((4, 4, 3), np.uint8)], rgb="x"), "rgb 'x' is unknown"),
         (lambda model: lrjax.encode_text(model, []), "no texts"),
         (lambda model: lrjax.encode_image(model, np.zeros((1, 8, 8, 3), np.uint8), resolution=500), "model's own 224"),
         (

@@ -105,6 +105,7 @@ def changed(config, path, value):
 OTHER = {
     "data.names": ("shapes", "letters"),
     "data.on_error": "skip",
+    "data.rgb": "before",
     "evaluation.evaluators": ("zoom",),
     "evaluation.resolutions": (16,),
     "train.buckets": ((16, 32),),

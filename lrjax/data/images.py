@@ -1,16 +1,31 @@
-"""Encoded images to pixels."""
+"""Encoded images to pixels, and images to views where the device cannot resample them as Pillow does."""
 
 import io
 import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lrjax.errors import UserError
+from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start
+from lrjax.ops.resample import vertical_pass_first
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF")
+"""Pillow's names of the formats that are decoded; none of them starts another program, as PostScript does."""
+RGB = ("after", "before")
+"""Whether an image is converted to RGB after its resizes, as the published evaluations do, or before them."""
+
+# Pillow warns above half of its limit. A filter for the time of one call would race between decoding threads.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 class ImageError(UserError):
-    """An image file that cannot be decoded.
+    """An image that cannot be used: missing, empty, truncated, damaged, of an unknown format, or too large.
+
+    What is not the fault of the image, such as missing permission, memory or file handles, is a plain `UserError`.
 
     Args:
         message: the sentence for the user.
@@ -22,32 +37,170 @@ class ImageError(UserError):
         self.name = name
 
 
+def _unusable(name: str, cause: object) -> ImageError:
+    return ImageError(
+        f"image '{name}' cannot be decoded ({cause}); replace or remove it, "
+        "or skip damaged images (config.data.on_error 'skip')",
+        name,
+    )
+
+
+def _no_memory(name: str) -> UserError:
+    return UserError(f"memory is too short for image '{name}'; use fewer config.data.workers or a smaller batch")
+
+
 def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Image.Image:
-    """Decode an image completely, in the mode of its file; the EXIF orientation is not applied.
+    """Decodes an image completely, in the mode of its file; the EXIF orientation is not applied.
 
     Args:
-        image: path or encoded bytes.
+        image: path or encoded bytes; the content decides the format, not the suffix.
         name: what errors call the image; its path by default.
 
     Returns:
         The image; of an animation the first frame.
 
     Raises:
-        ImageError: the file is missing, empty, truncated, damaged or of an unknown format.
+        ImageError: the file is missing, empty, truncated, damaged, in none of `FORMATS`, or has more pixels than
+            Pillow's limit, 2 * PIL.Image.MAX_IMAGE_PIXELS.
+        UserError: the file cannot be read or memory is too short.
     """
     name = name or ("image bytes" if isinstance(image, bytes) else str(image))
+    content = image if isinstance(image, bytes) else _read(Path(image), name)
     try:
-        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as file:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             return file.copy()
+    except MemoryError as error:
+        raise _no_memory(name) from error
+    except UnidentifiedImageError as error:
+        what = f"not an image in one of the formats {', '.join(FORMATS)}" if content else "the file is empty"
+        raise _unusable(name, what) from error
     # On damaged data the decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more.
     except Exception as error:
-        raise ImageError(
-            f"image '{name}' cannot be decoded ({error}); replace or remove it, "
-            "or skip damaged images (config.data.on_error 'skip')",
-            name,
-        ) from error
+        raise _unusable(name, error) from error
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _unusable(name, error.strerror) from error
+    # Permissions, file handles and failing disks concern the whole run: skipping would hide that most images are lost.
+    except OSError as error:
+        raise UserError(f"image '{name}' cannot be read ({error.strerror}); mend this and start again") from error
+    except MemoryError as error:
+        raise _no_memory(name) from error
 
 
 def to_rgb(image: Image.Image | np.ndarray) -> np.ndarray:
-    """Return a decoded image as uint8 [H, W, 3], 0..255."""
-    return image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
+    """Returns a decoded image as uint8 [H, W, 3], 0..255."""
+    if isinstance(image, np.ndarray):
+        return image
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def prepare(
+    image: Image.Image | np.ndarray,
+    specs: Sequence[ViewSpec],
+    *,
+    rgb: str = "after",
+    host: bool = False,
+    name: str = "image",
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Turns a decoded image into RGB pixels for the device, or into finished views where these are not enough.
+
+    The device resamples RGB pixels of up to `LARGEST_CANVAS` a side. Larger images would need larger programs, and in
+    most modes the conversion does not commute with the resizes: Pillow resizes palette and bilevel images by the
+    nearest pixel, images with alpha premultiplied, and the others in their own channels or depth. Grey images commute.
+
+    Args:
+        image: of `decode`, or uint8 [H, W, 3].
+        specs: the R views, of one size.
+        rgb: "after" or "before", see `RGB`.
+        host: whether the views of every image are finished here.
+        name: what errors call the image.
+
+    Returns:
+        The pixels, uint8 [H, W, 3], or the views, uint8 [R, size, size, 3]; the other one is None.
+
+    Raises:
+        ImageError: Pillow cannot resize or convert this kind of image, or a resized form of it would have more pixels
+            than Pillow's limit.
+        UserError: memory is too short.
+    """
+    try:
+        if rgb == "before" and not isinstance(image, np.ndarray):
+            image = image.convert("RGB")
+        if not host and _fits_device(image):
+            return to_rgb(image), None
+        image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        return None, np.stack([to_rgb(render_view(image, spec)) for spec in specs])
+    except MemoryError as error:
+        raise _no_memory(name) from error
+    except (ValueError, OSError) as error:
+        raise _unusable(name, error) from error
+
+
+def _fits_device(image: Image.Image | np.ndarray) -> bool:
+    if isinstance(image, np.ndarray):
+        return max(image.shape) <= LARGEST_CANVAS
+    return image.mode in ("RGB", "L") and max(image.size) <= LARGEST_CANVAS
+
+
+def render_view(image: Image.Image, spec: ViewSpec) -> Image.Image:
+    """Renders a view with Pillow, in the mode of the image.
+
+    Args:
+        image: of any mode.
+        spec: the view.
+
+    Returns:
+        The view, of spec.size on a side.
+
+    Raises:
+        ValueError: Pillow cannot resample this mode, or the resized image would have more pixels than its limit, 2 *
+            PIL.Image.MAX_IMAGE_PIXELS.
+    """
+    kernel, order = Image.Resampling[spec.kernel.upper()], spec.pass_order
+    if spec.has_low_stage:
+        size = spec.resized(image.height, image.width, spec.low)
+        image = _resize(image, size, kernel=kernel, pass_order=order)
+    size = spec.resized(image.height, image.width, spec.resized_side)
+    top, left = (centre_start(length, spec.size) for length in size)
+    window = (left, top, left + spec.size, top + spec.size)
+    return _resize(image, size, kernel=kernel, pass_order=order, window=window)
+
+
+def _resize(
+    image: Image.Image,
+    size: tuple[int, int],
+    *,
+    kernel: Image.Resampling,
+    pass_order: str,
+    window: tuple[int, int, int, int] | None = None,
+) -> Image.Image:
+    """The part `window` (left, top, right, bottom) of an image resized to `size` (height, width)."""
+    height, width = size
+    left, top, right, bottom = window or (0, 0, width, height)
+    if image.mode in ("1", "P") or (image.height, image.width) == size:
+        # Pillow resizes these modes by the nearest pixel, and an image of the right size not at all.
+        return _bounded_resize(image, size, Image.Resampling.NEAREST).crop((left, top, right, bottom))
+    mode, premultiplied = image.mode, {"RGBA": "RGBa", "LA": "La"}.get(image.mode)
+    vertical_first = vertical_pass_first((image.height, image.width), size, pass_order=pass_order)
+    image = image.convert(premultiplied) if premultiplied else image  # as Pillow's own resize does
+    # One call per axis, so that the order does not depend on the installed Pillow. Between them only what the window
+    # needs is kept: the second pass does not mix along the axis of the first.
+    if vertical_first:
+        image = _bounded_resize(image, (height, image.width), kernel).crop((0, top, image.width, bottom))
+        image = _bounded_resize(image, (bottom - top, width), kernel).crop((left, 0, right, bottom - top))
+    else:
+        image = _bounded_resize(image, (image.height, width), kernel).crop((left, 0, right, image.height))
+        image = _bounded_resize(image, (height, right - left), kernel).crop((0, top, right - left, bottom))
+    return image.convert(mode) if premultiplied else image
+
+
+def _bounded_resize(image: Image.Image, size: tuple[int, int], kernel: Image.Resampling) -> Image.Image:
+    height, width = size
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > 2 * limit:
+        raise ValueError(f"a step of its resize, {width} x {height}, exceeds Pillow's limit of {2 * limit} pixels")
+    return image.resize((width, height), kernel)

@@ -3,35 +3,43 @@
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 from PIL import Image
 
-from lrjax.data.images import ImageError, to_rgb
+from lrjax.data.images import RGB, ImageError, prepare, render_view, to_rgb
 from lrjax.errors import UserError
-from lrjax.ops.preprocess import canvas_side, short_side_size
+from lrjax.ops.preprocess import ViewSpec, canvas_side
 
 _EMPTY_SIDE = 64
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of different sizes in the upper left corners of one canvas.
+    """Images of different sizes in the upper left corners of one canvas, and images whose views are finished.
 
     Args:
-        images: uint8 [B, S, S, 3], 0..255, black outside the images.
-        sizes: int32 [B, 2], height and width in pixels; S for rows without an image.
-        labels: int32 [B]; -1 for rows without an image or label.
+        images: uint8 [B, S, S, 3], 0..255, black outside the images and in rows without pixels; None where no row has
+            pixels.
+        sizes: int32 [B, 2], height and width in pixels; 0 for rows without pixels.
+        specs: the R views of every image.
+        on_host: bool [B], True for the images whose views Pillow has rendered, see `images.prepare`.
+        views: uint8 [B, R, size, size, 3], black in the other rows; None where Pillow has rendered none.
+        labels: int32 [B], or [B, M] where an image has a set of labels; -1 fills sets and rows without an image or
+            label. M is a power of two.
         mask: bool [B], False for rows without an image: padding and skipped images.
         index: int64 [B], position in the source; -1 for padding.
         ids: B ids; "" for rows without an image.
         skipped: names of the damaged images of this batch.
     """
 
-    images: np.ndarray
+    images: np.ndarray | None
     sizes: np.ndarray
+    specs: tuple[ViewSpec, ...]
+    on_host: np.ndarray
+    views: np.ndarray | None
     labels: np.ndarray
     mask: np.ndarray
     index: np.ndarray
@@ -39,46 +47,60 @@ class Batch:
     skipped: tuple[str, ...]
 
 
+class _Views(NamedTuple):
+    specs: tuple[ViewSpec, ...]
+    rgb: str
+    host: bool
+
+
 def batches(
     source: Any,
     batch_size: int,
     *,
+    specs: Sequence[ViewSpec],
+    rgb: str = "after",
+    host: bool = False,
     shard: tuple[int, int] = (0, 1),
     workers: int = 0,
     on_error: str = "error",
     indices: Sequence[int] | np.ndarray | None = None,
-    side: int | None = None,
 ) -> Iterator[Batch]:
-    """Read every image exactly once over all shards, in order, decoded ahead by threads.
+    """Reads every image exactly once over all shards, in order, decoded ahead by threads.
 
     Step b of shard i holds rows i * batch_size to (i + 1) * batch_size of the b-th global batch, so that the shards
     side by side are the global batch. All shards have equally many batches; what is missing at the end is padding with
     mask False.
 
     Args:
-        source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "label": int, "id": str}`, the
-            label being optional.
+        source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "label": int or tuple of ints,
+            "id": str}`, the label being optional.
         batch_size: rows per shard.
+        specs: the views that are wanted of every image, of one size.
+        rgb: "after" converts to RGB after the resizes, "before" before them.
+        host: whether Pillow renders the views of all images in the decoding threads, not only of those that the device
+            cannot resample.
         shard: index of this shard and number of shards.
         workers: decoding threads; 0 decodes in the caller's.
         on_error: "error" raises for a damaged image, "skip" masks its row and names it in `skipped`.
         indices: positions to read, in this order; all by default.
-        side: canvas side in pixels; by default chosen per batch by `canvas_side`. Programs with several shards need a
-            fixed side, for equal shapes.
 
     Returns:
         An iterator of ceil(n / (batch_size * shards)) batches.
 
     Raises:
-        UserError: an argument is out of range, or an image is larger than the canvas.
+        UserError: an argument is out of range, a file cannot be read, or memory is too short.
         ImageError: an image is damaged and `on_error` is "error".
     """
-    plan = _plan(source, batch_size, shard, indices)
+    plan, specs = _plan(source, batch_size, shard, indices), tuple(specs)
     if on_error not in ("error", "skip"):
         raise UserError(f"on_error '{on_error}' is unknown; give 'error' or 'skip'")
+    if rgb not in RGB:
+        raise UserError(f"rgb '{rgb}' is unknown; give 'after' or 'before'")
     if workers < 0:
         raise UserError(f"workers {workers} is negative; give the number of decoding threads, or 0")
-    return _read(source, plan, batch_size, workers, on_error, side)
+    if len({spec.size for spec in specs}) != 1:
+        raise UserError(f"views of sizes {sorted({spec.size for spec in specs})} fit no batch; give at least one size")
+    return _read(source, plan, batch_size, workers, on_error, _Views(specs, rgb, host))
 
 
 def training_batches(
@@ -161,13 +183,13 @@ def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
 
 
 def _read(
-    source: Any, plan: np.ndarray, batch_size: int, workers: int, on_error: str, side: int | None
+    source: Any, plan: np.ndarray, batch_size: int, workers: int, on_error: str, views: _Views
 ) -> Iterator[Batch]:
     if len(plan) == 0:
         return
     rows = (
         grain.MapDataset.source(plan)
-        .map(functools.partial(_row, source))
+        .map(functools.partial(_row, source, views))
         .to_iter_dataset(_read_options(workers, batch_size))
     )
     group, last_side = [], _EMPTY_SIDE
@@ -176,49 +198,68 @@ def _read(
             raise row[1]
         group.append(row)
         if len(group) == batch_size:
-            batch = _collate(group, side, last_side)
-            last_side = batch.images.shape[1]
+            batch = _collate(group, views, last_side)
+            last_side = last_side if batch.images is None else batch.images.shape[1]
             yield batch
             group = []
 
 
-def _row(source: Any, index: int) -> tuple[int, dict[str, Any] | ImageError | None]:
+def _row(source: Any, views: _Views, index: int) -> tuple[int, dict[str, Any] | ImageError | None]:
     if index < 0:
         return -1, None
     try:
         row = source[int(index)]
-        return int(index), row | {"image": to_rgb(row["image"])}
+        pixels, rendered = prepare(row["image"], views.specs, rgb=views.rgb, host=views.host, name=row["id"])
+        return int(index), row | {"image": pixels, "views": rendered}
     except ImageError as error:  # handed on as a value: the policy is applied in order, in the caller's thread
         return int(index), error
 
 
-def _collate(rows: list, side: int | None, last_side: int) -> Batch:
-    count = len(rows)
-    shapes = [row["image"].shape[:2] for _, row in rows if isinstance(row, dict)]
-    if side is None:
-        side = canvas_side(np.array(shapes, np.int32)) if shapes else last_side
-    images = np.zeros((count, side, side, 3), np.uint8)
-    sizes = np.full((count, 2), side, np.int32)
-    labels, mask = np.full(count, -1, np.int32), np.zeros(count, bool)
-    ids, skipped = [""] * count, []
-    for position, (_, row) in enumerate(rows):
-        if isinstance(row, ImageError):
-            skipped.append(row.name)
-        if not isinstance(row, dict):
-            continue
-        height, width = row["image"].shape[:2]
-        if max(height, width) > side:
-            raise UserError(
-                f"image '{row['id']}' of {height} x {width} pixels is larger than the canvas of {side}; "
-                "give a larger side"
-            )
-        images[position, :height, :width] = row["image"]
-        sizes[position] = height, width
-        labels[position], mask[position], ids[position] = row.get("label", -1), True, row["id"]
-    index = np.array([index for index, _ in rows], np.int64)
+def _collate(rows: list, views: _Views, last_side: int) -> Batch:
+    count, specs = len(rows), views.specs
+    found = [(position, row) for position, (_, row) in enumerate(rows) if isinstance(row, dict)]
+    on_host, mask, sizes = np.zeros(count, bool), np.zeros(count, bool), np.zeros((count, 2), np.int32)
+    ids, labels = [""] * count, [-1] * count
+    for position, row in found:
+        mask[position], ids[position], labels[position] = True, row["id"], row.get("label", -1)
+        on_host[position] = row["views"] is not None
+        if not on_host[position]:
+            sizes[position] = row["image"].shape[:2]
+    images = rendered = None
+    if views.host or on_host.any():
+        rendered = np.zeros((count, len(specs), specs[0].size, specs[0].size, 3), np.uint8)
+    if rendered is None or sizes.any():
+        side = canvas_side(sizes[sizes.any(axis=1)]) if sizes.any() else last_side
+        images = np.zeros((count, side, side, 3), np.uint8)
+    for position, row in found:
+        if on_host[position]:
+            rendered[position] = row["views"]
+        else:
+            height, width = sizes[position]
+            images[position, :height, :width] = row["image"]
     return Batch(
-        images=images, sizes=sizes, labels=labels, mask=mask, index=index, ids=tuple(ids), skipped=tuple(skipped)
+        images=images,
+        sizes=sizes,
+        specs=specs,
+        on_host=on_host,
+        views=rendered,
+        labels=_label_array(labels),
+        mask=mask,
+        index=np.array([index for index, _ in rows], np.int64),
+        ids=tuple(ids),
+        skipped=tuple(row.name for _, row in rows if isinstance(row, ImageError)),
     )
+
+
+def _label_array(labels: Sequence[int | tuple[int, ...]]) -> np.ndarray:
+    if not any(isinstance(label, tuple) for label in labels):
+        return np.array(labels, np.int32)
+    sets = [label if isinstance(label, tuple) else (label,) for label in labels]
+    largest = max(1, *map(len, sets))
+    array = np.full((len(sets), 1 << (largest - 1).bit_length()), -1, np.int32)  # few widths, so few compilations
+    for row, members in zip(array, sets, strict=True):
+        row[: len(members)] = members
+    return array
 
 
 def _training_row(source: Any, size: int, index: int) -> dict[str, Any]:
@@ -228,9 +269,4 @@ def _training_row(source: Any, size: int, index: int) -> dict[str, Any]:
 
 
 def _square(image: np.ndarray, size: int) -> np.ndarray:
-    if image.shape[:2] == (size, size):
-        return image
-    height, width = short_side_size(*image.shape[:2], size)
-    left, top = round((width - size) / 2), round((height - size) / 2)  # half to even, as torchvision's CenterCrop
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized.crop((left, top, left + size, top + size)))
+    return image if image.shape[:2] == (size, size) else to_rgb(render_view(Image.fromarray(image), ViewSpec(size)))

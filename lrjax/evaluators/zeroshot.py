@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from lrjax.data.loader import Batch, batches
 from lrjax.errors import UserError
 from lrjax.evaluators import Measurement, Outcome
 from lrjax.metrics.accuracy import topk_correct
-from lrjax.ops.preprocess import ViewSpec, batch_view_taps
+from lrjax.ops.preprocess import ViewSpec
 from lrjax.predict import Predictor
 from lrjax.sharding import put_batch, replicated
 from lrjax.types import Array
@@ -60,6 +60,7 @@ def run(
     batch_size: int,
     lr_tokens: Array | None = None,
     on_error: str = "error",
+    rgb: str = "after",
     workers: int = 0,
     title: str = "",
 ) -> Outcome:
@@ -67,17 +68,20 @@ def run(
 
     Args:
         predictor: the backbone.
-        source: random-access examples {"image": uint8 [H, W, 3], "label": int, "id": str}.
+        source: random-access examples {"image": PIL image or uint8 [H, W, 3], "label": int or tuple of ints, "id":
+            str}. A guess is right if it is in the set of labels.
         classifier: float32 [K, E] of `Predictor.classifier`.
         resolutions: LR sides in pixels, "hr" for the native view.
         batch_size: images per batch over all processes; a multiple of the number of devices.
         lr_tokens: float [L + 1, N, D], or None for the vanilla model.
         on_error: what a damaged image does, "error" or "skip"; a skipped image counts nowhere.
+        rgb: "after" converts images to RGB after the resizes, as LR0.FM does, "before" before them.
         workers: decoding threads of this process.
         title: text of the progress bar.
 
     Returns:
-        acc1 and, with at least 5 classes, acc5 per resolution; per-example arrays "index", "label" and "top5".
+        acc1 and, with at least 5 classes, acc5 per resolution; per-example arrays "index", "top5" and "label", which is
+        [n], or [n, M] filled with -1 where there are sets of labels.
 
     Raises:
         UserError: the data set is empty, every image is damaged, the batch does not divide over the devices, or a
@@ -93,34 +97,25 @@ def run(
             f"config.evaluation.batch_size {batch_size} does not divide over {mesh.size} devices; use a multiple of it"
         )
     specs = view_specs(predictor, resolutions)
-    weights = jax.device_put(classifier, replicated(mesh))
-    score = jax.jit(functools.partial(_score, top=min(_TOP, len(classifier))), out_shardings=replicated(mesh))
     counts, parts, skipped = collections.Counter(), [], []
     loader = batches(
         source,
         batch_size // processes,
+        specs=specs,
+        rgb=rgb,
+        host=not predictor.resamples,
         shard=(jax.process_index(), processes),
         workers=workers,
         on_error=on_error,
     )
     with tqdm(total=len(source), desc=title, unit="img", disable=jax.process_index() > 0) as progress:
         progress.set_postfix_str("first batch, compiles what is new")
-        for batch in loader:
-            canvas = _common_canvas(batch)
-            stages = tuple(batch_view_taps(batch.sizes, spec, canvas=canvas.shape[1]) for spec in specs)
-            placed = put_batch(
-                {"canvas": canvas, "stages": stages, "label": batch.labels, "mask": batch.mask, "index": batch.index},
-                mesh,
-            )
-            views = predictor.views(placed["canvas"], placed["stages"])
-            embedded = predictor.image(views, lr_tokens)
-            scored = jax.device_get(score(embedded, weights, placed["label"], placed["mask"], placed["index"]))
-            counts.update({name: scored[name] for name in ("acc1", "acc5", "n")})
-            parts.append({name: scored[name][scored["mask"]] for name in ("index", "label", "top")})
-            skipped += batch.skipped
+        for found in _one_behind(_scores(predictor, loader, classifier, lr_tokens, skipped)):
+            counts.update({name: found[name] for name in ("acc1", "acc5", "n")})
+            parts.append({name: found[name][found["mask"]] for name in ("index", "top", "label")})
             progress.set_postfix_str("")
-            progress.update(int(scored["n"]))
-    samples = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+            progress.update(int((found["index"] >= 0).sum()))  # skipped images are done as well
+    samples = _joined(parts) if parts else {}
     skipped = _all_names(skipped)
     _check_counts(source, counts, samples, skipped)
     total = int(counts["n"])
@@ -137,6 +132,45 @@ def run(
         },
         skipped=tuple(skipped),
     )
+
+
+def _scores(
+    predictor: Predictor, loader: Iterable[Batch], classifier: np.ndarray, lr_tokens: Array | None, skipped: list[str]
+) -> Iterator[dict[str, Array]]:
+    """The scores of every batch, on their way; the names of skipped images are appended to `skipped`."""
+    mesh = predictor.mesh
+    weights = jax.device_put(classifier, replicated(mesh))
+    score = jax.jit(functools.partial(_score, top=min(_TOP, len(classifier))), out_shardings=replicated(mesh))
+    width = 1
+    for batch in loader:
+        skipped += batch.skipped
+        labels = batch.labels.reshape(len(batch.labels), -1)
+        width = _largest(max(width, labels.shape[1]))
+        labels = np.pad(labels, ((0, 0), (0, width - labels.shape[1])), constant_values=-1)
+        embedded = predictor.image(predictor.views(batch), lr_tokens)
+        placed = put_batch({"label": labels, "mask": batch.mask, "index": batch.index}, mesh)
+        yield score(embedded, weights, **placed)
+
+
+def _one_behind(scores: Iterable[dict[str, Array]]) -> Iterator[dict[str, np.ndarray]]:
+    """Fetches each batch when the next one is on its way, so that the device does not wait for the host."""
+    previous = None
+    for one in scores:
+        if previous is not None:
+            yield jax.device_get(previous)
+        previous = one
+    if previous is not None:
+        yield jax.device_get(previous)
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """All examples; labels are [n] where every image has one, else [n, M]."""
+    width = parts[-1]["label"].shape[1]  # it never shrinks from one batch to the next
+    for part in parts:
+        label = part["label"]
+        part["label"] = np.pad(label, ((0, 0), (0, width - label.shape[1])), constant_values=-1)
+    samples = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return samples | {"label": samples["label"][:, 0] if width == 1 else samples["label"]}
 
 
 def _score(embedded: Array, weights: Array, label: Array, mask: Array, index: Array, *, top: int) -> dict[str, Array]:
@@ -157,13 +191,9 @@ def _score(embedded: Array, weights: Array, label: Array, mask: Array, index: Ar
     }
 
 
-def _common_canvas(batch: Batch) -> np.ndarray:
-    """The canvas of this process's rows, enlarged to the largest side over all processes."""
-    if jax.process_count() == 1:
-        return batch.images
-    side = int(multihost_utils.process_allgather(np.int32(batch.images.shape[1])).max())
-    margin = side - batch.images.shape[1]
-    return np.pad(batch.images, ((0, 0), (0, margin), (0, margin), (0, 0)))
+def _largest(number: int) -> int:
+    """The largest value of a number over all processes."""
+    return number if jax.process_count() == 1 else int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
 def _all_names(names: list[str]) -> list[str]:
@@ -171,7 +201,7 @@ def _all_names(names: list[str]) -> list[str]:
     if jax.process_count() == 1:
         return names
     text = np.frombuffer("\0".join(names).encode() + b"\0", np.uint8)
-    length = int(multihost_utils.process_allgather(np.int32(len(text))).max())
+    length = _largest(len(text))
     rows = multihost_utils.process_allgather(np.pad(text, (0, length - len(text))))
     return [name for row in rows for name in row.tobytes().decode().split("\0") if name]
 

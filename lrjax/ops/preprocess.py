@@ -19,7 +19,8 @@ from lrjax.errors import UserError
 from lrjax.ops.resample import Taps, apply_taps, stack_taps, tap_bound, taps, vertical_pass_first
 from lrjax.types import Array, ArrayLike
 
-_LARGEST_EXACT_CANVAS = 1024
+LARGEST_CANVAS = 1024
+"""Side in pixels up to which images are resampled on the device."""
 _SMALLEST_CANVAS = 64
 
 
@@ -115,17 +116,22 @@ class ViewSpec:
         side = self.resized_side
         return math.ceil(self.size * self.low / side + self.size / max(side - 1, 1)) + 5
 
-    def _resized(self, height: int, width: int, side: int) -> tuple[int, int]:
+    def resized(self, height: int, width: int, side: int) -> tuple[int, int]:
+        """Returns (height, width) of an image after its resize to `side`, all in pixels."""
         return (side, side) if self.mode == "squash" else short_side_size(height, width, side)
 
 
-def _centre_start(length: int, size: int) -> int:
-    # torchvision's CenterCrop: pads with the smaller half first, rounds halves to even when cutting.
+def centre_start(length: int, size: int) -> int:
+    """Returns the first pixel of the centre crop of `size` pixels from an axis; negative where the axis is shorter.
+
+    Reference:
+        torchvision, `transforms.CenterCrop`: pads with the smaller half first, rounds halves to even when cutting.
+    """
     return -((size - length) // 2) if length < size else round((length - size) / 2.0)
 
 
 def _through_low(n_in: int, n_low: int, n_out: int, spec: ViewSpec) -> tuple[Taps, Taps]:
-    window = {"start": _centre_start(n_out, spec.size), "length": spec.size, "kernel": spec.kernel}
+    window = {"start": centre_start(n_out, spec.size), "length": spec.size, "kernel": spec.kernel}
     up = taps(n_low, n_out, **window)
     start = int(up.first[up.weights.any(axis=1)].min()) if spec.mode == "crop" else 0
     down = taps(n_in, n_low, start=start, length=spec.low_window, kernel=spec.kernel)
@@ -155,14 +161,14 @@ def view_taps(height: int, width: int, spec: ViewSpec) -> tuple[Stage, ...]:
         raise UserError(f"an image of {height} x {width} pixels cannot be resized: drop it")
     size = (height, width)
     if not spec.has_low_stage:
-        out = spec._resized(height, width, spec.resized_side)
+        out = spec.resized(height, width, spec.resized_side)
         axes = zip(size, out, strict=True)
         rows, columns = (
-            taps(a, b, start=_centre_start(b, spec.size), length=spec.size, kernel=spec.kernel) for a, b in axes
+            taps(a, b, start=centre_start(b, spec.size), length=spec.size, kernel=spec.kernel) for a, b in axes
         )
         return (Stage(rows, columns, vertical_pass_first(size, out, pass_order=spec.pass_order)),)
-    low = spec._resized(height, width, spec.low)
-    out = spec._resized(*low, spec.resized_side)
+    low = spec.resized(height, width, spec.low)
+    out = spec.resized(*low, spec.resized_side)
     rows, columns = (_through_low(a, b, c, spec) for a, b, c in zip(size, low, out, strict=True))
     return (
         Stage(rows[0], columns[0], vertical_pass_first(size, low, pass_order=spec.pass_order)),
@@ -173,19 +179,25 @@ def view_taps(height: int, width: int, spec: ViewSpec) -> tuple[Stage, ...]:
 def canvas_side(sizes: ArrayLike) -> int:
     """Chooses the side of the square canvas of a batch.
 
-    Square images of one common size up to 1024 need no padding and keep their side. Any other batch gets the next power
-    of two, at least 64, so that a data set of arbitrary sizes meets only a handful of canvas sides and therefore of
-    compilations.
+    Square images of one common size need no padding and keep their side. Any other batch gets the next power of two, at
+    least 64, so that a data set of arbitrary sizes meets at most five canvas sides and therefore compilations.
 
     Args:
-        sizes: int [B, 2], heights and widths in pixels.
+        sizes: int [B, 2], heights and widths in pixels, at most `LARGEST_CANVAS`.
 
     Returns:
         The side in pixels.
+
+    Raises:
+        UserError: an image is larger than the largest canvas.
     """
     sizes = np.asarray(sizes)
     largest = int(sizes.max())
-    if largest <= _LARGEST_EXACT_CANVAS and int(sizes.min()) == largest:
+    if largest > LARGEST_CANVAS:
+        raise UserError(
+            f"an image side of {largest} exceeds the canvas of {LARGEST_CANVAS}: render its views by Pillow"
+        )
+    if int(sizes.min()) == largest:
         return largest
     return max(_SMALLEST_CANVAS, 1 << (largest - 1).bit_length())
 

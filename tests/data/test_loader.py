@@ -5,9 +5,16 @@ import pytest
 from PIL import Image
 
 from lrjax.data import loader
-from lrjax.data.images import ImageError
+from lrjax.data.images import ImageError, prepare
 from lrjax.data.sources import ImageFolder
 from lrjax.errors import UserError
+from lrjax.ops.preprocess import ViewSpec
+
+SPECS = (ViewSpec(8), ViewSpec(8, low=4))
+
+
+def read_batches(source, batch_size, **options):
+    return loader.batches(source, batch_size, **({"specs": SPECS} | options))
 
 
 class Toy:
@@ -33,11 +40,11 @@ class Toy:
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 8])
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
 @pytest.mark.parametrize("count", [1, 50, 129])
 def test_every_id_exactly_once_over_all_shards(shards, batch_size, count):
     source = Toy(count, square=4)
-    parts = [list(loader.batches(source, batch_size, shard=(shard, shards))) for shard in range(shards)]
+    parts = [list(read_batches(source, batch_size, shard=(shard, shards))) for shard in range(shards)]
     assert {len(part) for part in parts} == {-(-count // (batch_size * shards))}
     # Side by side, the shards of a step are the global batch.
     order = [position for step in zip(*parts, strict=True) for batch in step for position in batch.index]
@@ -56,7 +63,7 @@ def test_every_id_exactly_once_over_all_shards(shards, batch_size, count):
 @pytest.mark.parametrize("workers", [0, 3])
 def test_canvas_holds_the_images(workers):
     source = Toy(23)
-    read = list(loader.batches(source, 5, workers=workers))
+    read = list(read_batches(source, 5, workers=workers))
     assert [batch.index.tolist() for batch in read][-1] == [20, 21, 22, -1, -1]
     for batch in read:
         side = batch.images.shape[1]
@@ -68,7 +75,7 @@ def test_canvas_holds_the_images(workers):
         assert batch.mask.dtype == bool
         for image, (height, width), position in zip(batch.images, batch.sizes, batch.index, strict=True):
             if position < 0:
-                assert (height, width) == (side, side)
+                assert (height, width) == (0, 0)
                 assert not image.any()
                 continue
             np.testing.assert_array_equal(image[:height, :width], source[int(position)]["image"])
@@ -76,36 +83,98 @@ def test_canvas_holds_the_images(workers):
 
 
 def test_squares_of_one_side_need_no_padding():
-    batch = next(iter(loader.batches(Toy(8, square=37), 4)))
+    batch = next(iter(read_batches(Toy(8, square=37), 4)))
     assert batch.images.shape == (4, 37, 37, 3)
 
 
 def test_padding_batch_keeps_the_canvas():
     # Three shards, four images: the second step of shards 1 and 2 is all padding.
     for shard in (1, 2):
-        first, second = loader.batches(Toy(4, square=37), 1, shard=(shard, 3))
+        first, second = read_batches(Toy(4, square=37), 1, shard=(shard, 3))
         assert second.images.shape == first.images.shape
         assert not second.mask.any()
 
 
 def test_indices_select_and_order():
-    read = list(loader.batches(Toy(30, square=4), 2, indices=[9, 3, 3]))
+    read = list(read_batches(Toy(30, square=4), 2, indices=[9, 3, 3]))
     assert [batch.index.tolist() for batch in read] == [[9, 3], [3, -1]]
-    assert list(loader.batches(Toy(30), 2, indices=[])) == []
+    assert list(read_batches(Toy(30), 2, indices=[])) == []
     with pytest.raises(UserError, match="index 30"):
-        loader.batches(Toy(30), 2, indices=[30])
+        read_batches(Toy(30), 2, indices=[30])
 
 
-def test_fixed_side():
-    batch = next(iter(loader.batches(Toy(2), 2, side=256)))
-    assert batch.images.shape == (2, 256, 256, 3)
-    with pytest.raises(UserError, match=r"image 'toy0' of 20 x 90 .* canvas of 64"):
-        list(loader.batches(Toy(2), 2, side=64))
+class Examples:
+    def __init__(self, *examples):
+        self.examples = examples
+
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, index):
+        return {"id": str(index)} | self.examples[index]
+
+
+def noise(height, width, mode="RGB"):
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pixels_for_the_device_beside_finished_views(workers):
+    pictures = [noise(30, 20), noise(30, 20, "P"), noise(31, 1025), noise(9, 40, "L"), np.asarray(noise(1030, 20))]
+    source = Examples(*({"image": picture} for picture in pictures))
+    (batch,) = read_batches(source, 6, workers=workers)
+    assert batch.specs == SPECS
+    assert batch.on_host.tolist() == [False, True, True, False, True, False]
+    assert batch.sizes.tolist() == [[30, 20], [0, 0], [0, 0], [9, 40], [0, 0], [0, 0]]
+    assert batch.images.shape == (6, 64, 64, 3)
+    assert batch.mask.tolist() == [True] * 5 + [False]
+    for row in (0, 3):
+        height, width = batch.sizes[row]
+        np.testing.assert_array_equal(batch.images[row, :height, :width], np.asarray(pictures[row].convert("RGB")))
+    for row in (1, 2, 4):
+        np.testing.assert_array_equal(batch.views[row], prepare(pictures[row], SPECS, host=True)[1])
+        assert not batch.images[row].any()
+    assert not batch.views[[0, 3, 5]].any()
+
+
+def test_all_views_finished_by_the_threads():
+    source = Examples({"image": noise(30, 20)}, {"image": noise(20, 30)}, {"image": noise(30, 20, "P")})
+    first, second = read_batches(source, 2, host=True, workers=2)
+    for batch in (first, second):
+        assert batch.images is None
+        assert batch.views.shape == (2, 2, 8, 8, 3)
+        assert not batch.sizes.any()
+    assert first.on_host.tolist() == [True, True]
+    assert second.on_host.tolist() == [True, False]
+    np.testing.assert_array_equal(first.views[0], prepare(noise(30, 20), SPECS, host=True)[1])
+    assert [batch.images is None for batch in read_batches(Toy(2, damaged=(0, 1)), 1, host=True, on_error="skip")] == [
+        True,
+        True,
+    ]
+
+
+def test_rgb_before_the_resizes_goes_to_the_device():
+    source = Examples({"image": noise(30, 20, "P")})
+    (batch,) = read_batches(source, 1, rgb="before")
+    assert batch.views is None
+    np.testing.assert_array_equal(batch.images[0, :30, :20], np.asarray(noise(30, 20, "P").convert("RGB")))
+
+
+def test_label_sets_are_filled():
+    image = np.zeros((4, 4, 3), np.uint8)
+    labels = [3, (5,), (1, 2, 4), (), None, (7, 9)]
+    source = Examples(*({"image": image} | ({} if label is None else {"label": label}) for label in labels))
+    (batch,) = read_batches(source, 7)
+    expected = [[3], [5], [1, 2, 4], [], [], [7, 9], []]
+    np.testing.assert_array_equal(batch.labels, [row + [-1] * (4 - len(row)) for row in expected])
+    assert batch.labels.dtype == np.int32
+    assert [batch.labels.shape for batch in read_batches(source, 2)] == [(2, 1), (2, 4), (2, 2)]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damaged_image_is_an_error(workers):
-    reader = loader.batches(Toy(9, damaged=(5,)), 3, workers=workers)
+    reader = read_batches(Toy(9, damaged=(5,)), 3, workers=workers)
     assert next(reader).mask.all()
     with pytest.raises(ImageError, match=r"toy5\.jpg"):
         next(reader)
@@ -113,7 +182,7 @@ def test_damaged_image_is_an_error(workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damaged_image_is_skipped(workers):
-    read = list(loader.batches(Toy(8, damaged=(0, 4)), 4, on_error="skip", workers=workers))
+    read = list(read_batches(Toy(8, damaged=(0, 4)), 4, on_error="skip", workers=workers))
     assert [batch.skipped for batch in read] == [("toy0.jpg",), ("toy4.jpg",)]
     assert [batch.mask.tolist() for batch in read] == [[False, True, True, True]] * 2
     assert [batch.index.tolist() for batch in read] == [[0, 1, 2, 3], [4, 5, 6, 7]]
@@ -126,11 +195,11 @@ def test_skipping_on_disk(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     (tmp_path / "a" / "2.png").write_bytes(b"")
-    (batch,) = loader.batches(ImageFolder(tmp_path), 3, on_error="skip")
+    (batch,) = read_batches(ImageFolder(tmp_path), 3, on_error="skip")
     assert batch.skipped == (str(tmp_path / "a" / "2.png"),)
     assert batch.ids == ("a/1.png", "", "b/1.png")
     with pytest.raises(ImageError, match=r"a/2\.png"):
-        list(loader.batches(ImageFolder(tmp_path), 3))
+        list(read_batches(ImageFolder(tmp_path), 3))
 
 
 def test_other_errors_of_a_source_are_not_hidden():
@@ -139,15 +208,23 @@ def test_other_errors_of_a_source_are_not_hidden():
             raise KeyError("bug")
 
     with pytest.raises(KeyError):
-        list(loader.batches(Broken(3), 2, on_error="skip", workers=2))
+        list(read_batches(Broken(3), 2, on_error="skip", workers=2))
 
 
 def test_bad_arguments():
-    for options in ({"shard": (2, 2)}, {"shard": (-1, 2)}, {"on_error": "ignore"}, {"workers": -1}):
+    for options in (
+        {"shard": (2, 2)},
+        {"shard": (-1, 2)},
+        {"on_error": "ignore"},
+        {"workers": -1},
+        {"rgb": "never"},
+        {"specs": ()},
+        {"specs": (ViewSpec(8), ViewSpec(9))},
+    ):
         with pytest.raises(UserError):
-            loader.batches(Toy(3), 2, **options)
+            read_batches(Toy(3), 2, **options)
     with pytest.raises(UserError, match="batch size 0"):
-        loader.batches(Toy(3), 0)
+        read_batches(Toy(3), 0)
 
 
 def take(iterator, count):

@@ -8,14 +8,28 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image
 
 import tiny
 from lrjax.evaluators import zeroshot
+from lrjax.predict import Predictor
 from lrjax.train.loop import train_tokens
 
 process, processes, port, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
 DEVICES = 4
 RESOLUTIONS = (8, "hr")
+
+
+class Mixed(tiny.Pictures):
+    """Sets of labels, a palette and a large picture that concern one process only."""
+
+    def __getitem__(self, index):
+        example, picture = super().__getitem__(index), tiny.picture(index, 40 + index, 60)
+        if index == 1:
+            return example | {"label": (0, 3, 5)}
+        if index == 6:
+            return example | {"image": Image.fromarray(picture).convert("P")}
+        return example | {"image": tiny.picture(13, 1100, 900)} if index == 13 else example
 
 
 def start():
@@ -55,6 +69,12 @@ def run():
             for side in RESOLUTIONS:
                 for key, rows in outcome.samples[side].items():
                     found[f"{name}/{variant}/{side}/{key}"] = rows
+    for variant, resamples in (("devices", True), ("pillow", False)):
+        Predictor.resamples = resamples
+        outcome = zeroshot.run(predictor, Mixed(21), found["classifier"], resolutions=RESOLUTIONS, batch_size=8)
+        found[f"mixed/{variant}/values"] = np.array([(one.value, one.n) for one in outcome.measurements])
+        for key, rows in outcome.samples["hr"].items():
+            found[f"mixed/{variant}/{key}"] = rows
     np.savez(folder / f"found{processes}-{process}.npz", **found)
 
 

@@ -12,12 +12,11 @@ from PIL import Image
 import tiny
 from lrjax import evaluators
 from lrjax.data.images import ImageError
+from lrjax.data.loader import batches
 from lrjax.errors import UserError
 from lrjax.evaluators import zeroshot
 from lrjax.models.build import Encoders
-from lrjax.ops.preprocess import batch_view_taps, canvas_side
 from lrjax.predict import Predictor
-from lrjax.sharding import put_batch
 
 SIZE, CLASSES = tiny.SIZE, 7
 RESOLUTIONS = (8, 13, 32, "hr")
@@ -25,7 +24,8 @@ RESOLUTIONS = (8, 13, 32, "hr")
 
 def pillow_view(image, side, preprocess):
     """The picture as the model sees it: resized to `side` unless that is "hr", resized to the model, cropped."""
-    kernel, picture = Image.Resampling[preprocess.kernel.upper()], Image.fromarray(image)
+    kernel = Image.Resampling[preprocess.kernel.upper()]
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     for length in [SIZE] if side == "hr" else [side, SIZE]:
         width, height = picture.size
         if preprocess.mode == "squash":
@@ -36,7 +36,7 @@ def pillow_view(image, side, preprocess):
             new = (int(length * width / height), length)
         picture = picture.resize(new, kernel)
     left, top = (round((length - SIZE) / 2) for length in picture.size)
-    return np.asarray(picture.crop((left, top, left + SIZE, top + SIZE)))
+    return np.asarray(picture.crop((left, top, left + SIZE, top + SIZE)).convert("RGB"))
 
 
 @functools.cache
@@ -103,23 +103,76 @@ def test_tokens_change_the_guesses():
     assert not np.array_equal(vanilla.samples[8]["top5"], tokens.samples[8]["top5"])
 
 
+class Pictures(tiny.Pictures):
+    """Every third picture has a mode that the device cannot resample, and one is too large for it."""
+
+    def __getitem__(self, index):
+        example = super().__getitem__(index)
+        picture = Image.fromarray(example["image"])
+        if index % 3 == 1:
+            picture = picture.convert(["P", "RGBA", "CMYK", "L"][index // 3 % 4])
+        if index == 6:
+            picture = Image.fromarray(tiny.picture(6, 1100, 700))
+        return example | {"image": picture}
+
+
+@pytest.mark.parametrize("devices", [1, 8])
 @pytest.mark.parametrize(("mode", "kernel"), [("crop", "bicubic"), ("squash", "bilinear")])
-def test_views_of_every_resolution_equal_pillow(mode, kernel):
+def test_views_of_every_resolution_equal_pillow(mode, kernel, devices):
     preprocess = dataclasses.replace(tiny.row().preprocess, mode=mode, kernel=kernel)
     row = dataclasses.replace(tiny.row(), preprocess=preprocess)
-    predictor = Predictor(row, None, tiny.tokenizer(), cached_predictor().mesh)
-    images = [tiny.Pictures(9)[index]["image"] for index in range(9)]
-    sizes = np.array([image.shape[:2] for image in images])
-    canvas = np.zeros((9, canvas_side(sizes), canvas_side(sizes), 3), np.uint8)
-    for rows, image in zip(canvas, images, strict=True):
-        rows[: image.shape[0], : image.shape[1]] = image
+    predictor = Predictor(row, None, tiny.tokenizer(), cached_predictor(devices).mesh)
     specs = zeroshot.view_specs(predictor, RESOLUTIONS)
-    stages = tuple(batch_view_taps(sizes, spec, canvas=canvas.shape[1]) for spec in specs)
-    placed = put_batch({"canvas": canvas, "stages": stages}, predictor.mesh)
-    views = np.asarray(predictor.views(placed["canvas"], placed["stages"]))
-    for image, rendered in zip(images, views, strict=True):
-        for side, view in zip(RESOLUTIONS, rendered, strict=True):
-            np.testing.assert_array_equal(view, pillow_view(image, side, preprocess), err_msg=f"{image.shape} {side}")
+    for source in (tiny.Pictures(9), Pictures(14)):
+        for host in (False, True):
+            for batch in batches(source, 8, specs=specs, host=host):
+                views = predictor.views(batch)
+                assert views.shape == (8, len(RESOLUTIONS), SIZE, SIZE, 3)
+                assert len(views.addressable_shards) == devices
+                for index, rendered in zip(batch.index[batch.mask], np.asarray(views), strict=False):
+                    for side, view in zip(RESOLUTIONS, rendered, strict=True):
+                        expected = pillow_view(source[int(index)]["image"], side, preprocess)
+                        np.testing.assert_array_equal(view, expected, err_msg=f"{index} {side} {host}")
+
+
+@pytest.mark.parametrize("rgb", ["after", "before"])
+def test_devices_and_pillow_give_the_same_numbers(monkeypatch, rgb):
+    def scores(resamples):
+        monkeypatch.setattr(Predictor, "resamples", resamples)
+        return evaluate(Pictures(23, damaged=(2,)), rgb=rgb, on_error="skip", workers=2)
+
+    assert not cached_predictor().resamples
+    device, host = scores(True), scores(False)
+    assert device.measurements == host.measurements
+    assert device.skipped == ("picture2.png",)
+    np.testing.assert_array_equal(device.samples[8]["top5"], host.samples[8]["top5"])
+
+
+def test_conversion_to_rgb_before_the_resizes_changes_the_guesses():
+    after, before = evaluate(Pictures(23)), evaluate(Pictures(23), rgb="before")
+    same = (after.samples[13]["top5"] == before.samples[13]["top5"]).all(axis=1)
+    assert same[np.arange(23) % 3 != 1].all()
+    assert not same.all()
+
+
+def test_sets_of_labels():
+    class Sets(tiny.Pictures):
+        def __getitem__(self, index):
+            example = super().__getitem__(index)
+            return example | {"label": tuple((example["label"] + k) % CLASSES for k in range(1 + index % 3))}
+
+    source = Sets(23)
+    outcome, plain = evaluate(source), evaluate(tiny.Pictures(23))
+    assert outcome.samples["hr"]["label"].shape == (23, 4)
+    for side in RESOLUTIONS:
+        top = plain.samples[side]["top5"]
+        np.testing.assert_array_equal(outcome.samples[side]["top5"], top)
+        for metric, k in (("acc1", 1), ("acc5", 5)):
+            right = sum(bool(set(source[i]["label"]) & set(top[i, :k].tolist())) for i in range(23))
+            assert values(outcome)[metric, side] == (right / 23, 23)
+    for k in (0, 1):  # sets of one are plain labels
+        ones = Sets(1 + k)
+        assert evaluate(ones).samples["hr"]["label"].shape == ((1,), (2, 2))[k]
 
 
 def test_native_size_as_a_resolution_is_the_native_view():
@@ -144,11 +197,16 @@ def test_several_batches_compile_once(monkeypatch):
 
     original = zeroshot._score
     monkeypatch.setattr(zeroshot, "_score", score)
+    monkeypatch.setattr(Predictor, "resamples", True)
     predictor = tiny.predictor()
     before = predictor._views._cache_size()  # predictors on one mesh share the rendering
     evaluate(tiny.Pictures(27, square=48), predictor=predictor)
     assert predictor._views._cache_size() - before == predictor._image._cache_size() == len(traces) == 1
     evaluate(tiny.Pictures(11, square=50), predictor=predictor)
+    assert predictor._views._cache_size() - before == 2
+    assert predictor._image._cache_size() == 1
+    monkeypatch.setattr(Predictor, "resamples", False)
+    evaluate(tiny.Pictures(27), predictor=predictor)
     assert predictor._views._cache_size() - before == 2
     assert predictor._image._cache_size() == 1
 

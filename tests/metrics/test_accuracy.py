@@ -68,3 +68,22 @@ def test_k_out_of_range(k):
 def test_float_labels_are_refused():
     with pytest.raises(UserError, match="float32"):
         topk_correct(LOGITS, LABELS.astype(jnp.float32), ALL, 1)
+
+
+def test_any_of_a_set_of_labels():
+    logits = jnp.asarray([[0.1, 0.9, 0.5, 0.3]] * 5)  # ranked 1, 2, 3, 0
+    labels = jnp.asarray([[0, 1, -1], [0, 3, -1], [2, -1, -1], [-1, -1, -1], [3, 4, 0]])
+    expected = {1: [1, 0, 0, 0, 0], 2: [1, 0, 1, 0, 0], 3: [1, 1, 1, 0, 1], 4: [1, 1, 1, 0, 1]}
+    for k, right in expected.items():
+        assert topk_correct(logits, labels, jnp.ones(5, bool), k).tolist() == [bool(one) for one in right]
+    assert topk_correct(logits, labels, jnp.asarray([False, True] * 2 + [True]), 3).tolist() == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+    one = jnp.asarray([3, 1, 2, 0, -1])
+    for k in (1, 2, 3):
+        single, several = (topk_correct(logits, label, jnp.ones(5, bool), k) for label in (one, one[:, None]))
+        assert single.tolist() == several.tolist()
