@@ -60,16 +60,26 @@ def get_dataset(name: str, root: str | os.PathLike | None = None) -> Dataset:
     return dataset
 
 
-def get_datasets(names: Sequence[str], root: str | os.PathLike | None = None) -> tuple[Dataset, ...]:
-    """Return the data sets of a run; see `get_dataset`.
+def get_datasets(
+    names: Sequence[str], root: str | os.PathLike | None = None, *, sources: Mapping[str, str] | None = None
+) -> tuple[Dataset, ...]:
+    """Return the data sets of a run.
+
+    Args:
+        names: as in `get_dataset`.
+        root: as in `get_dataset`.
+        sources: locations by name, which are checked for unknown names.
 
     Raises:
-        UserError: one is unknown or wrong, or two have the same name.
+        UserError: a data set is unknown or wrong, or two have the same name.
     """
     found = tuple(get_dataset(name, root) for name in names)
     known = [dataset.name for dataset in found]
     if len(set(known)) < len(known):
         raise UserError(f"config.data.names names {max(known, key=known.count)!r} twice; remove or rename one")
+    for name in sources or ():
+        if name not in (*known, *dataset_names()):
+            raise UserError(f"config.data.sources has an entry for the unknown data set '{name}'; correct its name")
     return found
 
 

@@ -76,7 +76,7 @@ class ClassNames:
         found = {text: self.find(text) for text in texts}
         unknown = [text for text, label in found.items() if label is None]
         if len(unknown) == len(texts) == self.count:
-            return {text: label for label, text in enumerate(in_order(texts))}, [_SORTED]
+            return {text: label for label, text in enumerate(in_order(texts))}, [_order_note(texts)]
         if unknown:
             raise UserError(
                 f"class '{unknown[0]}' of '{source.location}' is none of the {self.count} classes of "
@@ -160,7 +160,7 @@ class ClassNames:
         known = {normalised(name) for candidate in self.lists for name in candidate}
         unknown = [folder for folder in found if normalised(folder) not in known]
         if len(unknown) == len(found) == self.count:
-            return in_order(found), [_SORTED]
+            return in_order(found), [_order_note(found)]
         if not found:
             return None, []
         if unknown or not self.lists:
@@ -175,7 +175,8 @@ class ClassNames:
         )
 
 
-_SORTED = "class folders carry none of the class names and are taken in sorted order: check a few labels"
+NUMBERED = "class folders are numbers and are taken in rising order: check a few labels"
+"""The one note that does not tell of a fault: some data sets name their classes by number only."""
 
 
 def normalised(name: str) -> str:
@@ -186,6 +187,12 @@ def normalised(name: str) -> str:
 def in_order(names: Sequence[str]) -> list[str]:
     """Returns names sorted, those of digits by value."""
     return sorted(names, key=lambda name: (int(name), name) if name.isdigit() else (-1, name))
+
+
+def _order_note(names: Sequence[str]) -> str:
+    if all(name.isdigit() for name in names):
+        return NUMBERED
+    return "class folders carry none of the class names and are taken in sorted order: check a few labels"
 
 
 def _words(name: str) -> tuple[str, ...]:

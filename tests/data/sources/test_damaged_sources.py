@@ -181,7 +181,8 @@ def listed(tmp_path, labels, names=None):
         ([0, 1, 2], ["red fox", "CAT", "great dane"], [2, 1, 0], None),
         ([1, 0], ["red fox", "cat", "unused and unknown"], [1, 2], "no image of class 'Great Dane'"),
         ([0, 1, 2], ["great dane", "feline", "red fox"], [0, 1, 2], "class 1 is called 'feline' instead of 'cat'"),
-        (["10", "9", "8"], None, [2, 1, 0], "taken in sorted order"),
+        (["10", "9", "8"], None, [2, 1, 0], "numbers and are taken in rising order"),
+        (["b", "c", "a"], None, [1, 2, 0], "none of the class names and are taken in sorted order"),
     ],
 )
 def test_labels(tmp_path, labels, names, expected, note):
