@@ -12,6 +12,10 @@ from lrjax.data.datasets import get_dataset
 
 DATASET = get_dataset("eurosat")
 NAMES = [f"{folder}/{number}" for folder in DATASET.folders for number in range(2)]
+COOP = (
+    *("Annual Crop Land", "Forest", "Herbaceous Vegetation Land", "Highway or Road", "Industrial Buildings"),
+    *("Pasture Land", "Permanent Crop Land", "Residential Buildings", "River", "Sea or Lake"),
+)
 LABELS = [label for label in range(10) for _ in range(2)]
 
 
@@ -52,10 +56,10 @@ def folder(root):
 
 
 def split(root):
-    """As CoOp lays it out: other class names, an inner folder of images, other parts in the same file."""
+    """As CoOp lays it out: names of its own, an inner folder of images, other parts in the same file."""
     write_images(root / "eurosat" / "2750")
-    rows = [[f"{name}.png", label, DATASET.folders[label]] for name, label in zip(NAMES, LABELS, strict=True)]
-    content = {"train": [["x.png", 3, "Highway"]], "val": [], "test": rows[::-1]}
+    rows = [[f"{name}.png", label, COOP[label]] for name, label in zip(NAMES, LABELS, strict=True)]
+    content = {"train": [["Highway/9.png", 3, COOP[3]]], "val": [], "test": rows[::-1]}
     write(root / "eurosat" / "split_zhou_EuroSAT.json", json.dumps(content))
 
 

@@ -8,7 +8,6 @@ import argparse
 import collections
 import concurrent.futures
 import dataclasses
-import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,8 +21,6 @@ from lrjax.config import Data
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source
 from lrjax.data.images import ImageError, to_rgb
-from lrjax.data.sources.base import ListedImages
-from lrjax.data.sources.matching import NUMBERED
 from lrjax.errors import UserError
 from lrjax.recipes import read_config
 from lrjax.tables import Table, print_tables
@@ -42,7 +39,7 @@ class Finding:
         place: KIND:LOCATION; None where nothing could be opened.
         images: how many there are; None where nothing could be opened.
         decoded: how many of them were decoded.
-        order: how classes were recognised, "by name" or "by number".
+        matched: how labels were matched with the classes, such as "by name"; None where they need not be.
         problems: one sentence each.
     """
 
@@ -50,7 +47,7 @@ class Finding:
     place: str | None
     images: int | None
     decoded: int
-    order: str | None
+    matched: str | None
     problems: tuple[str, ...]
 
 
@@ -72,7 +69,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
             source, place = find_source(dataset, data.root or None, sources=data.sources)
     except UserError as error:
         return Finding(dataset, None, None, 0, None, (str(error),))
-    problems = [note for note in getattr(source, "notes", ()) if note != NUMBERED]
+    problems = [*getattr(source, "doubts", ())]
     if dataset.expected_count not in (None, len(source)):
         problems.append(f"{len(source):,} images instead of {dataset.expected_count:,}; check the split")
     total = len(source) if full else min(len(source), SAMPLE)
@@ -103,11 +100,11 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
     if len(damaged) > _NAMED:
         problems.append(f"{len(damaged) - _NAMED} more images cannot be read")
     empty = [name for label, name in enumerate(dataset.classes) if not counts[label]]
-    if full and empty and not any(note.startswith("no image of class") for note in problems):
+    if full and empty and not any(one.startswith("no image of class") for one in problems):
         problems.append(
             f"no image of class '{empty[0]}' ({len(empty)} of {len(dataset.classes)} classes without images)"
         )
-    return Finding(dataset, place, len(source), total, _order(source), tuple(problems))
+    return Finding(dataset, place, len(source), total, getattr(source, "matched", None), tuple(problems))
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
@@ -123,7 +120,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
                 *(None if count is None else f"{count:,}" for count in (one.images, one.dataset.expected_count)),
                 one.decoded,
                 len(one.dataset.classes),
-                one.order,
+                one.matched,
                 len(one.problems),
             )
             for one in findings
@@ -186,19 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"problem: {' '.join(problem.split())}")
         print(f"data sets: {len(findings)}, problems: {len(problems)}")
 
-    logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stderr, force=True)
     return run_command(command) or int(bool(problems))
-
-
-def _order(source: Any) -> str:
-    if NUMBERED in getattr(source, "notes", ()):
-        return "by number"
-    while not isinstance(source, ListedImages) and hasattr(source, "source"):
-        source = source.source
-    if not isinstance(source, ListedImages) or source.names is not None:
-        return "by name"
-    label = source.labels[0]
-    return "by name" if isinstance(label[0] if isinstance(label, tuple) else label, str) else "by number"
 
 
 def _parser() -> Parser:

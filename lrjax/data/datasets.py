@@ -124,8 +124,9 @@ def open_source(
 
         return ProceduralSource(dataset.name, 10 * len(dataset.classes) if count is None else count, seed=seed)
     source, _ = find_source(dataset, root, sources=sources)
-    for note in source.notes:
-        _LOG.warning("data set '%s': %s", dataset.name, note)
+    _LOG.info("data set '%s': %d images, labels matched %s", dataset.name, len(source), source.matched)
+    for doubt in source.doubts:
+        _LOG.warning("data set '%s': %s", dataset.name, doubt)
     if count is None and dataset.expected_count not in (None, len(source)):
         _LOG.warning(
             "data set '%s' has %d images where the published results have %d",
@@ -154,7 +155,7 @@ def find_source(
         sources: as in `open_source`.
 
     Returns:
-        The source, with `notes`, what a user should know of its labels; and KIND:LOCATION.
+        The source, with `matched` and `doubts` of its labels; and KIND:LOCATION.
 
     Raises:
         UserError: its files are missing or do not fit its classes.

@@ -126,7 +126,7 @@ def open_located(dataset: Dataset, kind: str, path: Path | None) -> Any:
         path: where they are; None for the default of TFDS.
 
     Returns:
-        A source with `notes`, what a user should know of its labels.
+        A source with `matched`, how its labels were matched with the classes, and `doubts` of that.
 
     Raises:
         UserError: the files are missing or damaged, or do not fit the classes.
@@ -152,9 +152,14 @@ def open_located(dataset: Dataset, kind: str, path: Path | None) -> Any:
         return Part(source, range(len(source)))
     assert path is not None
     if kind == "folder":
-        folders, notes = classes.folders(_folder(path, dataset))
-        source = ImageFolder(path, folders)
-        return Part(source, range(len(source)), notes=notes)
+        match = classes.folders(_folder(path, dataset))
+        if match is None:
+            raise UserError(
+                f"image folder '{path}' of data set '{dataset.name}' has no class folders; put the images of each "
+                "class into a folder of their own"
+            )
+        source = ImageFolder(path, list(match.label_of))
+        return Part(source, range(len(source)), matched=match.by, doubts=match.doubts)
     if kind == "split":
         return classes.fit(open_split(_split_file(path), "test" if dataset.place else dataset.split))
     if kind == "metadata":

@@ -25,14 +25,24 @@ class ListedImages:
         ids: name of each image, unique.
         labels: a number, a class name, or a tuple of these for each image.
         names: class names of the numbers 0, 1, ...; None where the files do not tell.
+        folders: for each number the folder of the images of this class, where it has one of its own; None where the
+            files do not tell.
 
     Raises:
         UserError: there is no image, or an id occurs twice.
     """
 
-    def __init__(self, location: Any, ids: Sequence[str], labels: Sequence[Label], names: Sequence[str] | None = None):
+    def __init__(
+        self,
+        location: Any,
+        ids: Sequence[str],
+        labels: Sequence[Label],
+        names: Sequence[str] | None = None,
+        folders: Sequence[str | None] | None = None,
+    ):
         self.location, self.ids, self.labels = str(location), ids, labels
         self.names = None if names is None else tuple(names)
+        self.folders = folders
         if not ids:
             raise UserError(f"'{location}' holds no image; add images, or correct the location")
         name, times = Counter(ids).most_common(1)[0]
@@ -67,7 +77,8 @@ class Part:
         source: the whole.
         positions: of the images in the whole.
         labels: label of each of them, a number or a tuple of numbers; None keeps those of the whole.
-        notes: what a user should know of the labels.
+        matched: how the labels were matched with the classes, such as "by name".
+        doubts: what may be wrong with the labels.
     """
 
     def __init__(
@@ -76,10 +87,11 @@ class Part:
         positions: Sequence[int] | np.ndarray,
         labels: Sequence[Label] | None = None,
         *,
-        notes: Sequence[str] = (),
+        matched: str = "by name",
+        doubts: Sequence[str] = (),
     ):
         self.source, self.positions, self._labels = source, positions, labels
-        self.notes = (*getattr(source, "notes", ()), *notes)
+        self.matched, self.doubts = getattr(source, "matched", matched), (*getattr(source, "doubts", ()), *doubts)
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -3,10 +3,25 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lrjax.data.sources.base import Label, ListedImages, Part
 from lrjax.data.sources.folder import subfolders
 from lrjax.errors import UserError
+
+
+class Match(NamedTuple):
+    """How labels of files become labels of a data set.
+
+    Attributes:
+        label_of: the label of each number or name.
+        by: "by name", "by number" or "in sorted order".
+        doubts: what may be wrong with it.
+    """
+
+    label_of: Mapping[Label, int]
+    by: str
+    doubts: Sequence[str] = ()
 
 
 class ClassNames:
@@ -59,59 +74,75 @@ class ClassNames:
             raise UserError(
                 f"labels of '{source.location}' are names and numbers, such as {min(texts)!r}; use one kind"
             )
-        if texts:
-            label_of, notes = self._by_name(source, sorted(texts))
-        else:
-            label_of, notes = self._by_number(source, distinct)
+        match = self._by_name(source, sorted(texts)) if texts else self._by_number(source, distinct)
+        label_of, doubts = match.label_of, [*match.doubts]
         labels: list[Label] = [
             tuple(label_of[one] for one in label) if isinstance(label, tuple) else label_of[label]
             for label in source.labels
         ]
         used = {one for label in labels for one in (label if isinstance(label, tuple) else (label,))}
         if unused := [name for label, name in enumerate(self.display) if label not in used]:
-            notes.append(f"no image of class '{unused[0]}' ({len(unused)} of {self.count} classes without images)")
-        return Part(source, range(len(source)), labels, notes=notes)
+            doubts.append(f"no image of class '{unused[0]}' ({len(unused)} of {self.count} classes without images)")
+        return Part(source, range(len(source)), labels, matched=match.by, doubts=doubts)
 
-    def _by_name(self, source: ListedImages, texts: Sequence[str]) -> tuple[Mapping[Label, int], list[str]]:
+    def _by_name(self, source: ListedImages, texts: Sequence[str]) -> Match:
         found = {text: self.find(text) for text in texts}
         unknown = [text for text, label in found.items() if label is None]
         if len(unknown) == len(texts) == self.count:
-            return {text: label for label, text in enumerate(in_order(texts))}, [_order_note(texts)]
+            return _in_order(texts)
         if unknown:
             raise UserError(
                 f"class '{unknown[0]}' of '{source.location}' is none of the {self.count} classes of "
                 f"'{self.dataset}' ({len(unknown)} unknown); rename or remove it"
             )
         self._check_distinct(source, found)
-        return found, []
+        return Match(found, "by name")
 
-    def _by_number(self, source: ListedImages, numbers: set[int]) -> tuple[Mapping[Label, int], list[str]]:
-        listed = None if source.names is None else [normalised(name) for name in source.names]
-        if listed is not None and listed not in self._orders:
-            found = {number: self.find(name) for number, name in enumerate(source.names)}
-            known = {number: label for number, label in found.items() if label is not None}
-            strange = sorted(numbers - known.keys())
-            if not strange:
-                used = {source.names[number]: known[number] for number in numbers}
-                self._check_distinct(source, used)
-                return known, []
-            if outside := [number for number in strange if not 0 <= number < self.count]:
-                raise self._outside(source, outside[0], numbers)
-            culprit = source.names[strange[0]] if strange[0] < len(source.names) else "without a name"
-            expected = self.display[strange[0]]
-            moved = [number for number, label in known.items() if number != label]
-            if moved:
-                raise UserError(
-                    f"class {strange[0]} of '{source.location}' is '{culprit}', none of the classes of "
-                    f"'{self.dataset}', and its class {moved[0]} is class {known[moved[0]]} there; mend the names"
-                )
-            note = f"labels taken as numbers: class {strange[0]} is called '{culprit}' instead of '{expected}'"
-            return {number: number for number in numbers}, [f"{note} ({len(strange)} differ); check a few images"]
+    def _by_number(self, source: ListedImages, numbers: set[int]) -> Match:
+        if source.names is not None:
+            return self._by_number_and_name(source, source.names, numbers)
         if self.indices and max(numbers) >= self.count and numbers <= set(self.indices):
-            return {number: label for label, number in enumerate(self.indices)}, []
+            return Match({number: label for label, number in enumerate(self.indices)}, "by number")
+        self._check_range(source, numbers)
+        return Match({number: number for number in numbers}, "by number")
+
+    def _by_number_and_name(self, source: ListedImages, names: Sequence[str], numbers: set[int]) -> Match:
+        if [normalised(name) for name in names] in self._orders:
+            self._check_range(source, numbers)
+            return Match({number: number for number in numbers}, "by name")
+        found = {number: self.find(name) for number, name in enumerate(names)}
+        for number, folder in enumerate(source.folders or ()):
+            if found[number] is None and folder is not None:
+                found[number] = self.find(folder)
+        known = {number: label for number, label in found.items() if label is not None}
+        strange = sorted(numbers - known.keys())
+        if not strange:
+            self._check_distinct(source, {names[number]: known[number] for number in numbers})
+            return Match(known, "by name")
+        self._check_range(source, set(strange))
+        expected, culprit = self.display[strange[0]], names[strange[0]] if strange[0] < len(names) else "without a name"
+        moved = [number for number, label in known.items() if number != label]
+        if moved:
+            raise UserError(
+                f"class {strange[0]} of '{source.location}' is '{culprit}', none of the classes of "
+                f"'{self.dataset}', and its class {moved[0]} is class {known[moved[0]]} there; mend the names"
+            )
+        agreed = sum(self._agrees(number, name) for number, name in enumerate(names[: self.count]))
+        doubt = (
+            f"labels taken as numbers: class {strange[0]} is called '{culprit}' instead of '{expected}', and "
+            f"only {agreed} of {self.count} names agree; check a few images"
+        )
+        doubts = [doubt] if 2 * agreed < self.count else []
+        return Match({number: number for number in numbers}, "by number", doubts)
+
+    def _agrees(self, number: int, name: str) -> bool:
+        """Whether a name, or one of several joined by commas, is that of a class."""
+        expected = {names[number] for names in self._orders}
+        return any(normalised(one) in expected for one in (name, *name.split(",")))
+
+    def _check_range(self, source: ListedImages, numbers: set[int]) -> None:
         if outside := sorted(number for number in numbers if not 0 <= number < self.count):
             raise self._outside(source, outside[-1], numbers)
-        return {number: number for number in numbers}, []
 
     def _outside(self, source: ListedImages, number: int, numbers: set[int]) -> UserError:
         place = next(i for i, label in enumerate(source.labels) if number in (label, *_parts(label)))
@@ -132,7 +163,7 @@ class ClassNames:
                 )
             first.setdefault(label, text)
 
-    def folders(self, root: Path) -> tuple[list[str] | None, list[str]]:
+    def folders(self, root: Path) -> Match | None:
         """Finds the class folders of a folder.
 
         They are recognised, in this order: by the class names or the folder names of the original release; by the same
@@ -144,25 +175,25 @@ class ClassNames:
             root: the folder.
 
         Returns:
-            The class folders in the order of the labels, None where there is no folder; and what a user should know.
+            The label of each class folder, in the order of the labels; None where there is no folder.
 
         Raises:
             UserError: a class folder is missing, or one is of no class.
         """
         for candidate in self.lists:
             if all((root / name).is_dir() for name in candidate):
-                return list(candidate), []
+                return Match({name: label for label, name in enumerate(candidate)}, "by name")
         found = subfolders(root)
         by_name = {normalised(folder): folder for folder in found}
         for candidate in self.lists:
             if all(normalised(name) in by_name for name in candidate):
-                return [by_name[normalised(name)] for name in candidate], []
+                return Match({by_name[normalised(name)]: label for label, name in enumerate(candidate)}, "by name")
         known = {normalised(name) for candidate in self.lists for name in candidate}
         unknown = [folder for folder in found if normalised(folder) not in known]
         if len(unknown) == len(found) == self.count:
-            return in_order(found), [_order_note(found)]
+            return _in_order(found)
         if not found:
-            return None, []
+            return None
         if unknown or not self.lists:
             culprit = f"'{root / (unknown or found)[0]}' is none of its classes"
         else:
@@ -175,24 +206,19 @@ class ClassNames:
         )
 
 
-NUMBERED = "class folders are numbers and are taken in rising order: check a few labels"
-"""The one note that does not tell of a fault: some data sets name their classes by number only."""
-
-
 def normalised(name: str) -> str:
     """Returns a class name in lower case with runs of other characters than letters and digits as one space."""
     return re.sub(r"[\W_]+", " ", name.lower()).strip()
 
 
-def in_order(names: Sequence[str]) -> list[str]:
-    """Returns names sorted, those of digits by value."""
-    return sorted(names, key=lambda name: (int(name), name) if name.isdigit() else (-1, name))
-
-
-def _order_note(names: Sequence[str]) -> str:
+def _in_order(names: Sequence[str]) -> Match:
+    """Takes names in sorted order, those of digits by value."""
+    listed = sorted(names, key=lambda name: (int(name), name) if name.isdigit() else (-1, name))
+    label_of = {name: label for label, name in enumerate(listed)}
     if all(name.isdigit() for name in names):
-        return NUMBERED
-    return "class folders carry none of the class names and are taken in sorted order: check a few labels"
+        return Match(label_of, "by number")
+    doubt = "class folders carry none of the class names and are taken in sorted order: check a few labels"
+    return Match(label_of, "in sorted order", [doubt])
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lrjax.data.sources.base import Label, ListedImages, as_labels
@@ -22,6 +22,7 @@ class ImageFiles(ListedImages):
         paths: of the images, relative to the folder; they are the ids.
         labels: of the images.
         names: class names of the numbers 0, 1, ...; None where they are unknown.
+        folders: for each number the folder of its images, where it has one of its own; None where they are unknown.
 
     Raises:
         UserError: the list is empty, names an image twice, or one that does not exist.
@@ -34,8 +35,9 @@ class ImageFiles(ListedImages):
         paths: Sequence[str],
         labels: Sequence[Label],
         names: Sequence[str] | None = None,
+        folders: Sequence[str | None] | None = None,
     ):
-        super().__init__(location, paths, labels, names)
+        super().__init__(location, paths, labels, names, folders)
         self.folder = folder
         missing = [path for path in paths if not (folder / path).is_file()]
         if missing:
@@ -73,6 +75,7 @@ def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:
         known = ", ".join(content) if isinstance(content, dict) else "no split"
         raise UserError(f"split file '{path}' has no list '{split}' (it has {known}); name another file")
     names: dict[int, str] = {}
+    parents: dict[int, set[str]] = {}
     for part, rows in content.items():
         for number, row in enumerate(rows):
             shape = [type(one) for one in row] if isinstance(row, list) else None
@@ -80,13 +83,15 @@ def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:
                 raise UserError(f"row {number} of '{part}' in '{path}' is {row!r}; write [path, label, class name]")
             if names.setdefault(row[1], row[2]) != row[2]:
                 raise UserError(f"split file '{path}' calls label {row[1]} {names[row[1]]!r} and {row[2]!r}; mend it")
+            parents.setdefault(row[1], set()).add(str(PurePosixPath(row[0]).parent))
     rows = content[split]
     if sorted(names) != list(range(len(names))):
         gap = next(number for number in range(len(names)) if number not in names)
         raise UserError(f"split file '{path}' has no class with label {gap}; number the classes from 0 without a gap")
     listed = [names[number] for number in range(len(names))]
+    folders = [min(parents[number]) if len(parents[number]) == 1 else None for number in range(len(names))]
     folder = _folder_of(path.parent, rows[0][0]) if rows else path.parent
-    return ImageFiles(path, folder, [row[0] for row in rows], [row[1] for row in rows], listed)
+    return ImageFiles(path, folder, [row[0] for row in rows], [row[1] for row in rows], listed, folders)
 
 
 def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:

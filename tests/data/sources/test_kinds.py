@@ -43,7 +43,7 @@ def test_every_kind_has_the_same_pictures(roots, kind):
     if source.ids is not None:
         assert source.ids == [name for _, _, name in rows]
         assert source.labels == [label for _, label, _ in rows]
-    assert source.notes == ()
+    assert source.doubts == ()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:  # as the loader reads
         assert list(pool.map(lambda i: read(source, i), [*range(20)] * 3)) == rows * 3
 
