@@ -20,7 +20,9 @@ class Data:
 
     Attributes:
         names: data sets, evaluated in this order.
-        root: folder with one folder per data set (unused by procedural data sets).
+            A name of the registry, or the path of a YAML or JSON file that describes one (see `lrjax.data.rows`).
+        root: folder with NAME or NAME.tar for each data set; "tfds" for TensorFlow Datasets.
+        sources: for a data set by name, LOCATION or KIND:LOCATION (see `lrjax.data.locations`) instead of the root.
         count: images per procedural data set.
         seed: seed of the procedural images.
         on_error: what an image that cannot be decoded does: "error" stops the run, "skip" leaves it out and reports it.
@@ -31,6 +33,7 @@ class Data:
 
     names: tuple[str, ...]
     root: str = ""
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     count: int = 240
     seed: int = 0
     on_error: str = "error"
@@ -214,6 +217,10 @@ def _check(value: Any, kind: Any, key: str) -> Any:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return None if value is None else _check(value, inner[0], key)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise UserError(f"config.{key} must be a mapping, not {value!r}")
+        return {_check(name, inner[0], key): _check(item, inner[1], f"{key}.{name}") for name, item in value.items()}
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
             raise UserError(f"config.{key} must be a tuple, not {value!r}")
@@ -262,6 +269,9 @@ def check_key(key: str) -> None:
     """
     kind, prefix = Config, ""
     for name in key.split("."):
+        if typing.get_origin(kind) is Mapping:
+            kind, prefix = typing.get_args(kind)[1], f"{prefix}{name}."
+            continue
         if not dataclasses.is_dataclass(kind):
             raise UserError(f"unknown config key {key}; config.{prefix[:-1]} is a value, not a group of keys")
         hints = typing.get_type_hints(kind)
@@ -285,4 +295,6 @@ def with_defaults(mapping: Mapping[str, Any], kind: type = Config) -> dict[str, 
                 values[field.name] = with_defaults(values[field.name], group)
         elif field.default is not dataclasses.MISSING:
             values.setdefault(field.name, field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            values.setdefault(field.name, field.default_factory())
     return values

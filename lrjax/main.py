@@ -5,26 +5,22 @@ python -m lrjax.main --config configs/lr_tk0_eva.py
 
 import argparse
 import logging
-import re
-import runpy
 import sys
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
-from absl import flags
-from ml_collections import ConfigDict, config_dict, config_flags
 
 from lrjax.api import load
 from lrjax.checkpoint import checkpoint_hash
-from lrjax.config import Config, check_key, from_mapping, with_defaults
+from lrjax.config import Config
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models import zoo
 from lrjax.models.build import count_params
+from lrjax.recipes import read_config
 from lrjax.report.run_tables import comparison_table, robustness_table
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore
@@ -62,39 +58,7 @@ def parse(arguments: Sequence[str]) -> Config:
     options, overrides = parser.parse_known_args(arguments)
     if options.config is None:
         raise UserError("no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`")
-    recipe = ConfigDict(with_defaults(_read_recipe(options.config)))
-    if recipe.devices is None:
-        recipe.devices = config_dict.placeholder(int)  # a plain None cannot be overridden
-    for argument in overrides:
-        if key := re.match(r"--?(?:no)?config\.([^=]*)", argument):
-            check_key(key[1])
-    values, command = flags.FlagValues(), [parser.prog, *overrides]
-    try:
-        config_flags.DEFINE_config_dict("config", recipe, flag_values=values, sys_argv=command)
-        unknown = values(command)[1:]
-    except (flags.Error, ValueError, TypeError) as error:
-        raise UserError(f"{error}; see python -m lrjax.main --help") from error
-    if unknown:
-        raise UserError(f"unexpected argument {unknown[0]!r}; replace values with --config.KEY=VALUE")
-    return from_mapping(Config, recipe.to_dict())
-
-
-def _read_recipe(name: str) -> Mapping[str, Any]:
-    path, *argument = name.split(":", 1)
-    if not Path(path).is_file():
-        raise UserError(f"recipe {path} does not exist; name a Python file with a function get_config")
-    try:
-        recipe = runpy.run_path(path)["get_config"](*argument)
-    except UserError:
-        raise
-    except Exception as error:  # whatever the recipe does wrong
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise UserError(
-            f"recipe {name} fails with {type(error).__name__}: {error} ({place.filename}, line {place.lineno}); mend it"
-        ) from error
-    if not isinstance(recipe, ConfigDict | Mapping):
-        raise UserError(f"recipe {name}: get_config gives {type(recipe).__name__}; it must return a ConfigDict")
-    return recipe.to_dict() if isinstance(recipe, ConfigDict) else recipe
+    return read_config(options.config, overrides, program=parser.prog)
 
 
 def run(config: Config) -> None:
@@ -109,7 +73,8 @@ def run(config: Config) -> None:
     row = zoo.with_numerics(zoo.with_protocol(zoo.get(config.model), config.protocol), config.numerics)
     store, mesh = ResultStore(workdir), make_mesh(config.devices)
     suite = Suite(config, store, row=row, mesh=mesh)
-    if config.report.weights == "paper" and set(config.data.names) != set(PAPER_WEIGHTS):
+    names = tuple(dataset.name for dataset in suite.datasets)
+    if config.report.weights == "paper" and set(names) != set(PAPER_WEIGHTS):
         raise UserError(
             "config.report.weights='paper' has weights for the fifteen data sets of the paper, not for those of "
             "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
@@ -136,12 +101,12 @@ def run(config: Config) -> None:
         rows += suite.run(predictor, "lr_tk0", weights=weights, lr_tokens=tokens)
     if jax.process_index() == 0:
         options = {
-            "datasets": config.data.names,
+            "datasets": names,
             "weights": PAPER_WEIGHTS if config.report.weights == "paper" else None,
         }
         print_tables([robustness_table(rows, **options), comparison_table(rows, **options)])
         board = published_leaderboard()
-        if set(board.datasets) <= set(config.data.names):
+        if set(board.datasets) <= set(names):
             board = add_runs(board, rows)
         write_report(rows, workdir / "report", board=board, plots=config.report.plots, **options)
         _LOG.info("report: %s, results: %s", workdir / "report" / "index.html", store.path)

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from lrjax import evaluators
 from lrjax.config import Config, config_hash
-from lrjax.data.datasets import Dataset, get_dataset, open_source, prompts_hash
+from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
 from lrjax.data.prompts import class_prompts
 from lrjax.errors import UserError
 from lrjax.models.build import count_params
@@ -51,12 +51,13 @@ class Suite:
             )
         self.resolutions: tuple[int | str, ...] = (*resolutions, "hr")
         self.evaluators = {name: evaluators.find(name) for name in config.evaluation.evaluators}
-        self.datasets = [get_dataset(name) for name in config.data.names]
+        self.datasets = get_datasets(config.data.names, config.data.root or None, sources=config.data.sources)
         self._classifiers: dict[str, np.ndarray] = {}
         self._sources = {
             dataset.name: open_source(
                 dataset,
                 config.data.root or None,
+                sources=config.data.sources,
                 count=config.data.count if dataset.procedural else None,
                 seed=config.data.seed,
             )

@@ -104,6 +104,7 @@ def changed(config, path, value):
 # What is not a number, a truth value or a free text.
 OTHER = {
     "data.names": ("shapes", "letters"),
+    "data.sources": {"shapes": "x"},
     "data.on_error": "skip",
     "data.rgb": "before",
     "evaluation.evaluators": ("zoom",),

@@ -179,12 +179,13 @@ def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe,
         assert repeated(f"--config.{harmful}") == whole, harmful
         assert repeated(f"--config.{harmful}") == []
 
-    def other_prompts(name):
-        dataset = get_dataset(name)
-        return dataclasses.replace(dataset, templates=("a drawing of {}",)) if name == "textures" else dataset
+    def other_prompts(names, *arguments, **options):
+        found = map(get_dataset, names)
+        other = {"templates": ("a drawing of {}",)}
+        return [dataclasses.replace(one, **other) if one.name == "textures" else one for one in found]
 
     with monkeypatch.context() as patch:
-        patch.setattr(suite, "get_dataset", other_prompts)
+        patch.setattr(suite, "get_datasets", other_prompts)
         assert repeated() == [(textures, (8, "hr"))]
     with monkeypatch.context() as patch:
         patch.setattr(zeroshot, "VERSION", zeroshot.VERSION + 1)

@@ -1,12 +1,14 @@
-"""The registry of evaluation data sets: the fifteen of LR0.FM and the procedural ones that need no files."""
+"""The registry of evaluation data sets, data sets of users, and the images of both.
+
+The registry is the folder `assets/datasets`, one JSON file per data set, and the procedural ones that need no files.
+`lrjax.data.rows` describes the format, in which users add their own, `lrjax.data.locations` where images may be.
+"""
 
 import difflib
 import functools
-import hashlib
-import json
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,127 +16,71 @@ from typing import Any
 import numpy as np
 
 from lrjax.data import prompts
-from lrjax.data.sources import ImageFolder, ImageList, TfdsSource, normalised, subfolders
+from lrjax.data.dataset import Dataset
+from lrjax.data.locations import locate, open_located
+from lrjax.data.relabel import relabel
+from lrjax.data.rows import SUFFIXES, read_row
+from lrjax.data.sources.base import Part
+from lrjax.data.sources.folder import ImageList
 from lrjax.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """One evaluation data set.
-
-    Args:
-        name: key of the registry and name of the folder below the data root.
-        group: what the pictures are about: generic, texture, edges, fine-grained, scene; one or more.
-        classes: class names in the order of the labels.
-        templates: prompt templates with one "{}" each.
-        expected_count: number of test images; None where the user chooses it.
-        metric: how the data set is scored: "top1".
-        tfds: TFDS name and split; None where TFDS has no such test split.
-        paper_classes: number of classes that the published robustness scores use for chance accuracy; equals
-            len(classes) but for misprints kept for comparison.
-        folders: names of the class folders in the original release, in the order of classes; None where they are the
-            class names.
-        procedural: drawn by the program instead of read from files.
-    """
-
-    name: str
-    group: tuple[str, ...]
-    classes: tuple[str, ...]
-    templates: tuple[str, ...]
-    expected_count: int | None
-    metric: str
-    tfds: tuple[str, str] | None
-    paper_classes: int
-    folders: tuple[str, ...] | None = None
-    procedural: bool = False
-
-
-@dataclass(frozen=True)
-class _Row:
-    group: tuple[str, ...]
-    count: int
-    paper_classes: int
-    tfds: tuple[str, str] | None = None
-    prompts: str | None = None
-
-
-_GENERIC, _FINE = ("generic",), ("fine-grained",)
-
-# Groups and counts: Pathak et al. 2025, arXiv 2502.03950, appendix A and table 7. The counts of caltech101, eurosat and
-# ucf101 are the ones for which the published accuracies are possible, and the paper's 102 classes of caltech101,
-# food101 and aircraft are the ones that its scores use.
-_LR0FM = {
-    "imagenet": _Row(_GENERIC, 50_000, 1000, ("imagenet2012", "validation")),
-    "imagenet_a": _Row(_GENERIC, 7_500, 200, ("imagenet_a", "test")),
-    "imagenet_v2": _Row(_GENERIC, 10_000, 1000, ("imagenet_v2/matched-frequency", "test"), prompts="imagenet"),
-    "imagenet_r": _Row(("texture",), 30_000, 200, ("imagenet_r", "test")),
-    "imagenet_sketch": _Row(("edges",), 50_889, 1000, ("imagenet_sketch", "test"), prompts="imagenet"),
-    "caltech101": _Row(_GENERIC, 5_647, 102, ("caltech101", "test")),
-    "dtd": _Row(("edges", "texture"), 1_880, 47, ("dtd", "test")),
-    "food101": _Row(_FINE, 25_250, 102, ("food101", "validation")),
-    "sun397": _Row(("scene",), 19_850, 397, ("sun397/standard-part1-120k", "test")),
-    "cars": _Row(_FINE, 8_041, 196, ("cars196", "test")),
-    "aircraft": _Row(_FINE, 3_333, 102),
-    "pets": _Row(_FINE, 3_669, 37, ("oxford_iiit_pet", "test")),
-    "flowers102": _Row(_FINE, 6_149, 102, ("oxford_flowers102", "test")),
-    # TFDS has no test split of EuroSAT, and UCF101 only as videos.
-    "eurosat": _Row(("texture",), 5_400, 10),
-    "ucf101": _Row(("scene",), 3_783, 101),
-}
-
-
-def dataset_names() -> tuple[str, ...]:
-    """Return the names of all data sets, the fifteen of LR0.FM first."""
-    return (*_LR0FM, *_procedural())
-
-
 @functools.cache
-def get_dataset(name: str) -> Dataset:
-    """Return a data set of the registry.
+def dataset_names() -> tuple[str, ...]:
+    """Return the names of all data sets of the registry: the fifteen of LR0.FM, other real ones, procedural ones."""
+    rows = [_registered(path.name.removesuffix(".json")) for path in _assets().iterdir()]
+    return (*(row.name for row in sorted(rows, key=lambda row: (row.place or len(rows), row.name))), *_procedural())
+
+
+def get_dataset(name: str, root: str | os.PathLike | None = None) -> Dataset:
+    """Return a data set.
 
     Args:
-        name: one of `dataset_names()`.
+        name: one of `dataset_names()`, or the path of a YAML or JSON file (see `lrjax.data.rows`).
+        root: folder in which NAME.yaml may describe a data set that the registry has not.
 
     Raises:
-        UserError: the name is unknown; the message proposes similar ones.
+        UserError: the name is unknown, and the message proposes similar ones; or the file is wrong.
     """
-    if name in _LR0FM:
-        row = _LR0FM[name]
-        text = (
-            resources.files("lrjax.data")
-            .joinpath(f"assets/datasets/{row.prompts or name}.json")
-            .read_text(encoding="utf-8")
-        )
-        asset = json.loads(text)
-        return Dataset(
-            name=name,
-            group=row.group,
-            classes=tuple(asset["classes"]),
-            templates=tuple(asset["templates"]),
-            expected_count=row.count,
-            metric="top1",
-            tfds=row.tfds,
-            paper_classes=row.paper_classes,
-            folders=tuple(asset["folders"]) if "folders" in asset else None,
-        )
-    if name in _procedural():
-        drawn = _procedural()[name]
-        return Dataset(
-            name=name,
-            group=(drawn.group,),
-            classes=tuple(drawn.classes),
-            templates=tuple(drawn.templates),
-            expected_count=None,
-            metric="top1",
-            tfds=None,
-            paper_classes=len(drawn.classes),
-            procedural=True,
-        )
-    close = difflib.get_close_matches(name.lower(), dataset_names(), n=3, cutoff=0.5)
-    proposal = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(dataset_names())}"
-    raise UserError(f"unknown data set '{name}'; {proposal}")
+    if name in dataset_names():
+        return _registered(name)
+    own = [Path(name)] if name.endswith(SUFFIXES) else [Path(f"{Path(root or '') / name}{one}") for one in SUFFIXES]
+    path = next((one.expanduser() for one in own if one.expanduser().is_file()), None)
+    if path is None or (root is None and not name.endswith(SUFFIXES)):
+        close = difflib.get_close_matches(name.lower(), dataset_names(), n=3, cutoff=0.5)
+        proposal = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(dataset_names())}"
+        if name.endswith(SUFFIXES):
+            proposal = "there is no such file"
+        raise UserError(f"unknown data set '{name}'; {proposal}")
+    dataset = read_row(path, get_dataset)
+    if dataset.name in dataset_names():
+        raise UserError(f"'{path}' has the name of data set '{dataset.name}' of the registry; give it another 'name'")
+    return dataset
+
+
+def get_datasets(
+    names: Sequence[str], root: str | os.PathLike | None = None, *, sources: Mapping[str, str] | None = None
+) -> tuple[Dataset, ...]:
+    """Return the data sets of a run.
+
+    Args:
+        names: as in `get_dataset`.
+        root: as in `get_dataset`.
+        sources: locations by name, which are checked for unknown names.
+
+    Raises:
+        UserError: a data set is unknown or wrong, or two have the same name.
+    """
+    found = tuple(get_dataset(name, root) for name in names)
+    known = [dataset.name for dataset in found]
+    if len(set(known)) < len(known):
+        raise UserError(f"config.data.names names {max(known, key=known.count)!r} twice; remove or rename one")
+    for name in sources or ():
+        if name not in (*known, *dataset_names()):
+            raise UserError(f"config.data.sources has an entry for the unknown data set '{name}'; correct its name")
+    return found
 
 
 def prompts_hash(dataset: Dataset | str) -> str:
@@ -147,33 +93,28 @@ def open_source(
     dataset: Dataset | str,
     root: str | os.PathLike | None = None,
     *,
+    sources: Mapping[str, str] | None = None,
     count: int | None = None,
     seed: int = 0,
-    data_dir: str | os.PathLike | None = None,
 ) -> Any:
-    """Open the images of a data set.
-
-    Class folders are recognised, in this order: by the class names or the folder names of the original release; by the
-    same ignoring case and punctuation; and if none of them is known, as many folders as classes are taken in sorted
-    order (names of digits by value) with a warning. The last rule is right for WordNet ids, and for numbers that count
-    the classes in the order of the registry.
+    """Open the images of a data set; warns of what a user should know of them.
 
     Args:
         dataset: a data set or its name.
-        root: folder that holds the folder NAME with one folder of images per class; "tfds" for TensorFlow Datasets;
-            ignored for procedural data sets.
+        root: folder that holds NAME or NAME.tar, of any kind; "tfds" for TensorFlow Datasets.
+        sources: for a data set by name, LOCATION or KIND:LOCATION (see `lrjax.data.locations`), instead of the root.
         count: number of images: of a procedural data set 10 per class by default; of another one a random sample
             without repetition, all by default.
         seed: seed of a procedural data set or of the sample, 0 to 2**32 - 1.
-        data_dir: where TFDS prepared its data; None for its default.
 
     Returns:
-        A source: `len(source)` and `source[i] -> {"image", "label", "id"}`.
+        A source: `len(source)` and `source[i] -> {"image", "label", "id"}`; the label is a tuple where several are
+        right.
 
     Raises:
         UserError: the data set is unknown, or its files are missing or do not fit its classes.
     """
-    dataset = get_dataset(dataset) if isinstance(dataset, str) else dataset
+    dataset = get_dataset(dataset, root) if isinstance(dataset, str) else dataset
     if count is not None and count < 1:
         raise UserError(
             f"count {count} of data set '{dataset.name}' is not positive; give the number of images or None"
@@ -182,21 +123,59 @@ def open_source(
         from lrjax.data.procedural import ProceduralSource
 
         return ProceduralSource(dataset.name, 10 * len(dataset.classes) if count is None else count, seed=seed)
-    if root is None:
-        raise UserError(
-            f"data set '{dataset.name}' needs files; give the folder that holds '{dataset.name}', or 'tfds'"
-        )
-    source = (
-        _tfds(dataset, data_dir) if str(root) == "tfds" else _folder(dataset, Path(root).expanduser() / dataset.name)
-    )
-    if count is None and dataset.expected_count != len(source):
+    source, _ = find_source(dataset, root, sources=sources)
+    _LOG.info("data set '%s': %d images, labels matched %s", dataset.name, len(source), source.matched)
+    for doubt in source.doubts:
+        _LOG.warning("data set '%s': %s", dataset.name, doubt)
+    if count is None and dataset.expected_count not in (None, len(source)):
         _LOG.warning(
             "data set '%s' has %d images where the published results have %d",
             dataset.name,
             len(source),
             dataset.expected_count,
         )
-    return source if count is None else _Sample(source, count, seed, dataset.name)
+    if count is None:
+        return source
+    if count > len(source):
+        raise UserError(
+            f"data set '{dataset.name}' has {len(source)} images, fewer than the {count} asked for; ask for at most "
+            f"{len(source)}"
+        )
+    return Part(source, np.sort(np.random.default_rng(seed).permutation(len(source))[:count]))
+
+
+def find_source(
+    dataset: Dataset, root: str | os.PathLike | None = None, *, sources: Mapping[str, str] | None = None
+) -> tuple[Part, str]:
+    """Find and open the images of a data set that is not procedural.
+
+    Args:
+        dataset: the data set.
+        root: as in `open_source`.
+        sources: as in `open_source`.
+
+    Returns:
+        The source, with `matched` and `doubts` of its labels; and KIND:LOCATION.
+
+    Raises:
+        UserError: its files are missing or do not fit its classes.
+    """
+    sources = sources or {}
+    if dataset.images is None:
+        kind, path = locate(dataset, root, sources.get(dataset.name, ""))
+        return open_located(dataset, kind, path), f"{kind}:{path or ''}"
+    entry = sources.get(dataset.name) or dataset.location or ("tfds:" if str(root) == "tfds" else "")
+    if entry.startswith(("tfds:", "array_record:")):
+        kind, path = locate(dataset, None, entry)
+        return open_located(dataset, kind, path), f"{kind}:{path or ''}"
+    path = _labels_file(dataset, root, entry)
+    images, place = find_source(get_dataset(dataset.images), root, sources=sources)
+    if images.ids is None:
+        raise UserError(
+            f"the images of '{dataset.name}' are at {place}, where they have no file names; set "
+            f"config.data.sources.{dataset.name} to 'tfds:', or config.data.sources.{dataset.images} to files"
+        )
+    return relabel(images, path, mode=dataset.labels, classes=len(dataset.classes)), f"{place} with {path}"
 
 
 def open_training_source(root: str | os.PathLike, *, count: int, seed: int) -> Any:
@@ -220,25 +199,27 @@ def open_training_source(root: str | os.PathLike, *, count: int, seed: int) -> A
     return ImageList(root)
 
 
-class _Sample:
-    def __init__(self, source: Any, count: int, seed: int, name: str):
-        if count > len(source):
-            raise UserError(
-                f"data set '{name}' has {len(source)} images, fewer than the {count} asked for; ask for at "
-                f"most {len(source)}"
-            )
-        self.source, self.indices = source, np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
+def _assets() -> Any:
+    return resources.files("lrjax.data").joinpath("assets/datasets")
 
-    def __len__(self) -> int:
-        return len(self.indices)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.source[int(self.indices[index])]
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the whole, and the positions."""
-        return f"{self.source.fingerprint}:{hashlib.sha256(self.indices.tobytes()).hexdigest()}"
+@functools.cache
+def _registered(name: str) -> Dataset:
+    if name in _procedural():
+        drawn = _procedural()[name]
+        return Dataset(
+            name=name,
+            group=(drawn.group,),
+            classes=tuple(drawn.classes),
+            templates=tuple(drawn.templates),
+            expected_count=None,
+            metric="top1",
+            tfds=None,
+            paper_classes=len(drawn.classes),
+            procedural=True,
+            title="drawn by the program",
+        )
+    return read_row(_assets().joinpath(f"{name}.json"), _registered)
 
 
 @functools.cache
@@ -249,57 +230,19 @@ def _procedural() -> dict[str, Any]:
     return dict(DATASETS)
 
 
-def _tfds(dataset: Dataset, data_dir: str | os.PathLike | None) -> TfdsSource:
-    if dataset.tfds is None:
-        raise UserError(f"TFDS has no test split of '{dataset.name}'; give a folder of images instead of 'tfds'")
-    aliases = list(zip(*_name_lists(dataset), strict=True))
-    return TfdsSource(*dataset.tfds, data_dir, classes=aliases, expected_count=dataset.expected_count)
-
-
-def _name_lists(dataset: Dataset) -> list[tuple[str, ...]]:
-    # ImageNet has two classes "missile" and two "sunglasses": its class names cannot name folders.
-    lists = [names for names in (dataset.folders, dataset.classes) if names is not None]
-    return [names for names in lists if len(set(names)) == len(names)]
-
-
-def _folder(dataset: Dataset, root: Path) -> ImageFolder:
-    if not root.is_dir():
-        raise UserError(
-            f"data set '{dataset.name}' has no folder '{root}'; put its class folders there, "
-            "or set config.data.root to 'tfds'"
-        )
-    names = _name_lists(dataset)
-    for candidate in names:
-        if all((root / name).is_dir() for name in candidate):
-            return ImageFolder(root, candidate)
-    found = subfolders(root)
-    by_name = {normalised(folder): folder for folder in found}
-    for candidate in names:
-        if all(normalised(name) in by_name for name in candidate):
-            return ImageFolder(root, [by_name[normalised(name)] for name in candidate])
-    known = {normalised(name) for candidate in names for name in candidate}
-    unknown = [folder for folder in found if normalised(folder) not in known]
-    if len(unknown) == len(found) == len(dataset.classes):
-        _LOG.warning(
-            "class folders of '%s' carry none of its class names and are taken in sorted order: check a few labels",
-            dataset.name,
-        )
-        return ImageFolder(
-            root, sorted(found, key=lambda folder: (int(folder), folder) if folder.isdigit() else (-1, folder))
-        )
-    if not found:
-        return ImageFolder(root)
-    closest = min(names, key=lambda candidate: sum(normalised(name) not in by_name for name in candidate))
-    culprit = (
-        f"'{root / unknown[0]}' is none of its classes"
-        if unknown
-        else f"class folder '{_missing(closest, by_name)}' is missing"
-    )
+def _labels_file(dataset: Dataset, root: str | os.PathLike | None, entry: str) -> Path:
+    if entry:
+        path = Path(entry).expanduser()
+        if path.is_file():
+            return path
+        problem = f"'{path}' does not exist"
+    else:
+        folder = Path(root or ".").expanduser()
+        names = (f"{dataset.name}.json", f"{dataset.name}/real.json", "real.json")
+        if found := [folder / name for name in names if root is not None and (folder / name).is_file()]:
+            return found[0]
+        problem = f"'{folder}' has no {names[0]} or {names[-1]}"
     raise UserError(
-        f"data set '{dataset.name}' has {len(dataset.classes)} classes and '{root}' {len(found)} folders: {culprit}; "
-        "name the folders after the classes, or after the original release"
+        f"data set '{dataset.name}' needs a file of labels, and {problem}; set config.data.sources.{dataset.name} to "
+        f"its path; to get it: {dataset.get or 'write one, {image id: labels}'}"
     )
-
-
-def _missing(names: tuple[str, ...], by_name: dict[str, str]) -> str:
-    return next(name for name in names if normalised(name) not in by_name)

@@ -1,0 +1,210 @@
+"""Checks the data sets of a recipe before a run, and lists those of the registry.
+
+python -m lrjax.data check configs/lr_tk0_eva.py:B-16 --config.data.root DATA --full
+python -m lrjax.data list
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from lrjax.command_line import Parser
+from lrjax.command_line import run as run_command
+from lrjax.config import Data
+from lrjax.data.dataset import Dataset
+from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source
+from lrjax.data.images import ImageError, to_rgb
+from lrjax.errors import UserError
+from lrjax.recipes import read_config
+from lrjax.tables import Table, print_tables
+
+SAMPLE = 32
+"""Images per data set that are decoded without `--full`."""
+_NAMED = 20  # damaged images that are named one by one
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What the check of a data set found.
+
+    Attributes:
+        dataset: the data set.
+        place: KIND:LOCATION; None where nothing could be opened.
+        images: how many there are; None where nothing could be opened.
+        decoded: how many of them were decoded.
+        matched: how labels were matched with the classes, such as "by name"; None where they need not be.
+        problems: one sentence each.
+    """
+
+    dataset: Dataset
+    place: str | None
+    images: int | None
+    decoded: int
+    matched: str | None
+    problems: tuple[str, ...]
+
+
+def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
+    """Finds a data set and compares it with what is known of it.
+
+    Args:
+        dataset: the data set.
+        data: where it may be; its workers decode.
+        full: whether all images are decoded instead of `SAMPLE` of them; shows a progress bar.
+
+    Returns:
+        What was found; a mistake of the user is a problem, not an exception.
+    """
+    try:
+        if dataset.procedural:
+            source, place = open_source(dataset, count=data.count, seed=data.seed), "drawn by the program"
+        else:
+            source, place = find_source(dataset, data.root or None, sources=data.sources)
+    except UserError as error:
+        return Finding(dataset, None, None, 0, None, (str(error),))
+    problems = [*getattr(source, "doubts", ())]
+    if dataset.expected_count not in (None, len(source)):
+        problems.append(f"{len(source):,} images instead of {dataset.expected_count:,}; check the split")
+    total = len(source) if full else min(len(source), SAMPLE)
+    positions = [int(one) for one in np.linspace(0, len(source) - 1, total)]
+    counts: collections.Counter[int] = collections.Counter()
+    damaged = []
+
+    def read(position: int) -> tuple[Any, str | None]:
+        try:
+            row = source[position]
+            to_rgb(row["image"])
+        except ImageError as error:  # the remedy of a run, to skip the image, is not that of the check
+            return (), f"image '{error.name}' cannot be decoded; replace or remove it"
+        except UserError as error:
+            return (), str(error)
+        return row["label"], None
+
+    with (
+        concurrent.futures.ThreadPoolExecutor(max(1, data.workers)) as pool,
+        tqdm(total=total, desc=dataset.name, unit="img", disable=not full) as progress,
+    ):
+        for start in range(0, total, 1024):  # the pool holds the results of all that it was given
+            for label, problem in pool.map(read, positions[start : start + 1024]):
+                counts.update(label if isinstance(label, tuple) else (label,))
+                damaged += [] if problem is None else [problem]
+                progress.update()
+    problems += damaged[:_NAMED]
+    if len(damaged) > _NAMED:
+        problems.append(f"{len(damaged) - _NAMED} more images cannot be read")
+    empty = [name for label, name in enumerate(dataset.classes) if not counts[label]]
+    if full and empty and not any(one.startswith("no image of class") for one in problems):
+        problems.append(
+            f"no image of class '{empty[0]}' ({len(empty)} of {len(dataset.classes)} classes without images)"
+        )
+    return Finding(dataset, place, len(source), total, getattr(source, "matched", None), tuple(problems))
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """Returns the table of a check."""
+    return Table(
+        title="Data sets",
+        caption="Images found and expected, decoded in this check, and how labels were matched with the classes.",
+        header=("data set", "location", "images", "expected", "decoded", "classes", "matched", "problems"),
+        rows=tuple(
+            (
+                one.dataset.name,
+                one.place,
+                *(None if count is None else f"{count:,}" for count in (one.images, one.dataset.expected_count)),
+                one.decoded,
+                len(one.dataset.classes),
+                one.matched,
+                len(one.problems),
+            )
+            for one in findings
+        ),
+        labels=2,
+        group=6,
+    )
+
+
+def registry_table() -> Table:
+    """Returns the table of all data sets of the registry."""
+    rows = [get_dataset(name) for name in dataset_names()]
+    return Table(
+        title="Data sets of the registry",
+        caption="Procedural data sets have as many images as config.data.count asks for.",
+        header=("data set", "what", "images", "classes", "templates"),
+        rows=tuple(
+            (
+                one.name,
+                one.title,
+                None if one.expected_count is None else f"{one.expected_count:,}",
+                len(one.classes),
+                len(one.templates),
+            )
+            for one in rows
+        ),
+        labels=2,
+        group=3,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: command-line arguments; None takes those of the process.
+
+    Returns:
+        Exit status: 0; 1 where the check found a problem; 2 after a mistake in the command or the recipe.
+    """
+    problems: list[str] = []
+
+    def command() -> None:
+        options, overrides = _parser().parse_known_args(arguments)
+        if options.command == "list":
+            if overrides:
+                raise UserError(f"unexpected argument {overrides[0]!r}; see python -m lrjax.data --help")
+            print_tables([registry_table()])
+            print("\nHow to get them (licences are hints: what the pages of a data set say counts)")
+            for row in map(get_dataset, dataset_names()):
+                if not row.procedural:
+                    print(f"{row.name}: {row.get}; licence: {row.licence}")
+            return
+        data = read_config(options.config, overrides, program="python -m lrjax.data").data
+        datasets = get_datasets(data.names, data.root or None, sources=data.sources)
+        findings = [check(dataset, data, full=options.full) for dataset in datasets]
+        print_tables([findings_table(findings)])
+        problems.extend(f"{one.dataset.name}: {problem}" for one in findings for problem in one.problems)
+        for problem in problems:
+            print(f"problem: {' '.join(problem.split())}")
+        print(f"data sets: {len(findings)}, problems: {len(problems)}")
+
+    return run_command(command) or int(bool(problems))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m lrjax.data",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="check|list")
+    one = commands.add_parser(
+        "check",
+        help="find, count and decode the data sets of a recipe",
+        epilog="--config.KEY=VALUE replaces a value of the recipe, for instance --config.data.root=DATA",
+        allow_abbrev=False,
+    )
+    one.add_argument("config", metavar="CONFIG[:ARGUMENT]", help="recipe, for instance configs/lr_tk0_eva.py:B-16")
+    one.add_argument("--full", action="store_true", help=f"decode all images instead of {SAMPLE} per data set")
+    commands.add_parser("list", help="list the data sets of the registry", allow_abbrev=False)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""Where the images of a data set are: LOCATION or KIND:LOCATION.
+
+    folder:PATH        one folder of images per class
+    split:PATH         split file of CoOp, split_zhou_*.json, or the folder with it
+    metadata:PATH      folder with metadata.jsonl or metadata.csv, as Hugging Face's imagefolder
+    webdataset:PATH    tar archive or folder of them: WebDataset shards, or class folders in an archive
+    parquet:PATH       Parquet file or folder of them, as on the Hugging Face hub
+    array_record:PATH  folder that TensorFlow Datasets prepared with --file_format=array_record
+    tfds:PATH          data set by its TFDS name in the data_dir PATH; "tfds:" for the default data_dir
+    idx:PATH           folder with the IDX files of MNIST
+
+Without KIND it is recognised by what is there.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from lrjax.data.dataset import Dataset
+from lrjax.data.sources.base import Part
+from lrjax.data.sources.folder import ImageFolder
+from lrjax.data.sources.idx import IdxImages
+from lrjax.data.sources.matching import ClassNames
+from lrjax.data.sources.parquet import ParquetImages
+from lrjax.data.sources.split import METADATA, open_metadata, open_split
+from lrjax.data.sources.tfds import TfdsSource, prepared_folder
+from lrjax.data.sources.webdataset import TarImages
+from lrjax.errors import UserError
+
+KINDS = ("folder", "split", "metadata", "webdataset", "parquet", "array_record", "tfds", "idx")
+_KIND_OF_FILE = {".tar": "webdataset", ".parquet": "parquet", ".json": "split"}
+
+
+def split_location(text: str) -> tuple[str | None, str]:
+    """Returns the kind (None where it is not given) and the location of LOCATION or KIND:LOCATION.
+
+    Raises:
+        UserError: the kind is unknown.
+    """
+    match = re.fullmatch(r"(\w+):(.*)", text)
+    if match is None:
+        return None, text
+    if match[1] not in KINDS:
+        raise UserError(f"'{text}' is of the unknown kind '{match[1]}'; use one of {', '.join(KINDS)}")
+    return match[1], match[2]
+
+
+def locate(dataset: Dataset, root: str | Path | None, entry: str) -> tuple[str, Path | None]:
+    """Finds the images of a data set.
+
+    Args:
+        dataset: the data set.
+        root: folder that holds NAME, a folder, or NAME.tar or NAME.parquet; "tfds" for TensorFlow Datasets.
+        entry: LOCATION or KIND:LOCATION, "" for that of the data set or below the root.
+
+    Returns:
+        The kind and the path; None as the path of "tfds" for its default.
+
+    Raises:
+        UserError: nothing is there, or it is of several kinds.
+    """
+    key = f"config.data.sources.{dataset.name}"
+    if entry := entry or dataset.location:
+        kind, text = split_location(entry)
+        path = Path(text).expanduser()
+        if kind == "tfds":
+            return kind, path if text else None
+        if not path.exists():
+            raise UserError(f"'{path}' of data set '{dataset.name}' does not exist; correct {key}{_remedy(dataset)}")
+        return kind or detect(path, dataset), path
+    if root is None:
+        raise UserError(
+            f"data set '{dataset.name}' needs files; give the folder that holds '{dataset.name}', or 'tfds', as "
+            f"config.data.root, or {key}{_remedy(dataset)}"
+        )
+    if str(root) == "tfds":
+        return "tfds", None
+    folder = Path(root).expanduser() / dataset.name
+    found = [path for path in (folder, *(Path(f"{folder}{one}") for one in (".tar", ".parquet"))) if path.exists()]
+    if not found:
+        raise UserError(
+            f"data set '{dataset.name}' has no folder '{folder}' and no '{folder.name}.tar' beside it; put it there, "
+            f"set {key}, or set config.data.root to 'tfds'{_remedy(dataset)}"
+        )
+    if len(found) > 1:
+        raise UserError(f"data set '{dataset.name}' is both '{found[0]}' and '{found[1]}'; set {key}, or remove one")
+    return detect(found[0], dataset), found[0]
+
+
+def detect(path: Path, dataset: Dataset) -> str:
+    """Returns the kind of what is at a path.
+
+    Args:
+        path: an existing file or folder.
+        dataset: the data set.
+
+    Raises:
+        UserError: it is of no kind, or of several.
+    """
+    key = f"config.data.sources.{dataset.name}"
+    if path.is_file():
+        if path.suffix not in _KIND_OF_FILE:
+            raise UserError(f"'{path}' is of no known kind; set {key} to KIND:PATH, with one of {', '.join(KINDS)}")
+        return _KIND_OF_FILE[path.suffix]
+    folders = (path, path / _split(dataset), path / "data")
+    markers = {
+        "split": any(path.glob("split_*.json")),
+        "metadata": any((folder / table).is_file() for folder in folders[:2] for table in METADATA),
+        "webdataset": any(any(folder.glob("*.tar")) for folder in folders[:2]),
+        "parquet": any(any(folder.glob("*.parquet")) for folder in folders),
+        "array_record": prepared_folder(path) is not None,
+        "idx": any(path.glob("*-images-idx3-ubyte*")),
+    }
+    kinds = [kind for kind, there in markers.items() if there]
+    if len(kinds) > 1:
+        raise UserError(f"'{path}' is of the kinds {' and '.join(kinds)}; set {key} to one of them, {kinds[0]}:{path}")
+    return kinds[0] if kinds else "folder"
+
+
+def open_located(dataset: Dataset, kind: str, path: Path | None) -> Any:
+    """Opens images at a location, with the labels of the data set.
+
+    Args:
+        dataset: the data set.
+        kind: one of `KINDS`.
+        path: where they are; None for the default of TFDS.
+
+    Returns:
+        A source with `matched`, how its labels were matched with the classes, and `doubts` of that.
+
+    Raises:
+        UserError: the files are missing or damaged, or do not fit the classes.
+    """
+    classes = class_names(dataset)
+    if kind == "tfds" and dataset.tfds is None:
+        raise UserError(
+            f"TFDS has no test split of '{dataset.name}'; give a folder of images instead of 'tfds'{_remedy(dataset)}"
+        )
+    if kind in ("tfds", "array_record"):
+        name, tfds_split = dataset.tfds or ("", dataset.split)
+        source = TfdsSource(
+            name if kind == "tfds" else Path(path or "."),
+            tfds_split,
+            path if kind == "tfds" else None,
+            find=classes.find,
+            features={"": ("label",), "replace": ("real_label",), "add": ("original_label", "real_label")}[
+                dataset.labels
+            ],
+            classes=classes.display,
+            expected_count=dataset.expected_count,
+        )
+        return Part(source, range(len(source)))
+    assert path is not None
+    if kind == "folder":
+        match = classes.folders(_folder(path, dataset))
+        if match is None:
+            raise UserError(
+                f"image folder '{path}' of data set '{dataset.name}' has no class folders; put the images of each "
+                "class into a folder of their own"
+            )
+        source = ImageFolder(path, list(match.label_of))
+        return Part(source, range(len(source)), matched=match.by, doubts=match.doubts)
+    if kind == "split":
+        return classes.fit(open_split(_split_file(path), "test" if dataset.place else dataset.split))
+    if kind == "metadata":
+        return classes.fit(open_metadata(path, _split(dataset)))
+    listed = {"webdataset": TarImages, "parquet": ParquetImages, "idx": IdxImages}[kind]
+    return classes.fit(listed(path, split=_split(dataset)))
+
+
+def class_names(dataset: Dataset) -> ClassNames:
+    """Returns the names by which the classes of a data set are found in files."""
+    lists = [names for names in (dataset.folders, dataset.classes) if names is not None]
+    return ClassNames(dataset.name, lists, indices=dataset.indices)
+
+
+def _split(dataset: Dataset) -> str:
+    return dataset.hub[1] if dataset.hub else dataset.split
+
+
+def _folder(path: Path, dataset: Dataset) -> Path:
+    if not path.is_dir():
+        raise UserError(f"'{path}' of data set '{dataset.name}' is a file; give the folder with its class folders")
+    return path
+
+
+def _split_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = sorted(path.glob("split_*.json"))
+    if len(found) != 1:
+        problem = f"{len(found)} split files" if found else "no split file split_*.json"
+        raise UserError(f"'{path}' has {problem}; give the path of one file")
+    return found[0]
+
+
+def _remedy(dataset: Dataset) -> str:
+    return f"; to get it: {dataset.get}" if dataset.get else ""

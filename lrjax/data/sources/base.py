@@ -1,0 +1,146 @@
+"""What image sources share: random access to listed images, parts of a source, and fingerprints."""
+
+import functools
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lrjax.data.images import decode
+from lrjax.errors import UserError
+
+Label = int | str | tuple[int | str, ...]
+
+
+class ListedImages:
+    """Images whose ids and labels are known without reading them.
+
+    A kind of source gives these and implements `encoded`. Its labels are those of the files: numbers or class names.
+
+    Args:
+        location: what errors call the source.
+        ids: name of each image, unique.
+        labels: a number, a class name, or a tuple of these for each image.
+        names: class names of the numbers 0, 1, ...; None where the files do not tell.
+        folders: for each number the folder of the images of this class, where it has one of its own; None where the
+            files do not tell.
+
+    Raises:
+        UserError: there is no image, or an id occurs twice.
+    """
+
+    def __init__(
+        self,
+        location: Any,
+        ids: Sequence[str],
+        labels: Sequence[Label],
+        names: Sequence[str] | None = None,
+        folders: Sequence[str | None] | None = None,
+    ):
+        self.location, self.ids, self.labels = str(location), ids, labels
+        self.names = None if names is None else tuple(names)
+        self.folders = folders
+        if not ids:
+            raise UserError(f"'{location}' holds no image; add images, or correct the location")
+        name, times = Counter(ids).most_common(1)[0]
+        if times > 1:
+            raise UserError(f"'{location}' lists image '{name}' {times} times; keep it once")
+
+    def encoded(self, index: int) -> Any:
+        """Returns the path or the encoded bytes of an image."""
+        raise NotImplementedError
+
+    def size(self, index: int) -> int:
+        """Returns the number of bytes of an image, or another number that tells versions of it apart."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image = decode(self.encoded(index), name=f"{self.location}/{self.ids[index]}")
+        return {"image": image, "label": self.labels[index], "id": self.ids[index]}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the ids, labels and sizes of all images."""
+        return fingerprint((one, self.labels[i], self.size(i)) for i, one in enumerate(self.ids))
+
+
+class Part:
+    """Some images of a source, with labels of their own.
+
+    Args:
+        source: the whole.
+        positions: of the images in the whole.
+        labels: label of each of them, a number or a tuple of numbers; None keeps those of the whole.
+        matched: how the labels were matched with the classes, such as "by name".
+        doubts: what may be wrong with the labels.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        positions: Sequence[int] | np.ndarray,
+        labels: Sequence[Label] | None = None,
+        *,
+        matched: str = "by name",
+        doubts: Sequence[str] = (),
+    ):
+        self.source, self.positions, self._labels = source, positions, labels
+        self.matched, self.doubts = getattr(source, "matched", matched), (*getattr(source, "doubts", ()), *doubts)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.source[int(self.positions[index])]
+        return row if self._labels is None else row | {"label": self._labels[index]}
+
+    @property
+    def ids(self) -> list[str] | None:
+        """Ids of the images; None where only reading them tells."""
+        known = getattr(self.source, "ids", None)
+        return None if known is None else [known[position] for position in self.positions]
+
+    @property
+    def labels(self) -> Sequence[Label] | None:
+        """Labels of the images; None where only reading them tells."""
+        known = getattr(self.source, "labels", None)
+        return self._labels or (None if known is None else [known[position] for position in self.positions])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """That of the whole, with a hash of the positions and labels where they are others."""
+        if self._labels is None and self.positions == range(len(self.source)):
+            return self.source.fingerprint
+        labels = self._labels or [None] * len(self)
+        return f"{self.source.fingerprint}:{fingerprint(zip(map(int, self.positions), labels, strict=True))}"
+
+
+def fingerprint(rows: Iterable[Sequence[Any]]) -> str:
+    """Returns a hash of rows of numbers and texts."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def as_labels(value: Any, *, place: str) -> Label:
+    """Returns a label as a file gives it, a number, a class name or a list of these, in the form of a source.
+
+    Args:
+        value: what the file holds.
+        place: what the error calls it.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if isinstance(value, (list, tuple)):
+        return tuple(as_labels(one, place=place) for one in value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise UserError(f"{place} has the label {value!r}; give a number, a class name, or a list of these")
+    return value

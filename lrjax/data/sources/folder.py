@@ -1,0 +1,137 @@
+"""Folders of images: with one folder per class, and without labels."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lrjax.data.images import decode
+from lrjax.errors import UserError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"})
+
+
+class ImageFolder:
+    """A folder with one folder of images per class.
+
+    Images are searched below the class folders at any depth, in sorted order; hidden files are ignored.
+
+    Args:
+        root: the folder.
+        classes: class folders in the order of the labels, possibly nested ("a/abbey"); None takes the folders below
+            root in sorted order.
+
+    Raises:
+        UserError: the root or a class folder is missing, unknown or holds no image.
+    """
+
+    def __init__(self, root: str | os.PathLike, classes: Sequence[str] | None = None):
+        self.root = _existing(root)
+        found = subfolders(self.root)
+        if not found:
+            raise UserError(
+                f"image folder '{self.root}' has no class folders; put the images of each class into a "
+                "folder of their own"
+            )
+        self.classes = tuple(found if classes is None else classes)
+        missing = [name for name in self.classes if not (self.root / name).is_dir()]
+        if missing:
+            raise UserError(
+                f"image folder '{self.root}' has no class folder '{missing[0]}' ({len(missing)} missing); "
+                "add it or correct the list of classes"
+            )
+        unknown = sorted(set(found) - {Path(name).parts[0] for name in self.classes})
+        if unknown:
+            raise UserError(
+                f"class folder '{self.root / unknown[0]}' is none of the {len(self.classes)} classes; "
+                "rename or remove it"
+            )
+        self.paths, self.labels = [], []
+        for label, name in enumerate(self.classes):
+            paths = _images(self.root / name)
+            if not paths:
+                raise UserError(
+                    f"class folder '{self.root / name}' holds no image; add images "
+                    f"({', '.join(sorted(EXTENSIONS))}) or remove the class"
+                )
+            self.paths.extend(paths)
+            self.labels.extend([label] * len(paths))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        path = self.paths[index]
+        return {"image": decode(path), "label": self.labels[index], "id": path.relative_to(self.root).as_posix()}
+
+    @property
+    def ids(self) -> list[str]:
+        """Paths of the images below the folder."""
+        return [path.relative_to(self.root).as_posix() for path in self.paths]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the names, labels and sizes in bytes of all files."""
+        return _fingerprint(self.root, self.paths, self.labels)
+
+
+class ImageList:
+    """All images below a folder, without labels.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        UserError: the folder is missing or holds no image.
+    """
+
+    def __init__(self, root: str | os.PathLike):
+        self.root = _existing(root)
+        self.paths = _images(self.root)
+        if not self.paths:
+            raise UserError(f"image folder '{self.root}' holds no image; add images ({', '.join(sorted(EXTENSIONS))})")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        path = self.paths[index]
+        return {"image": decode(path), "id": path.relative_to(self.root).as_posix()}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the names and sizes in bytes of all files."""
+        return _fingerprint(self.root, self.paths, [0] * len(self.paths))
+
+
+def subfolders(root: Path) -> list[str]:
+    """Return the names of the visible folders in a folder, sorted."""
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _existing(root: str | os.PathLike) -> Path:
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise UserError(
+            f"image folder '{root}' {'is a file' if root.exists() else 'does not exist'}; give the path of a folder"
+        )
+    return root
+
+
+def _images(folder: Path) -> list[Path]:
+    found = []
+    for parent, names, files in os.walk(folder, followlinks=True):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        found.extend(
+            Path(parent, file) for file in files if not file.startswith(".") and Path(file).suffix.lower() in EXTENSIONS
+        )
+    return sorted(found)
+
+
+def _fingerprint(root: Path, paths: Sequence[Path], labels: Sequence[int]) -> str:
+    digest = hashlib.sha256()
+    for path, label in zip(paths, labels, strict=True):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{label}\0{path.stat().st_size}\n".encode())
+    return digest.hexdigest()

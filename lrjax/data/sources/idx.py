@@ -1,0 +1,60 @@
+"""IDX files, the format of MNIST."""
+
+import functools
+import gzip
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lrjax.data.sources.base import ListedImages
+from lrjax.errors import UserError
+
+_PREFIXES = {"test": "t10k", "train": "train"}
+
+
+class IdxImages(ListedImages):
+    """Grey images of two IDX files, `PREFIX-images-idx3-ubyte` and `PREFIX-labels-idx1-ubyte`, gzipped or not.
+
+    Args:
+        location: the folder with the files.
+        split: "test" (prefix "t10k") or "train".
+
+    Raises:
+        UserError: a file is missing or damaged, or the files do not fit each other.
+    """
+
+    def __init__(self, location: str | os.PathLike, *, split: str = "test"):
+        prefix = _PREFIXES.get(split, split)
+        self.images = _read(Path(location), f"{prefix}-images-idx3-ubyte", 3)
+        labels = _read(Path(location), f"{prefix}-labels-idx1-ubyte", 1)
+        if len(labels) != len(self.images):
+            raise UserError(f"'{location}' has {len(self.images)} images and {len(labels)} labels; fetch it again")
+        super().__init__(location, [f"{prefix}/{number}" for number in range(len(labels))], labels.tolist())
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image = Image.fromarray(self.images[index])
+        return {"image": image, "label": self.labels[index], "id": self.ids[index]}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of all pixels and labels."""
+        return hashlib.sha256(self.images.tobytes() + np.array(self.labels, np.uint8).tobytes()).hexdigest()
+
+
+def _read(folder: Path, name: str, dimensions: int) -> np.ndarray:
+    path = next((one for one in (folder / name, folder / f"{name}.gz") if one.is_file()), None)
+    if path is None:
+        raise UserError(f"'{folder}' has no file {name} or {name}.gz; fetch the data set again")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        # two zero bytes, 8 for uint8, the number of dimensions, then the sides as big-endian int32
+        if content[:4] != bytes([0, 0, 8, dimensions]):
+            raise ValueError("no IDX file of bytes")
+        sides = np.frombuffer(content, ">i4", dimensions, offset=4)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(sides)
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(f"'{path}' cannot be read ({error}); fetch it again") from error

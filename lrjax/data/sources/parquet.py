@@ -1,0 +1,132 @@
+"""Parquet files as the Hugging Face hub has them: a column of images and a column of labels."""
+
+import collections
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from lrjax.data.sources.base import ListedImages, as_labels
+from lrjax.errors import UserError
+
+_IMAGE_COLUMNS = ("image", "img")
+_GROUPS_KEPT = 2  # images are read in order: the group of one thread and the next one
+
+
+class ParquetImages(ListedImages):
+    """Images in Parquet files with a column `image` (or `img`) of {bytes, path} and a column `label`.
+
+    Labels are numbers, class names or lists of these; class names of the numbers are taken from the schema, where the
+    library `datasets` writes them. Images are read by row group.
+
+    Args:
+        location: a file, or a folder with files, which may be in a folder `data` or carry the split in their names.
+        split: "test-00000-of-00002.parquet" and "test/0000.parquet" are files of split "test"; it is ignored where all
+            files are of one split.
+
+    Raises:
+        UserError: pyarrow is not installed, there is no file of the split, one is damaged, or a column is missing.
+    """
+
+    def __init__(self, location: str | os.PathLike, *, split: str = "test"):
+        self.files = find_files(Path(location), split)
+        self.rows: list[tuple[int, int, int]] = []  # file, row group, row in it
+        ids, paths, labels, names = [], [], [], None
+        for number, path in enumerate(self.files):
+            file, self.column = _open(path)
+            names = names or _class_names(file)
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=[f"{self.column}.path", "label"])
+                self.rows += [(number, group, row) for row in range(len(table))]
+                paths += [(one or {}).get("path") for one in table[self.column].to_pylist()]
+                labels += table["label"].to_pylist()
+            ids += [f"{path.stem}/{row}" for row in range(len(self.rows) - len(ids))]
+        labels = [as_labels(label, place=f"'{ids[row]}' of '{location}'") for row, label in enumerate(labels)]
+        unique = None not in paths and len(set(paths)) == len(paths)
+        super().__init__(location, paths if unique else ids, labels, names)
+        self._cache: collections.OrderedDict[tuple[int, int], Any] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def encoded(self, index: int) -> bytes | Path:
+        """Returns the encoded bytes of an image, or its path where the file holds none."""
+        number, group, row = self.rows[index]
+        image = self._group(number, group)[row].as_py() or {}
+        if image.get("bytes") is None:
+            return self.files[number].parent / (image.get("path") or "nothing")
+        return image["bytes"]
+
+    def size(self, index: int) -> int:
+        """Returns the number of bytes of the file that holds an image."""
+        return self.files[self.rows[index][0]].stat().st_size
+
+    def _group(self, number: int, group: int) -> Any:
+        with self._lock:
+            if (number, group) not in self._cache:
+                file, column = _open(self.files[number])
+                self._cache[number, group] = file.read_row_group(group, columns=[column])[column]
+                while len(self._cache) > _GROUPS_KEPT:
+                    self._cache.popitem(last=False)
+            return self._cache[number, group]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_cache": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _cache=collections.OrderedDict(), _lock=threading.Lock())
+
+
+def find_files(location: Path, split: str) -> list[Path]:
+    """Returns the Parquet files of a split, sorted.
+
+    Args:
+        location: a file or a folder.
+        split: name of the split; ignored where all files are of one.
+
+    Raises:
+        UserError: there is no file, or several splits and none of this name.
+    """
+    if location.is_file():
+        return [location]
+    found = sorted(path for pattern in ("*.parquet", "*/*.parquet") for path in location.glob(pattern))
+    if not found:
+        raise UserError(f"'{location}' holds no *.parquet; give a Parquet file or a folder of them")
+    splits: dict[str, list[Path]] = {}
+    for path in found:
+        below = path.relative_to(location).parts[0]
+        name = below if len(path.relative_to(location).parts) > 1 and below != "data" else path.name.split("-")[0]
+        splits.setdefault(name.removesuffix(".parquet"), []).append(path)
+    if len(splits) > 1 and split not in splits:
+        raise UserError(f"'{location}' has no split '{split}', only {', '.join(splits)}; give the path of one file")
+    return splits.get(split) or found
+
+
+def _open(path: Path) -> tuple[Any, str]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError(f"'{path}' needs pyarrow; install it with: pip install pyarrow") from error
+    try:
+        file = parquet.ParquetFile(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"'{path}' cannot be read as Parquet ({error}); fetch or write it again") from error
+    columns = file.schema_arrow.names
+    image = next((name for name in _IMAGE_COLUMNS if name in columns), None)
+    if image is None or "label" not in columns:
+        missing = "image" if image is None else "label"
+        raise UserError(f"'{path}' has no column '{missing}' (it has {', '.join(columns)}); rename one")
+    kind = file.schema_arrow.field(image).type
+    if not pyarrow.types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}:
+        raise UserError(f"column '{image}' of '{path}' is {kind}; it must be a struct of bytes and path")
+    return file, image
+
+
+def _class_names(file: Any) -> list[str] | None:
+    try:
+        metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        feature = metadata["info"]["features"]["label"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+    return feature.get("names")

@@ -1,0 +1,157 @@
+"""Lists of images: split files of CoOp, and tables beside the images as Hugging Face's imagefolder has them."""
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lrjax.data.sources.base import Label, ListedImages, as_labels
+from lrjax.errors import UserError
+
+METADATA = ("metadata.jsonl", "metadata.csv")
+
+
+class ImageFiles(ListedImages):
+    """Image files below a folder, listed with their labels.
+
+    Args:
+        location: what errors call the list.
+        folder: where the paths start.
+        paths: of the images, relative to the folder; they are the ids.
+        labels: of the images.
+        names: class names of the numbers 0, 1, ...; None where they are unknown.
+        folders: for each number the folder of its images, where it has one of its own; None where they are unknown.
+
+    Raises:
+        UserError: the list is empty, names an image twice, or one that does not exist.
+    """
+
+    def __init__(
+        self,
+        location: Any,
+        folder: Path,
+        paths: Sequence[str],
+        labels: Sequence[Label],
+        names: Sequence[str] | None = None,
+        folders: Sequence[str | None] | None = None,
+    ):
+        super().__init__(location, paths, labels, names, folders)
+        self.folder = folder
+        missing = [path for path in paths if not (folder / path).is_file()]
+        if missing:
+            raise UserError(
+                f"'{location}' lists image '{missing[0]}', which is not in '{folder}' ({len(missing)} missing); "
+                "unpack the images there"
+            )
+
+    def encoded(self, index: int) -> Path:
+        """Returns the path of an image."""
+        return self.folder / self.ids[index]
+
+    def size(self, index: int) -> int:
+        """Returns the number of bytes of an image."""
+        return self.encoded(index).stat().st_size
+
+
+def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:
+    """Opens a part of a split file of CoOp, {"test": [[path, number, class name], ...], "train": ..., "val": ...}.
+
+    The paths start at the folder of the file or at a folder in it, whichever has the first image.
+
+    Args:
+        path: of the file.
+        split: the part.
+
+    Raises:
+        UserError: the file is unreadable, has another form, or its images are missing.
+
+    Reference: Zhou et al. 2022, Learning to Prompt for Vision-Language Models, arXiv 2109.01134.
+    """
+    path = Path(path)
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get(split), list):
+        known = ", ".join(content) if isinstance(content, dict) else "no split"
+        raise UserError(f"split file '{path}' has no list '{split}' (it has {known}); name another file")
+    names: dict[int, str] = {}
+    parents: dict[int, set[str]] = {}
+    for part, rows in content.items():
+        for number, row in enumerate(rows):
+            shape = [type(one) for one in row] if isinstance(row, list) else None
+            if shape != [str, int, str] or row[1] < 0:
+                raise UserError(f"row {number} of '{part}' in '{path}' is {row!r}; write [path, label, class name]")
+            if names.setdefault(row[1], row[2]) != row[2]:
+                raise UserError(f"split file '{path}' calls label {row[1]} {names[row[1]]!r} and {row[2]!r}; mend it")
+            parents.setdefault(row[1], set()).add(str(PurePosixPath(row[0]).parent))
+    rows = content[split]
+    if sorted(names) != list(range(len(names))):
+        gap = next(number for number in range(len(names)) if number not in names)
+        raise UserError(f"split file '{path}' has no class with label {gap}; number the classes from 0 without a gap")
+    listed = [names[number] for number in range(len(names))]
+    folders = [min(parents[number]) if len(parents[number]) == 1 else None for number in range(len(names))]
+    folder = _folder_of(path.parent, rows[0][0]) if rows else path.parent
+    return ImageFiles(path, folder, [row[0] for row in rows], [row[1] for row in rows], listed, folders)
+
+
+def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
+    """Opens a folder with a table metadata.jsonl or metadata.csv of `file_name` and `label`.
+
+    Args:
+        folder: with the table, or with a folder `split` that has it; the file names start at the table.
+        split: name of that folder.
+
+    Raises:
+        UserError: there is no table, it is unreadable, a column is missing, or images are missing.
+    """
+    places = [place / name for place in (Path(folder), Path(folder) / split) for name in METADATA]
+    table = next((place for place in places if place.is_file()), None)
+    if table is None:
+        raise UserError(f"folder '{folder}' has neither {' nor '.join(METADATA)}; add one, or use another kind")
+    paths, labels = [], []
+    for number, row in _table_rows(table):
+        place = f"row {number} of '{table}'"
+        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str) or row.get("label") in (None, ""):
+            raise UserError(f"{place} has no file_name or no label; give both")
+        label = as_labels(row["label"], place=place)
+        paths.append(row["file_name"])
+        labels.append(int(label) if table.suffix == ".csv" and label.isdigit() else label)
+    return ImageFiles(table, table.parent, paths, labels)
+
+
+def read_json(path: Path) -> Any:
+    """Returns the content of a JSON file.
+
+    Raises:
+        UserError: it cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' cannot be read as JSON ({error}); mend or replace it") from error
+
+
+def _table_rows(table: Path) -> list[tuple[int, Any]]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            if table.suffix == ".csv":
+                return list(enumerate(csv.DictReader(file), 1))
+            lines = [line for line in file if line.strip()]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"'{table}' cannot be read ({error}); mend or replace it") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append((number, json.loads(line)))
+        except ValueError as error:
+            raise UserError(f"line {number} of '{table}' is not JSON ({error}); mend it") from error
+    return rows
+
+
+def _folder_of(parent: Path, path: str) -> Path:
+    if (parent / path).is_file():
+        return parent
+    found = [folder for folder in sorted(parent.iterdir()) if (folder / path).is_file()]
+    if len(found) > 1:
+        raise UserError(f"image '{path}' is in '{found[0]}' and in '{found[1]}'; keep one of these folders")
+    return found[0] if found else parent

@@ -1,0 +1,166 @@
+"""Tar archives of images, read in place: WebDataset shards, and archives of class folders."""
+
+import json
+import os
+import re
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from lrjax.data.images import ImageError
+from lrjax.data.sources.base import Label, ListedImages, as_labels
+from lrjax.data.sources.folder import EXTENSIONS
+from lrjax.errors import UserError
+
+
+class Member(NamedTuple):
+    """A file in an archive.
+
+    Attributes:
+        shard: path of the archive.
+        offset: of its first byte.
+        size: in bytes.
+    """
+
+    shard: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Returns the content; threads may do so at the same time."""
+        with self.shard.open("rb") as file:
+            return os.pread(file.fileno(), self.size, self.offset)
+
+
+class TarImages(ListedImages):
+    """Images in tar archives, with their labels, without unpacking.
+
+    With `.cls` or `.json` files, an archive is a WebDataset shard: `KEY.jpg` (or another image format) has its label, a
+    number or a class name, in `KEY.cls`, or as "label" in `KEY.json`; `classnames.txt` beside the shards or one folder
+    above names the numbers. Otherwise the label of an image is the path of its folder.
+
+    Args:
+        location: an archive or a folder of archives, whose names end in ".tar".
+        split: folder of the archives below the location, where it has one.
+
+    Raises:
+        UserError: there is no archive, one is damaged, truncated or compressed, holds no image, holds an image twice or
+            one without a label.
+    """
+
+    def __init__(self, location: str | os.PathLike, *, split: str = "test"):
+        shards = find_shards(Path(location), split)
+        self.members: list[Member] = []
+        ids, labels = [], []
+        for shard in shards:
+            found = _shard_rows(shard)
+            if not found:
+                raise UserError(f"archive '{shard}' holds no image; remove it, or add images")
+            prefix = f"{shard.stem}/" if len(shards) > 1 else ""
+            ids += [prefix + name for name, _, _ in found]
+            labels += [label for _, label, _ in found]
+            self.members += [member for _, _, member in found]
+        if all(label is None for label in labels):
+            labels = _folder_names([one.split("/", 1)[1] if len(shards) > 1 else one for one in ids])
+        elif None in labels:
+            raise UserError(f"image '{ids[labels.index(None)]}' of '{location}' has no label; add its .cls or .json")
+        super().__init__(location, ids, labels, _class_names(shards[0].parent))
+
+    def encoded(self, index: int) -> bytes:
+        """Returns the encoded bytes of an image."""
+        member = self.members[index]
+        content = member.read()
+        if len(content) < member.size:
+            name = f"{self.location}/{self.ids[index]}"
+            raise ImageError(f"image '{name}' is cut off: '{member.shard}' changed while it was read; run again", name)
+        return content
+
+    def size(self, index: int) -> int:
+        """Returns the number of bytes of an image."""
+        return self.members[index].size
+
+
+def find_shards(location: Path, split: str) -> list[Path]:
+    """Returns the archives of a location, in the order of the numbers in their names.
+
+    Args:
+        location: an archive or a folder.
+        split: folder of the archives below the location, where it has one.
+
+    Raises:
+        UserError: there is none.
+    """
+    if location.is_file():
+        return [location]
+    for folder in (location, location / split):
+        if found := [path for path in folder.glob("*.tar") if path.is_file()]:
+            return sorted(found, key=lambda path: [int(one) for one in re.findall(r"\d+", path.name)] + [0])
+    raise UserError(f"'{location}' holds no archive *.tar; give an archive or a folder of archives")
+
+
+def _shard_rows(shard: Path) -> list[tuple[str, Label | None, Member]]:
+    images: dict[str, Member] = {}
+    labels: dict[str, Label] = {}
+    for name, member in _members(shard):
+        path = PurePosixPath(name)
+        key = str(path.with_name(path.name.partition(".")[0]))
+        suffix = path.suffix.lower()
+        if suffix in EXTENSIONS:
+            if name in images:
+                raise UserError(f"archive '{shard}' holds image '{name}' twice; write it again with each image once")
+            images[name] = member
+        elif suffix == ".cls" or (suffix == ".json" and key not in labels):
+            label = _label(member.read(), suffix, place=f"'{name}' of '{shard}'")
+            if label is not None:
+                labels[key] = label
+    if not labels:
+        return [(name, None, member) for name, member in images.items()]
+    keys = [str(PurePosixPath(name).with_name(PurePosixPath(name).name.partition(".")[0])) for name in images]
+    rows = [(key, labels.get(key), member) for key, member in zip(keys, images.values(), strict=True)]
+    if len(set(keys)) < len(keys):
+        raise UserError(f"archive '{shard}' holds two images of sample '{max(keys, key=keys.count)}'; keep one")
+    return rows
+
+
+def _members(shard: Path) -> list[tuple[str, Member]]:
+    remedy = "fetch or write it again (compressed archives must be unpacked)"
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            files = [
+                (str(PurePosixPath(one.name)), Member(shard, one.offset_data, one.size))
+                for one in archive
+                if one.isfile() and not PurePosixPath(one.name).name.startswith(".")
+            ]
+        end = Member(shard, archive.offset, tarfile.BLOCKSIZE).read()
+    except (OSError, tarfile.TarError) as error:
+        raise UserError(f"archive '{shard}' cannot be read ({error}); {remedy}") from error
+    if end != bytes(tarfile.BLOCKSIZE):  # tarfile takes a cut in a header, or between members, for the end
+        raise UserError(f"archive '{shard}' is truncated; {remedy}")
+    return files
+
+
+def _label(content: bytes, suffix: str, *, place: str) -> Label | None:
+    try:
+        text = content.decode().strip()
+        value = json.loads(text) if suffix == ".json" else int(text) if re.fullmatch(r"-?\d+", text) else text
+    except ValueError as error:
+        raise UserError(f"{place} is unreadable ({error}); write the archive again") from error
+    if suffix == ".json":
+        if not isinstance(value, dict) or value.get("label") is None:
+            return None
+        value = value["label"]
+    return as_labels(value, place=place)
+
+
+def _folder_names(names: Sequence[str]) -> list[str]:
+    folders = [PurePosixPath(name).parent for name in names]
+    above = os.path.commonpath([str(folder.parent) for folder in folders])
+    return [str(folder.relative_to(above)) for folder in folders]
+
+
+def _class_names(folder: Path) -> list[str] | None:
+    for path in (folder / "classnames.txt", folder.parent / "classnames.txt"):
+        if path.is_file():
+            return path.read_text(encoding="utf-8").splitlines()
+    return None

@@ -1,0 +1,86 @@
+"""Recipes: Python files with a function `get_config`, and values of the command line instead of theirs."""
+
+import re
+import runpy
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_dict, config_flags
+
+from lrjax.config import Config, check_key, from_mapping, with_defaults
+from lrjax.errors import UserError
+
+
+def read_config(name: str, overrides: Sequence[str] = (), *, program: str) -> Config:
+    """Reads a recipe.
+
+    Args:
+        name: FILE[:ARGUMENT], the argument being that of `get_config`.
+        overrides: arguments `--config.KEY=VALUE` or `--config.KEY VALUE`; several texts may be joined by commas, and
+            `--config.data.sources.NAME=LOCATION` adds an entry.
+        program: what messages call the command.
+
+    Raises:
+        UserError: the recipe is missing or fails, or a key or a value is wrong.
+    """
+    mapping = with_defaults(_read_recipe(name))
+    arguments: list[str] = []
+    for argument in overrides:
+        if arguments and arguments[-1] in _TEXT_LISTS:  # --config.KEY VALUE
+            arguments[-1:] = _separate(arguments[-1], argument)
+            continue
+        key, equals, value = argument.partition("=")
+        if match := re.match(r"--?(?:no)?config\.(.*)", key):
+            check_key(match[1])
+            _add_entry(mapping, match[1])
+        arguments += _separate(key, value) if equals and key in _TEXT_LISTS else [argument]
+    recipe = ConfigDict(mapping)
+    if recipe.devices is None:
+        recipe.devices = config_dict.placeholder(int)  # a plain None cannot be overridden
+    values = flags.FlagValues()
+    try:
+        config_flags.DEFINE_config_dict("config", recipe, flag_values=values, sys_argv=[program, *arguments])
+        unknown = values([program, *arguments])[1:]
+    except (flags.Error, ValueError, TypeError) as error:
+        raise UserError(f"{error}; see {program} --help") from error
+    if unknown:
+        raise UserError(f"unexpected argument {unknown[0]!r}; replace values with --config.KEY=VALUE")
+    return from_mapping(Config, recipe.to_dict())
+
+
+_TEXT_LISTS = tuple(
+    f"{dashes}config.{key}" for dashes in ("-", "--") for key in ("data.names", "evaluation.evaluators")
+)
+
+
+def _add_entry(mapping: dict[str, Any], key: str) -> None:
+    """Makes an entry of `data.sources` exist, for only what exists can be overridden."""
+    group, _, name = key.rpartition(".")
+    data = mapping.get("data")
+    if group == "data.sources" and isinstance(data, dict) and isinstance(data["sources"], Mapping):
+        data["sources"] = {name: "", **data["sources"]}
+
+
+def _separate(key: str, value: str) -> list[str]:
+    return [f"{key}={one}" for one in value.split(",") if one] if "(" not in value else [f"{key}={value}"]
+
+
+def _read_recipe(name: str) -> Mapping[str, Any]:
+    path, *argument = name.split(":", 1)
+    if not Path(path).is_file():
+        raise UserError(f"recipe {path} does not exist; name a Python file with a function get_config")
+    try:
+        recipe = runpy.run_path(path)["get_config"](*argument)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the recipe does wrong
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise UserError(
+            f"recipe {name} fails with {type(error).__name__}: {error} ({place.filename}, line {place.lineno}); mend it"
+        ) from error
+    if not isinstance(recipe, ConfigDict | Mapping):
+        raise UserError(f"recipe {name}: get_config gives {type(recipe).__name__}; it must return a ConfigDict")
+    return recipe.to_dict() if isinstance(recipe, ConfigDict) else recipe
