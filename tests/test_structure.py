@@ -211,20 +211,23 @@ def recipes():
             yield module.name, ""
     for backbone in lr_tk0_eva.BACKBONES:
         yield "lr_tk0_eva", backbone
+    yield "sweep", "lr0fm"
 
 
 @pytest.mark.parametrize(("name", "argument"), recipes())
 def test_every_recipe_resolves(name, argument):
     get_config = importlib.import_module(f"configs.{name}").get_config
     config = from_mapping(Config, (get_config(argument) if argument else get_config()).to_dict())
-    assert config.model in (zoo.get(config.model).name, zoo.get(config.model).architecture)
     for evaluator in config.evaluation.evaluators:
         assert evaluators.find(evaluator)
     for dataset in config.data.names:
         assert get_dataset(dataset).name == dataset
-    size = zoo.get(config.model).spec.image.size
-    assert max(config.evaluation.resolutions) <= size
-    assert config.source == ("" if argument else "embedded")
+    for model, source in config.backbones:
+        row = zoo.get(model)
+        assert model in (row.name, row.architecture)
+        assert max(config.evaluation.resolutions) <= row.spec.image.size
+        assert source == ("" if argument else "embedded")
+        assert row.hub_id or source
 
 
 def test_every_evaluator_resolves():

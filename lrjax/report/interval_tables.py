@@ -1,15 +1,16 @@
 """Confidence intervals of the user's own runs, from the per-image arrays behind their rows."""
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, interval
 from lrjax.resampling import Replicates
-from lrjax.tables import Table
+from lrjax.tables import Estimate, Table
 
 _SCORES = ("SAR", "WAR", "ACC")
+_CAPTION = (
+    f"Percent; in brackets the middle {CONFIDENCE:.0%} of {REPLICATES:,} bootstrap replicates over images, which are "
+    "the same for all models, variants and resolutions."
+)
 
 
 def interval_tables(replicates: Replicates) -> dict[str, Table]:
@@ -31,32 +32,31 @@ def interval_tables(replicates: Replicates) -> dict[str, Table]:
 
 def _scores(replicates: Replicates) -> Table:
     results, lines = replicates.results, []
-    for model, variant in _systems(replicates):
+    for system in _systems(replicates):
         for resolution in results.resolutions:
-            values, drawn = results.scores(model, variant, resolution), replicates.scores(model, variant, resolution)
+            values, drawn = results.scores(*system, resolution), replicates.scores(*system, resolution)
             if values is not None and drawn is not None:
-                lines.append((model, variant, _label(resolution), *_cells(values, drawn)))
-    header = ("Model", "Variant", "Resolution", *_header(_SCORES))
-    return Table("Robustness with intervals", _caption(), header, tuple(lines), labels=3, group=3)
+                lines.append((*system, _label(resolution), *map(_estimate, values, drawn)))
+    return Table("Robustness with intervals", _CAPTION, ("Model", "Variant", "At", *_SCORES), tuple(lines), labels=3)
 
 
 def _differences(replicates: Replicates) -> Table:
     results, lines = replicates.results, []
     first = next(iter(results.variants))
     for model, variant in _systems(replicates):
-        against = (model if variant != results.reference_variant else first, results.reference_variant)
-        if against == (model, variant):
+        modified = variant != results.reference_variant
+        other = (model if modified else first, results.reference_variant)
+        if other == (model, variant):
             continue
+        names = (f"{model} {variant}", other[1]) if modified else (model, first)
         for resolution in results.resolutions:
-            pairs = [(results.scores(*one, resolution), replicates.scores(*one, resolution))
-                     for one in ((model, variant), against)]  # fmt: skip
-            if all(values is not None and drawn is not None for values, drawn in pairs):
-                (values, drawn), (others, other_drawn) = pairs
-                cells = _cells(map(_minus, values, others), map(_minus, drawn, other_drawn))
-                lines.append((model, variant, " ".join(against), _label(resolution), *cells))
-    caption = "Points that a model or variant is above another one, on the same images. " + _caption()
-    header = ("Model", "Variant", "Against", "Resolution", *_header(_SCORES))
-    return Table("Differences", caption, header, tuple(lines), labels=4, group=3)
+            values = [results.scores(*one, resolution) for one in ((model, variant), other)]
+            drawn = [replicates.scores(*one, resolution) for one in ((model, variant), other)]
+            if None not in values and None not in drawn:
+                cells = map(_estimate, map(_minus, *values), map(_minus, *drawn))
+                lines.append((*names, _label(resolution), *cells))
+    caption = f"How many points a model is above another one. {_CAPTION}"
+    return Table("Differences", caption, ("Model", "Against", "At", *_SCORES), tuple(lines), labels=3)
 
 
 def _by_dataset(replicates: Replicates) -> Table:
@@ -66,43 +66,30 @@ def _by_dataset(replicates: Replicates) -> Table:
             for resolution in results.resolutions:
                 cell = (model, variant, dataset, resolution)
                 if (drawn := replicates.accuracy(*cell)) is not None:
-                    gamma = None
-                    if (relative := replicates.relative(*cell)) is not None:
-                        gamma = results.rows[cell].value / results.reference(model, dataset).value
-                    cells = _cells((results.rows[cell].value, gamma), (drawn, relative))
-                    lines.append((model, variant, dataset, _label(resolution), *cells))
-    caption = "Gamma: share of the HR accuracy that is left. " + _caption()
-    header = ("Model", "Variant", "Data set", "Resolution", *_header(("Top-1", "Gamma")))
-    return Table("Top-1 accuracy with intervals", caption, header, tuple(lines), labels=4, group=3)
+                    accuracy, relative = results.rows[cell].value, replicates.relative(*cell)
+                    gamma = None if relative is None else accuracy / results.reference(model, dataset).value
+                    estimates = _estimate(accuracy, drawn), _estimate(gamma, relative)
+                    lines.append((model, variant, dataset, _label(resolution), *estimates))
+    caption = f"Gamma: share of the HR accuracy that is left. {_CAPTION}"
+    header = ("Model", "Variant", "Data set", "At", "Top-1", "Gamma")
+    return Table("Top-1 accuracy with intervals", caption, header, tuple(lines), labels=4)
 
 
 def _systems(replicates: Replicates) -> list[tuple[str, str]]:
     return [(model, variant) for model, variants in replicates.results.variants.items() for variant in variants]
 
 
-def _cells(values: Iterable[ArrayLike | None], drawn: Iterable[np.ndarray | None]) -> list[float | None]:
-    """Value, lower and upper bound of every score, in percent."""
-    cells: list[float | None] = []
-    for value, replicates in zip(values, drawn, strict=True):
-        bounds = (None, None) if replicates is None else interval(replicates)
-        cells += [None if number is None else 100 * float(number) for number in (value, *bounds)]
-    return cells
+def _estimate(value: float | None, replicates: np.ndarray | None) -> Estimate | None:
+    """A score in percent; None where it is undefined."""
+    if value is None:
+        return None
+    bounds = (None, None) if replicates is None else [100 * float(bound) for bound in interval(replicates)]
+    return Estimate(100 * float(value), *bounds)
 
 
 def _minus(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
     return None if one is None or other is None else one - other
 
 
-def _header(names: Sequence[str]) -> list[str]:
-    return [title for name in names for title in (name, f"{name} low", f"{name} high")]
-
-
 def _label(resolution: int | str) -> str:
     return str(resolution).upper()
-
-
-def _caption() -> str:
-    return (
-        f"Percent; low and high bound {CONFIDENCE:.0%} of {REPLICATES:,} bootstrap replicates over images, the same "
-        "images for all models, variants and resolutions."
-    )
