@@ -112,6 +112,23 @@ def locate(source: str | Path) -> Path:
     return _download(matched[1], matched[2])
 
 
+def check_source(row: Backbone, source: str | Path) -> None:
+    """Checks that the weights of a backbone are there, after a download if they are on the hub, without reading them.
+
+    Args:
+        row: zoo row of the model.
+        source: as in `load_params`.
+
+    Raises:
+        UserError: no source is named, it is missing or cannot be downloaded, or it is converted from another model.
+    """
+    if not source:
+        raise UserError(f"{row.name} has no hub id; set config.source to a checkpoint file")
+    path = locate(source)
+    if path.is_dir():
+        _check_model(row.weights, path)
+
+
 def save_params(
     tree: Tree,
     directory: str | Path,

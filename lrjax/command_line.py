@@ -27,11 +27,12 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
-def run(command: Callable[[], None]) -> int:
+def run(command: Callable[[], None], *, interrupted: str = "interrupted") -> int:
     """Runs a command.
 
     Args:
         command: what to run.
+        interrupted: what is told after an interruption.
 
     Returns:
         Exit status: 0; 2 after a mistake of the user or where a file cannot be read or written, which is told in one
@@ -51,7 +52,7 @@ def run(command: Callable[[], None]) -> int:
         print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(f"\n{interrupted}", file=sys.stderr)
         return 130
     return 0
 

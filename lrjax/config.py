@@ -123,22 +123,27 @@ class Config:
     Attributes:
         model: name in the zoo.
         source: checkpoint file, converted directory or hub id; "embedded" for the shipped one, "" for the row's hub id.
+        models: several backbones instead of `model` and `source`, evaluated one after the other: "NAME" or
+            "NAME=SOURCE" each.
         workdir: where checkpoints, results and the report go.
         seed: seed of tokens, crops and shuffling.
         precision: compute dtype, "float32" or "bfloat16".
         devices: number of devices; None for all.
+        distributed: whether this process is one of several that share the run (`lrjax.sharding.join_processes`).
         placement: "replicate" or "fsdp".
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
         numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
     """
 
-    model: str
+    model: str = ""
     data: Data
     source: str = ""
+    models: tuple[str, ...] = ()
     workdir: str = "runs/default"
     seed: int = 0
     precision: str = "float32"
     devices: int | None = None
+    distributed: bool = False
     placement: str = "replicate"
     protocol: str = "native"
     numerics: str = "open_clip"
@@ -147,6 +152,12 @@ class Config:
     report: Report = dataclasses.field(default_factory=Report)
 
     def __post_init__(self):
+        if bool(self.model) == bool(self.models):
+            raise UserError("set either config.model or config.models, the names of backbones of the zoo")
+        if self.models and self.source:
+            raise UserError("config.source belongs to config.model; write NAME=SOURCE in config.models")
+        if self.models and (self.train.steps or self.train.epochs):
+            raise UserError("tokens are trained for one backbone; name it in config.model instead of config.models")
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         _one_of("protocol", self.protocol, ("native", "lr0fm"))
         _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
@@ -184,6 +195,14 @@ class Config:
         low, high = self.train.crop_scale
         if not 0 < low <= high <= 1:
             raise UserError(f"config.train.crop_scale: ({low}, {high}) is no range of fractions above 0 and up to 1")
+
+    @property
+    def backbones(self) -> tuple[tuple[str, str], ...]:
+        """Name and source of every backbone of the run."""
+        if self.model:
+            return ((self.model, self.source),)
+        named = (name.partition("=") for name in self.models)
+        return tuple((name.strip(), source.strip()) for name, _, source in named)
 
 
 def config_hash(config: Config) -> str:

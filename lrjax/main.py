@@ -1,91 +1,96 @@
-"""Loads a backbone, evaluates it, trains LR-TK0 tokens, evaluates again and reports: one program, one config.
+"""Loads backbones, evaluates them, trains LR-TK0 tokens, evaluates again and reports: one program, one config.
 
 python -m lrjax.main --config configs/lr_tk0_eva.py
 """
 
-import argparse
+import gc
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
+from lrjax import command_line
 from lrjax.api import load
-from lrjax.checkpoint import checkpoint_hash
+from lrjax.checkpoint import check_source, checkpoint_hash
 from lrjax.config import Config
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
+from lrjax.lock import locked
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models import zoo
 from lrjax.models.build import count_params
-from lrjax.recipes import read_config
-from lrjax.report.run_tables import comparison_table, robustness_table
+from lrjax.models.zoo import Backbone
+from lrjax.recipes import read_command_line
+from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
-from lrjax.results import ResultStore
-from lrjax.sharding import make_mesh
+from lrjax.results import ResultStore, Row
+from lrjax.sharding import join_processes, make_mesh
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
-from lrjax.train.loop import check_training, train_tokens
+from lrjax.train.loop import check_tokens, check_training, train_tokens
 
 _LOG = logging.getLogger("lrjax")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see python -m lrjax.main --help")
-
-
-def parse(arguments: Sequence[str]) -> Config:
-    """Reads the command line.
-
-    Args:
-        arguments: `--config FILE[:ARGUMENT]` and overrides `--config.KEY=VALUE` or `--config.KEY VALUE`.
-
-    Raises:
-        UserError: the recipe is missing or fails, or a key or a value is wrong.
-    """
-    parser = _Parser(
-        prog="python -m lrjax.main",
-        description=__doc__,
-        epilog="--config.KEY VALUE replaces a value of the recipe, for instance --config.train.steps 10; "
-        "lrjax/config.py explains all keys",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="recipe, for instance configs/lr_tk0_eva.py:B-16")
-    options, overrides = parser.parse_known_args(arguments)
-    if options.config is None:
-        raise UserError("no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`")
-    return read_config(options.config, overrides, program=parser.prog)
 
 
 def run(config: Config) -> None:
     """Runs a config: evaluate, train if it asks for steps, evaluate again, report.
 
     Raises:
-        UserError: the config, the data or the checkpoint is wrong; the message says what and how to mend it.
+        UserError: the config, the data or a checkpoint is wrong; the message says what and how to mend it.
     """
-    training = bool(config.train.steps or config.train.epochs)
+    if config.distributed:
+        join_processes()
+    if jax.process_index() > 0:
+        _LOG.setLevel(logging.WARNING)
     require(plots=config.report.plots, studies=False)
-    workdir = Path(config.workdir)
-    row = zoo.with_numerics(zoo.with_protocol(zoo.get(config.model), config.protocol), config.numerics)
-    store, mesh = ResultStore(workdir), make_mesh(config.devices)
-    suite = Suite(config, store, row=row, mesh=mesh)
-    names = tuple(dataset.name for dataset in suite.datasets)
-    if config.report.weights == "paper" and set(names) != set(PAPER_WEIGHTS):
+    mesh = make_mesh(config.devices)
+    rows = [
+        zoo.with_numerics(zoo.with_protocol(zoo.get(name), config.protocol), config.numerics)
+        for name, _ in config.backbones
+    ]
+    suite = Suite(config, rows, mesh=mesh)
+    if config.report.weights == "paper" and set(suite.names) != set(PAPER_WEIGHTS):
         raise UserError(
             "config.report.weights='paper' has weights for the fifteen data sets of the paper, not for those of "
             "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
         )
-    if training:
-        check_training(config, mesh, row=row)
-    source = config.source or row.hub_id
-    if not source:
-        raise UserError(f"{row.name} has no hub id; set config.source to a checkpoint file")
+    training = check_training(config, mesh, row=rows[0])[0] if config.train.steps or config.train.epochs else None
+    sources = [source or row.hub_id for row, (_, source) in zip(rows, config.backbones, strict=True)]
+    for row, source in zip(rows, sources, strict=True):
+        check_source(row, source)
+    with locked(config.workdir):
+        store, found, failed = ResultStore(config.workdir), [], []
+        for row, source in zip(rows, sources, strict=True):
+            try:
+                found += _evaluate(config, row, source, suite=suite, store=store, mesh=mesh, training=training)
+            except Exception as error:
+                if len(rows) == 1 or jax.process_count() > 1:  # others would wait for a process that goes on alone
+                    raise
+                mistake = isinstance(error, UserError)
+                _LOG.warning("%s is left out: %s", row.name, error, exc_info=None if mistake else error)
+                failed.append(row.name)
+            gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
+        if found and jax.process_index() == 0:
+            _report(config, found, names=suite.names, store=store)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(rows)} models failed: {', '.join(failed)}; see the warnings above, and run the "
+            "same command again, which keeps what is finished"
+        )
+
+
+def _evaluate(
+    config: Config, row: Backbone, source: str, *, suite: Suite, store: ResultStore, mesh: Mesh, training: Any
+) -> list[Row]:
+    weights = checkpoint_hash(source)
+    if training is not None:
+        check_tokens(config, training, row=row, weights=weights)
     predictor = load(
-        config.model,
+        row.name,
         source,
         precision=config.precision,
         placement=config.placement,
@@ -93,23 +98,34 @@ def run(config: Config) -> None:
         numerics=config.numerics,
         mesh=mesh,
     )
-    weights = checkpoint_hash(source)
     _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(predictor.params):,}", source)
-    rows = suite.run(predictor, "vanilla", weights=weights)
-    if training:
+    rows = suite.run(predictor, "vanilla", store=store, weights=weights)
+    if training is not None:
         tokens = train_tokens(config, predictor, weights=weights)
-        rows += suite.run(predictor, "lr_tk0", weights=weights, lr_tokens=tokens)
-    if jax.process_index() == 0:
-        options = {
-            "datasets": names,
-            "weights": PAPER_WEIGHTS if config.report.weights == "paper" else None,
-        }
-        print_tables([robustness_table(rows, **options), comparison_table(rows, **options)])
-        board = published_leaderboard()
-        if set(board.datasets) <= set(names):
-            board = add_runs(board, rows)
-        write_report(rows, workdir / "report", board=board, plots=config.report.plots, **options)
-        _LOG.info("report: %s, results: %s", workdir / "report" / "index.html", store.path)
+        rows += suite.run(predictor, "lr_tk0", store=store, weights=weights, lr_tokens=tokens)
+    return rows
+
+
+def _report(config: Config, rows: Sequence[Row], *, names: Sequence[str], store: ResultStore) -> None:
+    store.add(rows)  # in the order of the config, whatever was interrupted
+    directory, board = Path(config.workdir) / "report", published_leaderboard()
+    options = {
+        "datasets": names,
+        "weights": PAPER_WEIGHTS if config.report.weights == "paper" else None,
+        "samples": store.samples,
+    }
+    if set(board.datasets) <= set(names):
+        board = add_runs(board, rows)
+    tables = run_tables(rows, **options)
+    print_tables([tables[name] for name in SHOWN if name in tables])
+    write_report(rows, directory, board=board, tables=tables, plots=config.report.plots, **options)
+    _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
+
+
+class _Format(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,18 +135,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command-line arguments; None takes those of the process.
 
     Returns:
-        Exit status: 0, or 2 after a mistake of the user.
+        Exit status, see `command_line.run`.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Format())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in ("jax", "absl", "orbax"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
-    try:
-        run(parse(sys.argv[1:] if arguments is None else arguments))
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return command_line.run(
+        lambda: run(read_command_line(arguments, description=__doc__)),
+        interrupted="interrupted; run the same command again to continue",
+    )
 
 
 if __name__ == "__main__":

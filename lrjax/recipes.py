@@ -1,5 +1,6 @@
 """Recipes: Python files with a function `get_config`, and values of the command line instead of theirs."""
 
+import argparse
 import re
 import runpy
 import traceback
@@ -10,8 +11,34 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
+from lrjax.command_line import Parser
 from lrjax.config import Config, check_key, from_mapping, with_defaults
 from lrjax.errors import UserError
+
+
+def read_command_line(arguments: Sequence[str], *, description: str = "") -> Config:
+    """Reads the command line of `lrjax.main`.
+
+    Args:
+        arguments: `--config FILE[:ARGUMENT]` and overrides `--config.KEY=VALUE` or `--config.KEY VALUE`.
+        description: what `--help` says of the program.
+
+    Raises:
+        UserError: the recipe is missing or fails, or a key or a value is wrong.
+    """
+    parser = Parser(
+        prog="python -m lrjax.main",
+        description=description,
+        epilog="--config.KEY VALUE replaces a value of the recipe, for instance --config.train.steps 10; "
+        "lrjax/config.py explains all keys",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="recipe, for instance configs/lr_tk0_eva.py:B-16")
+    options, overrides = parser.parse_known_args(arguments)
+    if options.config is None:
+        raise UserError("no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`")
+    return read_config(options.config, overrides, program=parser.prog)
 
 
 def read_config(name: str, overrides: Sequence[str] = (), *, program: str) -> Config:

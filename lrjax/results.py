@@ -3,7 +3,8 @@ moment.
 
 `results.jsonl` holds one `Row` per model, variant, data set, resolution and metric; `samples/<key>.npz` holds the
 per-example arrays behind the rows of a key. Every file is written next to its place, flushed and renamed over it, so a
-reader never sees half a file. There is no lock: in a run with several processes only process 0 may write.
+reader never sees half a file. A run holds the lock of its directory (`lrjax.lock`); of several processes only process 0
+may write.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -188,39 +189,39 @@ class ResultStore:
                 f"{path} is damaged ({error}); delete it and the rows of its key, and evaluate again"
             ) from error
 
-    def add(self, rows: Sequence[Row], samples: Mapping[str, np.ndarray] | None = None) -> None:
-        """Stores rows, in place of all earlier rows with the same keys.
+    def add(self, rows: Sequence[Row], samples: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> None:
+        """Stores rows behind all others, in place of earlier rows with the same keys, all of them or none.
 
         The arrays are on disk before the rows that name them. Rows that another store wrote to the directory in the
         meantime are kept.
 
         Args:
             rows: all rows of one or more evaluations.
-            samples: arrays by name, one entry per example; only with rows of a single key. None keeps what was stored
-                for that key.
+            samples: by key of these rows, arrays by name with one entry per example; what is stored for other keys
+                is kept.
 
         Raises:
-            ValueError: no rows, samples for several keys, arrays of Python objects, or two rows for one number.
+            ValueError: no rows, samples of a key without rows, arrays of Python objects, or two rows for one number.
             UserError: `results.jsonl` is damaged.
         """
-        keys = {row.key for row in rows}
+        keys, samples = {row.key for row in rows}, samples or {}
         if not keys:
             raise ValueError("there are no rows to add")
-        if samples is not None and len(keys) > 1:
-            raise ValueError(
-                f"samples belong to one key, but the rows have {len(keys)}; add the rows of each key on their own"
-            )
+        if alone := sorted(samples.keys() - keys):
+            raise ValueError(f"samples of {', '.join(alone)} have no rows; add them together")
         seen = set()
         for row in rows:
             identity = (row.key, row.model, row.variant, row.dataset, row.resolution, row.metric)
             if identity in seen:
                 raise ValueError(f"two rows for one number: {identity}")
             seen.add(identity)
-        lines = [_line(row) for row in rows]  # fails before anything is written
+        files = {self._samples_path(key): npz_bytes(arrays) for key, arrays in samples.items()}
         kept = [row for row in self._load() if row.key not in keys]
-        if samples is not None:
-            write_atomically(self._samples_path(rows[0].key), _npz(samples))
-        write_atomically(self.path, "".join([_line(row) for row in kept] + lines))
+        content = "".join(map(_line, [*kept, *rows])).encode()  # fails before anything is written
+        for path, arrays in files.items():
+            write_atomically(path, arrays)
+        if not self.path.exists() or self.path.read_bytes() != content:
+            write_atomically(self.path, content)
         self._rows = [*kept, *rows]
 
     def _samples_path(self, key: str) -> Path:
@@ -269,6 +270,16 @@ def read_rows(directories: Sequence[str | os.PathLike]) -> list[Row]:
     return rows
 
 
+def find_samples(directories: Sequence[str | os.PathLike]) -> Callable[[str], dict[str, np.ndarray] | None]:
+    """Returns a function that gives the per-example arrays of a key, from whichever directory has them.
+
+    Args:
+        directories: as in `read_rows`.
+    """
+    stores = [ResultStore(directory) for directory in directories]
+    return lambda key: next((found for store in stores if (found := store.samples(key)) is not None), None)
+
+
 def _line(row: Row) -> str:
     fields = {field: getattr(row, field) for field in row.__dataclass_fields__}
     fields |= {"versions": dict(row.versions), "extra": dict(row.extra)}
@@ -294,8 +305,16 @@ def _row(fields: Mapping[str, Any]) -> Row:
     return Row(**fields)
 
 
-def _npz(samples: Mapping[str, np.ndarray]) -> bytes:
-    arrays = {name: np.asarray(values) for name, values in samples.items()}
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Returns the content of a compressed .npz file.
+
+    Args:
+        arrays: arrays by name.
+
+    Raises:
+        ValueError: an array has a dtype that the file cannot hold.
+    """
+    arrays = {name: np.asarray(values) for name, values in arrays.items()}
     for name, values in arrays.items():
         if values.dtype.hasobject or values.dtype.kind == "V":  # bfloat16 is kind V: np.load would give raw bytes back
             raise ValueError(

@@ -1,7 +1,10 @@
 """The rows of results, indexed by model, variant, data set and resolution, and checked to be comparable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
 from lrjax.metrics import robustness
@@ -23,6 +26,8 @@ class Options(TypedDict, total=False):
         reference_variant: the variant whose "hr" accuracy is the reference for all variants of a model; default
             "vanilla".
         duplicates: "error" (default), or "newest" to take the last of several rows for one number.
+        samples: gives the per-image arrays of a key, or None where there are none (`ResultStore.samples`); without it
+            there are no confidence intervals.
     """
 
     datasets: Sequence[str] | None
@@ -31,6 +36,7 @@ class Options(TypedDict, total=False):
     classes: Mapping[str, int] | None
     reference_variant: str
     duplicates: Literal["error", "newest"]
+    samples: Callable[[str], Mapping[str, np.ndarray] | None] | None
 
 
 class Results:
@@ -39,7 +45,7 @@ class Results:
     def __init__(
         self, rows: Sequence[Row], *, datasets: Sequence[str] | None = None, weights: Mapping[str, float] | None = None,
         missing: str = "error", classes: Mapping[str, int] | None = None, reference_variant: str = "vanilla",
-        duplicates: str = "error",
+        duplicates: str = "error", samples: Callable[[str], Mapping[str, np.ndarray] | None] | None = None,
     ) -> None:  # fmt: skip
         if duplicates not in ("error", "newest"):
             raise UserError(f'duplicates={duplicates!r} is unknown; use "error" or "newest"')
@@ -61,6 +67,7 @@ class Results:
         if not self.rows:
             raise UserError(f"no result is on {', '.join(self.datasets)}; name data sets that have results")
         self.reference_variant, self.weights, self.missing = reference_variant, weights, missing
+        self.samples = samples if samples is not None else lambda key: None
         found_resolutions = {resolution for *_, resolution in self.rows}
         self.resolutions = sorted(found_resolutions, key=lambda r: (isinstance(r, str), r))  # pixels first, then "hr"
         self.variants: dict[str, list[str]] = {}
@@ -126,14 +133,17 @@ class Results:
             return None
         return {dataset: self.row(model, variant, dataset, resolution).value for dataset in self.datasets}
 
+    def reference(self, model: str, dataset: str) -> Row:
+        """Returns the row that robustness is measured against, which must exist."""
+        return self.row(model, self.reference_variant, dataset, HIGH_RESOLUTION)
+
     def zeros(self, model: str) -> list[str]:
         """Returns the data sets on which the reference accuracy of a model is 0, so that robustness is undefined."""
-        reference = {name: self.row(model, self.reference_variant, name, HIGH_RESOLUTION) for name in self.datasets}
-        return [name for name, row in reference.items() if row.value == 0]
+        return [name for name in self.datasets if self.reference(model, name).value == 0]
 
     def scores(
         self, model: str, variant: str, resolution: int | str
-    ) -> tuple[float | None, float | None, float] | None:
+    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray] | None:
         """Returns SAR, WAR and mean accuracy as fractions, or None where nothing was evaluated at this resolution.
 
         SAR and WAR are None where the reference accuracy of a data set is 0.
@@ -141,17 +151,27 @@ class Results:
         accuracies = self.accuracies(model, variant, resolution)
         if accuracies is None:
             return None
-        if self.zeros(model):
-            return None, None, robustness.mean_accuracy(accuracies)
-        names = self.datasets
-        low = list(accuracies.values())
-        reference = [self.row(model, self.reference_variant, name, HIGH_RESOLUTION).value for name in names]
+        return self.aggregate(accuracies, {name: self.reference(model, name).value for name in self.datasets})
+
+    def aggregate(
+        self, accuracies: Mapping[str, ArrayLike], references: Mapping[str, ArrayLike]
+    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+        """Returns SAR, WAR and mean accuracy, [...] each.
+
+        Args:
+            accuracies: by data set, [...], fractions.
+            references: HR accuracy of the reference variant by data set, [...]; where one is 0, SAR and WAR are None.
+        """
+        names, mean = self.datasets, robustness.mean_accuracy(accuracies)
+        low, reference = (np.stack([values[name] for name in names], axis=-1) for values in (accuracies, references))
+        if (reference == 0).any():
+            return None, None, mean
         gamma = robustness.relative_robustness(low, reference, datasets=names)
         classes = [self.classes[name] for name in names]
         improved = robustness.improved_robustness(low, reference, classes, datasets=names)
         weights = self.weights if self.weights is not None else dict.fromkeys(names, 1.0)
-        war = robustness.war(dict(zip(names, improved, strict=True)), weights, missing=self.missing)
-        return robustness.sar(dict(zip(names, gamma, strict=True))), war, robustness.mean_accuracy(accuracies)
+        by_name = (dict(zip(names, np.moveaxis(values, -1, 0), strict=True)) for values in (gamma, improved))
+        return robustness.sar(next(by_name)), robustness.war(next(by_name), weights, missing=self.missing), mean
 
     def extra(self, model: str, variant: str, name: str) -> int | None:
         """Returns a fact that all rows of a model carry in `extra`, or None where they do not agree."""

@@ -1,10 +1,12 @@
 """Device mesh and placement: arrays and parameter trees are laid out by path rules, outside the models."""
 
+import os
 import re
 from collections.abc import Sequence
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lrjax.errors import UserError
@@ -26,6 +28,34 @@ FSDP: Rules = (
     (r".*", PartitionSpec()),
 )
 PLACEMENTS: dict[str, Rules] = {"replicate": REPLICATE, "fsdp": FSDP}
+
+
+def join_processes() -> None:
+    """Makes this process one of several that hold the devices of a run together; call it before anything else of jax.
+
+    TPU pods, Slurm, Open MPI and Kubernetes are recognised by jax. Elsewhere the environment tells every process
+    `JAX_COORDINATOR_ADDRESS` (HOST:PORT of process 0), `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`.
+
+    Raises:
+        UserError: no cluster is recognised, and the environment does not say enough, or no numbers.
+    """
+    given = {name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")}
+    try:
+        jax.distributed.initialize(**{name: int(value) for name, value in given.items() if value is not None})
+    except ValueError as error:
+        raise UserError(
+            f"config.distributed is set, but the processes cannot be joined ({error}); start them under Slurm, Open "
+            "MPI, Kubernetes or on a TPU pod, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+        ) from error
+
+
+def from_first(values: np.ndarray) -> np.ndarray:
+    """Returns what process 0 has, in every process.
+
+    Args:
+        values: array, of equal shape and dtype in all processes.
+    """
+    return values if jax.process_count() == 1 else np.asarray(multihost_utils.broadcast_one_to_all(values))
 
 
 def make_mesh(devices: int | None = None) -> Mesh:

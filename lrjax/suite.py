@@ -2,23 +2,68 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from lrjax import evaluators
+from lrjax.classifiers import text_classifier
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
-from lrjax.data.prompts import class_prompts
 from lrjax.errors import UserError
 from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
+from lrjax.sharding import from_first
 from lrjax.types import Array
 
 _LOG = logging.getLogger(__name__)
+
+
+def result_key(
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    source: Any,
+    config: Config,
+    evaluator: str,
+    weights: str,
+    tokens: np.ndarray | None,
+    resolution: int | str,
+) -> str:
+    """Hashes all that determines a result, so that a finished one is found again and a changed one is not.
+
+    Args:
+        predictor: the backbone.
+        dataset: gives class names and templates.
+        source: the images of the data set.
+        config: the run.
+        evaluator: name of the evaluator.
+        weights: hash of the backbone's weights.
+        tokens: float [L + 1, N, D], or None for the vanilla model.
+        resolution: LR side in pixels, or "hr".
+    """
+    return content_key(
+        evaluator=evaluator,
+        version=evaluators.find(evaluator).VERSION,
+        model=predictor.row.name,
+        weights=weights,
+        architecture=dataclasses.asdict(predictor.row.spec),
+        tokenizer=predictor.tokenizer.fingerprint,
+        tokens=tokens,
+        dataset=dataset.name,
+        images=source.fingerprint,
+        prompts=prompts_hash(dataset),
+        preprocess=vars(predictor.row.preprocess),
+        precision=config.precision,
+        rgb=config.data.rgb,
+        on_error=config.data.on_error,
+        resolution=resolution,
+    )
 
 
 class Suite:
@@ -26,33 +71,34 @@ class Suite:
 
     Args:
         config: the run.
-        store: where rows go and where finished ones are found.
-        row: the backbone.
+        rows: the backbones.
         mesh: the devices.
 
     Raises:
-        UserError: an evaluator or a data set is unknown, images are missing, a resolution is too large, or the batch
-            does not divide over the devices.
+        UserError: an evaluator or a data set is unknown, images are missing, a resolution is too large, a backbone is
+            there twice, or the batch does not divide over the devices.
     """
 
-    def __init__(self, config: Config, store: ResultStore, *, row: Backbone, mesh: Mesh):
-        self.config, self.store = config, store
-        size, batch_size = row.spec.image.size, config.evaluation.batch_size
+    def __init__(self, config: Config, rows: Sequence[Backbone], *, mesh: Mesh):
+        self.config = config
+        batch_size = config.evaluation.batch_size
         if batch_size % mesh.size:
             raise UserError(
                 f"config.evaluation.batch_size {batch_size} does not divide over {mesh.size} devices; "
                 "use a multiple of it"
             )
-        resolutions = sorted(set(config.evaluation.resolutions) - {size})
-        if resolutions and resolutions[-1] > size:
-            raise UserError(
-                f"resolution {resolutions[-1]} is larger than the {size} px input of {row.name}; "
-                f"use sides up to {size} in config.evaluation.resolutions"
-            )
-        self.resolutions: tuple[int | str, ...] = (*resolutions, "hr")
+        names = [row.name for row in rows]
+        if len(set(names)) < len(names):
+            raise UserError(f"config.models names {max(names, key=names.count)} twice; remove one")
+        for row in rows:
+            if (largest := max(config.evaluation.resolutions, default=1)) > row.spec.image.size:
+                raise UserError(
+                    f"resolution {largest} is larger than the {row.spec.image.size} px input of {row.name}; "
+                    f"use sides up to {row.spec.image.size} in config.evaluation.resolutions"
+                )
         self.evaluators = {name: evaluators.find(name) for name in config.evaluation.evaluators}
         self.datasets = get_datasets(config.data.names, config.data.root or None, sources=config.data.sources)
-        self._classifiers: dict[str, np.ndarray] = {}
+        self.names = tuple(dataset.name for dataset in self.datasets)
         self._sources = {
             dataset.name: open_source(
                 dataset,
@@ -63,61 +109,84 @@ class Suite:
             )
             for dataset in self.datasets
         }
+        if empty := [name for name, source in self._sources.items() if len(source) == 0]:
+            raise UserError(f"data set {empty[0]!r} has no images; check its folder")
 
-    def run(self, predictor: Predictor, variant: str, *, weights: str, lr_tokens: Array | None = None) -> list[Row]:
+    def run(
+        self,
+        predictor: Predictor,
+        variant: str,
+        *,
+        store: ResultStore,
+        weights: str,
+        lr_tokens: Array | None = None,
+    ) -> list[Row]:
         """Evaluates one variant on every data set; finished numbers are taken from the store.
 
         Args:
             predictor: the backbone.
             variant: "vanilla" or "lr_tk0".
+            store: where rows go and where finished ones are found.
             weights: hash of the backbone's weights.
             lr_tokens: float [L + 1, N, D], or None for the vanilla model.
 
         Returns:
-            All rows of this variant.
+            All rows of this variant; complete in process 0 only.
         """
         rows = []
         for name in self.evaluators:
             for dataset in self.datasets:
-                rows += self._evaluate(name, dataset, predictor, variant, weights=weights, lr_tokens=lr_tokens)
+                given = {"store": store, "weights": weights, "lr_tokens": lr_tokens}
+                rows += self._evaluate(name, dataset, predictor, variant, **given)
         return rows
 
     def _evaluate(
-        self, name: str, dataset: Dataset, predictor: Predictor, variant: str, *, weights: str, lr_tokens: Array | None
+        self,
+        name: str,
+        dataset: Dataset,
+        predictor: Predictor,
+        variant: str,
+        *,
+        store: ResultStore,
+        weights: str,
+        lr_tokens: Array | None,
     ) -> list[Row]:
         module, source, row = self.evaluators[name], self._sources[dataset.name], predictor.row
         tokens = None if lr_tokens is None else np.asarray(lr_tokens)
         keys = {
-            side: content_key(
+            side: result_key(
+                predictor,
+                dataset,
+                source=source,
+                config=self.config,
                 evaluator=name,
-                version=module.VERSION,
-                model=row.name,
                 weights=weights,
-                architecture=dataclasses.asdict(row.spec),
-                tokenizer=predictor.tokenizer.fingerprint,
                 tokens=tokens,
-                dataset=dataset.name,
-                images=source.fingerprint,
-                prompts=prompts_hash(dataset),
-                preprocess=vars(row.preprocess),
-                precision=self.config.precision,
-                on_error=self.config.data.on_error,
                 resolution=side,
             )
-            for side in self.resolutions
+            for side in (*sorted(set(self.config.evaluation.resolutions) - {row.spec.image.size}), "hr")
         }
-        done = {side: self.store.find(key) for side, key in keys.items()}
-        missing = [side for side, rows in done.items() if not rows]
+        done = {side: store.find(key) for side, key in keys.items()}
+        absent = from_first(np.array([not rows for rows in done.values()]))  # only process 0 may see the store
+        missing = [side for side, one in zip(done, absent, strict=True) if one]
         if not missing:
             _LOG.info("%s on %s (%s): finished earlier", name, dataset.name, variant)
         else:
+            classifier = text_classifier(
+                predictor,
+                dataset,
+                store.directory / "classifiers",
+                weights=weights,
+                precision=self.config.precision,
+            )
             outcome = module.run(
                 predictor,
                 source,
-                self._classifier(dataset, predictor),
+                classifier,
                 resolutions=missing,
                 batch_size=self.config.evaluation.batch_size,
                 lr_tokens=lr_tokens,
+                rgb=self.config.data.rgb,
                 on_error=self.config.data.on_error,
                 workers=self.config.data.workers,
                 title=f"{dataset.name} ({variant})",
@@ -146,13 +215,7 @@ class Suite:
             for side in missing:
                 found = [one for one in outcome.measurements if one.resolution == side]
                 done[side] = [Row(key=keys[side], **vars(one), **shared) for one in found]
-                if jax.process_index() == 0:
-                    self.store.add(done[side], outcome.samples[side])
+            if jax.process_index() == 0:
+                new = [row for side in missing for row in done[side]]
+                store.add(new, {keys[side]: outcome.samples[side] for side in missing})
         return [row for rows in done.values() for row in rows]
-
-    def _classifier(self, dataset: Dataset, predictor: Predictor) -> np.ndarray:
-        """The text classifier of a data set, made once per content of its prompts."""
-        key = prompts_hash(dataset)
-        if key not in self._classifiers:
-            self._classifiers[key] = predictor.classifier(class_prompts(dataset.classes, dataset.templates))
-        return self._classifiers[key]

@@ -4,11 +4,29 @@ import csv
 import dataclasses
 import io
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
+
+
+class Estimate(NamedTuple):
+    """A number with a confidence interval, shown as "71.3 [69.0, 73.5]".
+
+    Attributes:
+        value: the number.
+        low: lower bound; None where there is no interval.
+        high: upper bound.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+Cell = str | int | float | Estimate | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +37,7 @@ class Table:
         title: its heading.
         caption: what the numbers are.
         header: one text per column.
-        rows: cells by line; a float is shown with one decimal, None as a dash.
+        rows: cells by line; a float is shown with one decimal, an `Estimate` with its bounds, None as a dash.
         labels: number of leading columns that name a line.
         group: number of columns that belong together after the labels.
     """
@@ -27,7 +45,7 @@ class Table:
     title: str
     caption: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str | int | float | None, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     labels: int
     group: int = 1
 
@@ -38,11 +56,15 @@ class Table:
         return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)
 
     def csv(self) -> str:
-        """Returns the table as CSV, with four decimals."""
+        """Returns the table as CSV, with four decimals; bounds are columns of their own, NAME low and NAME high."""
+        wide = {i for row in self.rows for i, cell in enumerate(row) if isinstance(cell, Estimate)}
+        names = [(name, f"{name} low", f"{name} high") if i in wide else (name,) for i, name in enumerate(self.header)]
+        lines = [[one for name in names for one in name]]
+        for row in self.rows:
+            cells = [(cell or (None,) * 3) if i in wide else (cell,) for i, cell in enumerate(row)]
+            lines.append([f"{one:.4f}" if isinstance(one, float) else one for cell in cells for one in cell])
         buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in self.rows)
+        csv.writer(buffer, lineterminator="\n").writerows(lines)
         return buffer.getvalue()
 
     def latex(self) -> str:
@@ -79,10 +101,12 @@ _LATEX = str.maketrans(
 )
 
 
-def shown(cell: str | int | float | None) -> str:
+def shown(cell: Cell) -> str:
     """Returns a cell as it is printed: one decimal for a float, a dash for None."""
     if cell is None:
         return "–"  # noqa: RUF001
+    if isinstance(cell, Estimate):
+        return f"{shown(cell.value)} [{shown(cell.low)}, {shown(cell.high)}]"
     return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
 
 

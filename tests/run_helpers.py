@@ -16,17 +16,18 @@ from lrjax.data.datasets import get_dataset
 from lrjax.models.build import init_params
 
 
-def write_checkpoint(row, folder):
+def write_checkpoint(row, folder, *, seed=1, one_class=True):
     """Writes weights of a row and its tokenizer into a folder and returns the path of the weights.
 
-    The weights are random, but the bias of the image head outweighs its kernel: every image gets the same class, so
-    that of K classes with equally many images 1 in K is right.
+    The weights are random, but with `one_class` the bias of the image head outweighs its kernel: every image gets the
+    same class, so that of K classes with equally many images 1 in K is right.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    params = jax.tree.map(np.asarray, init_params(row.spec, 1))
+    params = jax.tree.map(np.asarray, init_params(row.spec, seed))
     head = params["image"]["head"]
-    head["kernel"] = head["kernel"] * 1e-3
-    head["bias"] = np.random.default_rng(2).normal(size=head["bias"].shape).astype(np.float32)
+    if one_class:
+        head["kernel"] = head["kernel"] * 1e-3
+        head["bias"] = np.random.default_rng(2).normal(size=head["bias"].shape).astype(np.float32)
     save_file(export(params, FORMATS["open_clip_eva"].TABLE), folder / "model.safetensors")
     words = get_dataset("imagenet").classes
     tokenizers.train_tokenizer(words, row.spec.text.vocabulary).save(str(folder / "tokenizer.json"))

@@ -87,6 +87,31 @@ def test_required_keys(mapping, key):
         from_mapping(Config, mapping)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": ""}, "set either config.model or config.models"),
+        ({"models": ("RN50:openai",)}, "set either config.model or config.models"),
+        ({"model": "", "models": ("RN50:openai",), "source": "x.pt"}, "write NAME=SOURCE in config.models"),
+        ({"model": "", "models": ("RN50:openai",), "train": {"steps": 1}}, "tokens are trained for one backbone"),
+        ({"model": "", "models": "RN50:openai"}, "config.models must be a tuple"),
+    ],
+)
+def test_one_backbone_or_several(changes, message):
+    with pytest.raises(UserError, match=message):
+        build(**changes)
+
+
+def test_names_and_sources():
+    assert build(source="a=b.pt").backbones == (("EVA02-B-16", "a=b.pt"),)
+    names = ("RN50:openai", "EVA02-B-16@256=DIR/a=b.pt", "ViT-B-16:openai = hf-hub:x/y")
+    assert build(model="", models=names).backbones == (
+        ("RN50:openai", ""),
+        ("EVA02-B-16@256", "DIR/a=b.pt"),
+        ("ViT-B-16:openai", "hf-hub:x/y"),
+    )
+
+
 def leaves(config, prefix=""):
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -121,8 +146,11 @@ OTHER = {
 
 def test_the_hash_depends_on_everything_but_the_working_directory():
     config = build()
-    hashes = {}
+    several = dataclasses.replace(config, model="", models=("RN50:openai", "EVA02-B-16"))
+    hashes = {"models": config_hash(several), "sources": config_hash(changed(several, "models", ("RN50:openai=x",)))}
     for path, value in leaves(config):
+        if path == "models":
+            continue
         other = OTHER.get(path)
         if other is None:
             other = not value if isinstance(value, bool) else value + "x" if isinstance(value, str) else value + 1

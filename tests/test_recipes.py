@@ -1,13 +1,110 @@
-"""Values of the command line for data sets: entries of mappings and lists of names."""
+"""A recipe and a command line become a configuration; what is wrong with them is one line."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import on_disk
+from lrjax import main
 from lrjax.errors import UserError
-from lrjax.recipes import read_config
-from run_helpers import write_recipe
+from lrjax.recipes import read_command_line, read_config
+from run_helpers import Command, failure, write_recipe
+
+ROOT = Path(__file__).parents[1]
+EMBEDDED = ROOT / "configs" / "lr_tk0_eva.py"
+
+
+@pytest.fixture
+def command(capsys):
+    return Command(capsys)
+
+
+def test_no_recipe(command):
+    assert failure(command()) == "no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`"
+    assert "argument --config: expected one argument" in failure(command("--config"))
+    assert "nowhere.py does not exist; name a Python file" in failure(command("--config", "nowhere.py"))
+    assert f"{ROOT / 'configs'} does not exist" in failure(command("--config", ROOT / "configs"))
+
+
+def test_unknown_backbone_of_the_recipe(command):
+    message = failure(command("--config", f"{EMBEDDED}:XX"))
+    assert message.startswith("unknown backbone 'XX' in lr_tk0_eva.py:XX; use one of B-16, L-14")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def get_config():\n    return wrong", r"NameError: name 'wrong' is not defined .*mine.py, line 2"),
+        ("def get_config(:", "SyntaxError"),
+        ("x = 1", "KeyError: 'get_config'"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def get_config():\n    return 3", "get_config gives int; it must return a ConfigDict"),
+        ("def get_config():\n    return {'model': 'x'}", "config key data.names is missing"),
+        ("def get_config():\n    return {'model': 'x', 'dta': {'names': ['dtd']}}", r"unknown config key dta.*data\?"),
+    ],
+)
+def test_recipes_that_fail(command, tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(failure(command("--config", tmp_path / "mine.py")))
+
+
+def test_a_plain_dictionary_is_a_recipe(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def get_config(name='x'):\n    return {'model': name, 'data': {'names': ['dtd']}}"
+    )
+    assert read_command_line(["--config", str(tmp_path / "mine.py")]).model == "x"
+    assert read_command_line(["--config", f"{tmp_path / 'mine.py'}:a:b"]).model == "a:b"
+
+
+def test_overrides():
+    arguments = [
+        *("--config.seed", "3", "--config.devices=2", "--config.data.root", "DATA", "--config.train.learning_rate=1"),
+        *("--config.train.steps=0", "--config.train.epochs", "2", "--config.train.buckets=((16,20),)"),
+        *("--config.evaluation.resolutions=16,24", "--config.report.plots=false", "--config.train.shared_crop"),
+        *("--config.data.names", "shapes", "--config.data.names", "letters"),
+    ]
+    for whole in (["--config", str(EMBEDDED), *arguments], [*arguments, f"--config={EMBEDDED}"]):
+        config = read_command_line(whole)
+        assert (config.seed, config.devices, config.data.root) == (3, 2, "DATA")
+        assert (config.train.steps, config.train.epochs, config.train.learning_rate) == (0, 2, 1.0)
+        assert config.evaluation.resolutions == (16, 24)
+        assert config.train.buckets == ((16, 20),)
+        assert config.train.shared_crop
+        assert not config.report.plots
+        assert config.data.names == ("shapes", "letters")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.trian.steps=3", "unknown config key trian; did you mean train?"),
+        ("--config.train.stpes=3", "unknown config key train.stpes; did you mean train.steps?"),
+        ("--config.train.steps.x=3", "config.train.steps is a value, not a group of keys"),
+        ("--config.seed=abc", "flag --config.seed=abc: invalid literal for int"),
+        ("--config.devices=all", "flag --config.devices=all: invalid literal for int"),
+        ("--config.report.plots=maybe", "--config.report.plots=maybe"),
+        ("--config.train.buckets=((16,", "--config.train.buckets=((16,"),
+        ("--config.train=3", "flag --config.train=3"),
+        ("--config.seed", "Missing value for flag --config.seed"),
+        ("--config.evaluation.resolutions=a", "config.evaluation.resolutions must be of type int, not 'a'"),
+        ("--config.train.epochs=2", "config.train.steps and config.train.epochs are both set"),
+        ("--sed=3", "Unknown command line flag 'sed'"),
+        ("stray", "unexpected argument 'stray'; replace values with --config.KEY=VALUE"),
+    ],
+)
+def test_mistakes_on_the_command_line(command, argument, message):
+    assert message in failure(command("--config", EMBEDDED, argument))
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main.main(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--config FILE[:ARGUMENT]" in shown
+    assert "--config.KEY VALUE" in shown
 
 
 @pytest.fixture
@@ -53,7 +150,7 @@ def test_a_plain_dictionary_gets_sources(tmp_path):
         (["--config.data.names.deep=x"], "config.data.names is a value, not a group of keys"),
     ],
 )
-def test_mistakes(read, overrides, message):
+def test_mistakes_in_overrides(read, overrides, message):
     with pytest.raises(UserError, match=message):
         read(*overrides)
 
@@ -65,7 +162,7 @@ def test_mistakes(read, overrides, message):
         ({"cars": 3}, "config.data.sources.cars must be of type str, not 3"),
     ],
 )
-def test_wrong_recipes(tmp_path, sources, message):
+def test_wrong_sources(tmp_path, sources, message):
     recipe = write_recipe(tmp_path / "recipe.py", model="x", data={"names": ("cars",), "sources": sources})
     with pytest.raises(UserError, match=message):
         read_config(str(recipe), program="program")

@@ -61,9 +61,9 @@ def test_find_and_replace_by_key(tmp_path):
 def test_writing_the_same_again_gives_the_same_bytes(tmp_path):
     store = ResultStore(tmp_path)
     samples = {"correct": np.array([True, False]), "score/r016": np.arange(3, dtype=np.float32)}
-    store.add([_row()], samples)
+    store.add([_row()], {"a1": samples})
     before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    store.add([_row()], samples)
+    store.add([_row()], {"a1": samples})
     assert before == {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert sorted(before) == ["a1.npz", "results.jsonl"]
 
@@ -71,7 +71,7 @@ def test_writing_the_same_again_gives_the_same_bytes(tmp_path):
 def test_samples_come_back(tmp_path):
     samples = {"correct": np.array([True, False]), "score/r016": np.arange(3, dtype=np.float32)}
     store = ResultStore(tmp_path)
-    store.add([_row()], samples)
+    store.add([_row()], {"a1": samples})
     loaded = ResultStore(tmp_path).samples("a1")
     assert loaded is not None and sorted(loaded) == sorted(samples)
     for name, values in samples.items():
@@ -115,7 +115,7 @@ def test_samples_are_on_disk_before_the_rows(tmp_path, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", record)
-    ResultStore(tmp_path).add([_row()], {"correct": np.ones(2, bool)})
+    ResultStore(tmp_path).add([_row()], {"a1": {"correct": np.ones(2, bool)}})
     assert written == ["a1.npz", "results.jsonl"]
 
 
@@ -181,7 +181,7 @@ def test_add_does_not_overwrite_a_file_damaged_meanwhile(tmp_path):
 
 def test_damaged_samples_and_a_file_for_a_directory(tmp_path):
     store = ResultStore(tmp_path / "run")
-    store.add([_row()], {"correct": np.ones(100)})
+    store.add([_row()], {"a1": {"correct": np.ones(100)}})
     path = tmp_path / "run" / "samples" / "a1.npz"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UserError, match=r"a1\.npz is damaged"):
@@ -194,10 +194,10 @@ def test_misuse_writes_nothing(tmp_path):
     store = ResultStore(tmp_path)
     for rows, samples, reason in [
         ([], None, "no rows"),
-        ([_row(), _row(key="b2")], {"x": np.ones(1)}, "one key"),
+        ([_row()], {"b2": {"x": np.ones(1)}}, "samples of b2 have no rows"),
         ([_row(), _row(value=0.1)], None, "two rows"),
-        ([_row()], {"x": np.array([object()])}, "dtype object"),
-        ([_row()], {"x": np.asarray(jnp.ones(1, jnp.bfloat16))}, "dtype bfloat16"),
+        ([_row()], {"a1": {"x": np.array([object()])}}, "dtype object"),
+        ([_row()], {"a1": {"x": np.asarray(jnp.ones(1, jnp.bfloat16))}}, "dtype bfloat16"),
     ]:
         with pytest.raises(ValueError, match=reason):
             store.add(rows, samples)

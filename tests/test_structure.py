@@ -38,6 +38,8 @@ LAYERS = {
     "lrjax.fitting": 3,
     "lrjax.results": 3,
     "lrjax.runs": 3,
+    "lrjax.resampling": 3,
+    "lrjax.lock": 3,
     "lrjax.leaderboard": 3,
     "lrjax.tables": 3,
     "lrjax.charts": 3,
@@ -46,6 +48,7 @@ LAYERS = {
     "lrjax.predict": 3,
     "lrjax.train": 4,
     "lrjax.evaluators": 4,
+    "lrjax.classifiers": 4,
     "lrjax.suite": 4,
     "lrjax.api": 4,
     "lrjax.data.__main__": 5,
@@ -183,8 +186,8 @@ def test_the_walk_finds_cycles():
 def test_the_walk_leaves_good_imports_alone():
     sources = {
         "lrjax.checkpoint": "def f():\n    from checkpoints_conv import FORMATS\nfrom lrjax.errors import UserError",
+        "lrjax.recipes": "from absl import flags\nfrom lrjax.errors import x\nfrom ml_collections import config_flags",
         "lrjax.main": "from lrjax import suite",
-        "lrjax.recipes": "from absl import flags\nfrom ml_collections import config_flags",
         "lrjax.suite": "from lrjax import evaluators\nfrom flax import nnx",
         "lrjax.evaluators": "import jax",
         "checkpoints_conv.readers": "def f():\n    import torch\nimport numpy, re\nfrom lrjax.errors import UserError",
@@ -210,20 +213,23 @@ def recipes():
             yield module.name, ""
     for backbone in lr_tk0_eva.BACKBONES:
         yield "lr_tk0_eva", backbone
+    yield "sweep", "lr0fm"
 
 
 @pytest.mark.parametrize(("name", "argument"), recipes())
 def test_every_recipe_resolves(name, argument):
     get_config = importlib.import_module(f"configs.{name}").get_config
     config = from_mapping(Config, (get_config(argument) if argument else get_config()).to_dict())
-    assert config.model in (zoo.get(config.model).name, zoo.get(config.model).architecture)
     for evaluator in config.evaluation.evaluators:
         assert evaluators.find(evaluator)
     for dataset in config.data.names:
         assert get_dataset(dataset).name == dataset
-    size = zoo.get(config.model).spec.image.size
-    assert max(config.evaluation.resolutions) <= size
-    assert config.source == ("" if argument else "embedded")
+    for model, source in config.backbones:
+        row = zoo.get(model)
+        assert model in (row.name, row.architecture)
+        assert max(config.evaluation.resolutions) <= row.spec.image.size
+        assert source == ("" if argument else "embedded")
+        assert row.hub_id or source
 
 
 def test_every_evaluator_resolves():

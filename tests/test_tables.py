@@ -1,6 +1,6 @@
 """Tables as Markdown, CSV and LaTeX."""
 
-from lrjax.tables import FORMATS, Table, parameter_count
+from lrjax.tables import FORMATS, Estimate, Table, parameter_count
 
 TABLE = Table("t", "", ("a|b", "c_1"), (("x\ny|", 1.26), (None, 3), ("[50%] <b>& \\", 100.0)), labels=1)
 
@@ -13,6 +13,18 @@ def test_markdown_escapes_what_would_break_a_table():
 
 def test_csv_keeps_digits_and_quotes():
     assert TABLE.csv() == 'a|b,c_1\n"x\ny|",1.2600\n,3\n[50%] <b>& \\,100.0000\n'
+
+
+def test_intervals_are_shown_in_one_cell_and_written_in_three():
+    rows = (("x", Estimate(12.34, 10.0, 14.06), 1.0), ("y", None, 2.0), ("z", Estimate(100.0, None, None), None))
+    table = Table("t", "", ("m", "SAR", "n"), rows, labels=1)
+    assert table.csv() == "m,SAR,SAR low,SAR high,n\nx,12.3400,10.0000,14.0600,1.0000\ny,,,,2.0000\nz,100.0000,,,\n"
+    assert [line.split("|")[2].strip() for line in table.markdown().splitlines()[2:]] == [
+        "12.3 [10.0, 14.1]",
+        "–",  # noqa: RUF001
+        "100.0 [–, –]",  # noqa: RUF001
+    ]
+    assert r"x & 12.3 {[}10.0, 14.1] & 1.0 \\" in table.latex()
 
 
 def test_latex_escapes_what_would_break_a_table():

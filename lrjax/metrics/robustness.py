@@ -170,45 +170,48 @@ def improved_robustness(
     return relative_robustness(accuracy, reference, datasets=datasets) * -np.expm1(-alpha * gap**2)
 
 
-def _checked(values: Mapping[str, float], role: str) -> dict[str, float]:
+def _checked(values: Mapping[str, ArrayLike], role: str) -> dict[str, np.ndarray]:
     if not values:
         raise UserError(f"there is no {role} to average; give at least one data set")
     for name, value in values.items():
-        if not np.isfinite(value):
+        if not np.isfinite(value).all():
             raise UserError(f"the {role} of data set {name!r} is {value}; evaluate the data set again or leave it out")
-    return {name: float(value) for name, value in values.items()}
+    return {name: np.asarray(value, np.float64) for name, value in values.items()}
 
 
-def sar(robustness: Mapping[str, float]) -> float:
+def sar(robustness: Mapping[str, ArrayLike]) -> np.ndarray:
     """Simple aggregated robustness: the plain mean of gamma_n over data sets.
 
     Args:
-        robustness: gamma_n by data set, >= 0; the mean is over exactly these data sets.
+        robustness: gamma_n by data set, [...], >= 0; the mean is over exactly these data sets.
 
     Returns:
-        SAR-n, 1 for a model that loses nothing.
+        SAR-n, [...], 1 for a model that loses nothing.
 
     Raises:
         UserError: no data set, or a value that is not finite.
 
     Reference: arXiv 2502.03950, simple aggregated robustness.
     """
-    return float(np.mean(list(_checked(robustness, "relative robustness").values())))
+    return np.mean(list(_checked(robustness, "relative robustness").values()), axis=0)
 
 
 def war(
-    robustness: Mapping[str, float], weights: Mapping[str, float], *, missing: Literal["error", "renormalise"] = "error"
-) -> float:
+    robustness: Mapping[str, ArrayLike],
+    weights: Mapping[str, float],
+    *,
+    missing: Literal["error", "renormalise"] = "error",
+) -> np.ndarray:
     """Weighted aggregated robustness: sum |Gamma_n * w| / sum |w| over data sets.
 
     Args:
-        robustness: Gamma_n by data set.
+        robustness: Gamma_n by data set, [...].
         weights: w by data set, for instance `PAPER_WEIGHTS`; not all 0.
         missing: what to do where only one of the two mappings has a data set: "error", or "renormalise" to average over
             the common ones.
 
     Returns:
-        WAR-n.
+        WAR-n, [...].
 
     Raises:
         UserError: no data set, a data set without weight, a weight without data set, a value that is not finite, or
@@ -236,18 +239,18 @@ def war(
     return sum(abs(robustness[name] * weights[name]) for name in common) / total
 
 
-def mean_accuracy(accuracies: Mapping[str, float]) -> float:
+def mean_accuracy(accuracies: Mapping[str, ArrayLike]) -> np.ndarray:
     """The plain mean of top-1 accuracy over data sets (ACC-n).
 
     Args:
-        accuracies: A_n by data set, fractions in [0, 1].
+        accuracies: A_n by data set, [...], fractions in [0, 1].
 
     Returns:
-        ACC-n, a fraction in [0, 1].
+        ACC-n, [...], fractions in [0, 1].
 
     Raises:
         UserError: no data set, or an accuracy outside [0, 1].
     """
     if not accuracies:
         raise UserError("there is no accuracy to average; give at least one data set")
-    return float(np.mean(_fractions(list(accuracies.values()), "accuracy", list(accuracies))))
+    return np.mean([_fractions(value, "accuracy", [name]) for name, value in accuracies.items()], axis=0)

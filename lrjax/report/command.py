@@ -13,9 +13,9 @@ from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, parse_metric, published_leaderboard
 from lrjax.metrics import robustness
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
-from lrjax.report.run_tables import comparison_table, robustness_table
+from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
-from lrjax.results import Row, read_rows
+from lrjax.results import Row, find_samples, read_rows
 from lrjax.runs import Options
 from lrjax.studies import STUDIES, run_study
 from lrjax.tables import FORMATS, Table, print_tables
@@ -96,6 +96,7 @@ def _options(parsed: argparse.Namespace, rows: Sequence[Row], given: Mapping[str
         "missing": "renormalise" if parsed.subset else "error",
         "classes": robustness.PAPER_CLASS_COUNTS if parsed.paper_classes else None,
         "duplicates": "newest" if parsed.newest else "error",
+        "samples": find_samples(parsed.results),
     }
 
 
@@ -132,6 +133,7 @@ def _tables(parsed: argparse.Namespace, board: Leaderboard) -> list[Table]:
 def _run(arguments: Sequence[str]) -> None:
     parsed = _parser().parse_args(arguments)
     _check(parsed)
+    tables = None
     one_table = any((parsed.top is not None, parsed.metric, parsed.family, parsed.model, parsed.format))
     rows = read_rows(parsed.results)
     given = _weights(parsed, rows)
@@ -142,20 +144,22 @@ def _run(arguments: Sequence[str]) -> None:
     if out is not None:
         require(plots=not parsed.no_plots, studies=not parsed.no_studies)
     if one_table or not (rows or parsed.out):
-        tables = _tables(parsed, board)
+        ranking = _tables(parsed, board)
         if parsed.format in FORMATS:
-            print("\n".join(FORMATS[parsed.format](table) for table in tables), end="")
+            print("\n".join(FORMATS[parsed.format](table) for table in ranking), end="")
         else:
-            print_tables(tables)
+            print_tables(ranking)
     elif rows:
-        print_tables([robustness_table(rows, **options), comparison_table(rows, **options)])
+        tables = run_tables(rows, **options)
+        print_tables([tables[name] for name in SHOWN if name in tables])
         if any(entry.own for entry in board.entries):
             print_tables([leaderboard_table(board, families=["own"])])
     if out is not None:
         studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
         command = shlex.join(["python", "-m", "lrjax.report", *arguments])
         plots = not parsed.no_plots
-        files = write_report(rows, out, board=board, studies=studies, plots=plots, command=command, **options)
+        content = {"board": board, "tables": tables, "studies": studies, "plots": plots, "command": command}
+        files = write_report(rows, out, **content, **options)
         print(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", file=sys.stderr)
 
 

@@ -20,7 +20,7 @@ from lrjax.report.page_parts import Site
 from lrjax.studies import figures
 from lrjax.studies.figures import dataset_title
 from lrjax.studies.study import Study
-from lrjax.tables import Table, shown
+from lrjax.tables import Estimate, Table, shown
 
 if TYPE_CHECKING:
     import jinja2
@@ -115,6 +115,7 @@ def _environment(site: Site) -> "jinja2.Environment":
     environment.filters["breakable"] = lambda text: Markup(page_parts.breakable(text))
     environment.filters |= {"shown": shown, "label": figures.shown}
     environment.tests["real"] = lambda value: isinstance(value, float)
+    environment.tests["estimate"] = lambda value: isinstance(value, Estimate)
     return environment
 
 

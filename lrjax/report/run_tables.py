@@ -3,9 +3,36 @@
 from collections.abc import Sequence
 from typing import Unpack
 
+from lrjax.report.interval_tables import interval_tables
+from lrjax.resampling import Replicates
 from lrjax.results import Row
 from lrjax.runs import Options, Results, weighing
 from lrjax.tables import Table, parameter_count, shown
+
+SHOWN = ("table2", "comparison", "intervals", "differences")
+"""The tables that the terminal shows."""
+
+
+def run_tables(rows: Sequence[Row], **options: Unpack[Options]) -> dict[str, Table]:
+    """Makes all tables of own runs.
+
+    Args:
+        rows: result rows.
+        **options: see `Options`; with `samples` there are confidence intervals.
+
+    Returns:
+        Tables by name: "table2", "comparison", "per_dataset", and where there are per-image arrays "intervals",
+        "differences" and "intervals_per_dataset".
+
+    Raises:
+        UserError: as `robustness_table`.
+    """
+    return {
+        "table2": robustness_table(rows, **options),
+        "comparison": comparison_table(rows, **options),
+        "per_dataset": dataset_table(rows, **options),
+        **interval_tables(Replicates(Results(rows, **options))),
+    }
 
 
 def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:

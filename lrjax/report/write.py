@@ -14,7 +14,7 @@ from lrjax.leaderboard import Leaderboard
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.page import pages
 from lrjax.report.run_charts import run_charts
-from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table
+from lrjax.report.run_tables import run_tables
 from lrjax.results import Row, package_versions, write_atomically
 from lrjax.runs import METRIC, Options, Results
 from lrjax.studies import Study
@@ -52,6 +52,7 @@ def write_report(
     directory: str | os.PathLike,
     *,
     board: Leaderboard,
+    tables: Mapping[str, Table] | None = None,
     studies: Sequence[Study] = (),
     plots: bool = True,
     command: str = "",
@@ -60,14 +61,15 @@ def write_report(
     """Writes a report; equal input gives equal files.
 
     `index.html` and the pages it links, the leaderboard as CSV, Markdown and LaTeX; with rows also report.md,
-    table2.csv, per_dataset.csv, summary.json; with plots accuracy.png, datasets_<model>.png and the pictures of the
-    studies.
+    summary.json, and every table of `run_tables` but the comparison as CSV, Markdown and LaTeX; with plots
+    accuracy.png, datasets_<model>.png and the pictures of the studies.
 
     Args:
         rows: result rows of the user; may be empty.
         directory: where to write; created where missing. Each file replaces that of an earlier report as a whole, and
             what only the earlier report had is removed. The front page is written last.
         board: the leaderboard, with the user's runs where they can be ranked.
+        tables: those of `run_tables`, where the caller has made them.
         studies: studies to show.
         plots: whether to draw PNG files.
         command: the command line, to be shown.
@@ -81,34 +83,38 @@ def write_report(
     """
     require(plots=plots, studies=False)
     files: dict[str, str | bytes] = {}
-    tables: list[Table] = []
+    shown: list[Table] = []
     charts: dict[str, Chart] = {}
     provenance = None
     if rows:
         results = Results(rows, **options)
-        tables = [robustness_table(rows, **options), comparison_table(rows, **options)]
+        tables = run_tables(rows, **options) if tables is None else tables
+        shown = [table for name, table in tables.items() if name != "per_dataset"]  # the comparison says it in less
         provenance = _provenance(results)
         charts = run_charts(results)
         pictures = charts if plots else {}
         files |= {f"{name}.png": png.draw(chart) for name, chart in pictures.items()}
         files |= {
-            "table2.csv": tables[0].csv(),
-            "per_dataset.csv": dataset_table(rows, **options).csv(),
+            f"{name}.{suffix}": content
+            for name, table in tables.items()
+            if name != "comparison"  # its cells are no numbers
+            for suffix, content in _formats(table).items()
+        }
+        files |= {
             "summary.json": json.dumps(_summary(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-            "report.md": _markdown(tables, provenance, pictures),
+            "report.md": _markdown(shown, provenance, pictures),
         }
     ranking = leaderboard_table(board)
     files |= {
         "leaderboard.csv": leaderboard_data(board).csv(),
-        "leaderboard.md": f"# {ranking.title}\n\n{ranking.markdown()}\n{ranking.caption}\n",
-        "leaderboard.tex": ranking.latex(),
     }
+    files = {f"leaderboard.{suffix}": content for suffix, content in _formats(ranking).items()} | files
     if plots:
         files |= {f"studies/{chart.name}.png": png.draw(chart) for study in studies for chart in study.charts}
     files |= pages(
         board,
         studies=studies,
-        tables=tables,
+        tables=shown,
         charts=list(charts.values()),
         run_rows=provenance,
         versions=package_versions(*_DRAWN_WITH),
@@ -117,6 +123,15 @@ def write_report(
     )
     _replace(files, Path(directory))
     return [Path(directory) / name for name in files]
+
+
+def _formats(table: Table) -> dict[str, str]:
+    """A table as files, by suffix."""
+    return {
+        "csv": table.csv(),
+        "md": f"# {table.title}\n\n{table.markdown()}\n{table.caption}\n",
+        "tex": table.latex(),
+    }
 
 
 def _replace(files: Mapping[str, str | bytes], directory: Path) -> None:
@@ -144,10 +159,11 @@ def _listed(directory: Path) -> set[str]:
 
 
 def _markdown(tables: Sequence[Table], provenance: Table, pictures: dict[str, Chart]) -> str:
-    main, datasets = tables
+    main, *others = tables
     text = [f"# {main.title}\n", main.markdown(), main.caption + "\n"]
     text += [f"![{_plain(chart.title)}]({name}.png)\n" for name, chart in pictures.items() if name == "accuracy"]
-    text += [f"## {datasets.title}\n", datasets.markdown(), datasets.caption + "\n"]
+    for table in others:
+        text += [f"## {table.title}\n", table.markdown(), table.caption + "\n"]
     text += [f"![{_plain(chart.title)}]({name}.png)\n" for name, chart in pictures.items() if name != "accuracy"]
     return "\n".join([*text, f"## {provenance.title}\n", provenance.markdown()])
 

@@ -67,6 +67,38 @@ def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Any, i
     return source, total_steps(config, len(source))
 
 
+def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) -> None:
+    """Checks that the tokens in the working directory, if there are any, are those of this training.
+
+    Args:
+        config: the run.
+        source: the training images.
+        row: the backbone.
+        weights: hash of the backbone's weights.
+
+    Raises:
+        UserError: they belong to another configuration.
+    """
+    folder = Path(config.workdir) / "tokens"
+    if folder.is_dir():
+        key = _training_key(config, source, row, weights)
+        with Checkpoints(folder, key, save_every=config.train.save_every) as checkpoints:
+            checkpoints.position()
+
+
+def _training_key(config: Config, source: Any, row: Backbone, weights: str) -> str:
+    return content_key(
+        weights=weights,
+        model=row.name,
+        architecture=dataclasses.asdict(row.spec),
+        preprocess=vars(row.preprocess),
+        options=dataclasses.asdict(config.train) | {"save_every": 0},
+        seed=config.seed,
+        precision=config.precision,
+        images=source.fingerprint,
+    )
+
+
 def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array:
     """Trains LR-TK0 tokens, or continues or restores an earlier training of the same configuration.
 
@@ -98,16 +130,7 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
         make_optimizer(options, predictor.row.spec.image.blocks.depth, steps),
     )
     state = jax.device_put(distiller.init(config.seed), replicated(mesh))
-    key = content_key(
-        weights=weights,
-        model=config.model,
-        architecture=dataclasses.asdict(predictor.row.spec),
-        preprocess=vars(predictor.row.preprocess),
-        options=dataclasses.asdict(options) | {"save_every": 0},
-        seed=config.seed,
-        precision=config.precision,
-        images=source.fingerprint,
-    )
+    key = _training_key(config, source, predictor.row, weights)
     with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
         state = checkpoints.restore(state, batches)
         first = int(state["step"])
@@ -157,22 +180,33 @@ class Checkpoints:
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position))
         self.manager.save(step, args=items, force=True)
 
-    def restore(self, state: Tree, batches: Any) -> Tree:
-        """Returns the newest state and moves the batches to its position; without a checkpoint the state is unchanged.
+    def position(self) -> dict[str, Any] | None:
+        """Returns where the newest checkpoint stands, None where there is none.
 
         Raises:
-            UserError: the newest checkpoint belongs to another configuration.
+            UserError: it belongs to another configuration.
         """
         newest = self.manager.latest_step()
         if newest is None:
-            return state
+            return None
         position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
         if position["key"] != self.key:
             raise UserError(
                 f"{self.directory} holds tokens that were trained with other options; "
                 "use another config.workdir or remove the directory"
             )
+        return position
+
+    def restore(self, state: Tree, batches: Any) -> Tree:
+        """Returns the newest state and moves the batches to its position; without a checkpoint the state is unchanged.
+
+        Raises:
+            UserError: the newest checkpoint belongs to another configuration.
+        """
+        if (position := self.position()) is None:
+            return state
         batches.set_state(position["data"])
+        newest = self.manager.latest_step()
         return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
 
 

@@ -214,9 +214,13 @@ def test_written_files(tmp_path):
         "method.html",
         "models",
         "per_dataset.csv",
+        "per_dataset.md",
+        "per_dataset.tex",
         "report.md",
         "summary.json",
         "table2.csv",
+        "table2.md",
+        "table2.tex",
     ]
     assert sorted(files) == sorted(
         path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != ".report.json"

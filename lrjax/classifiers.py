@@ -1,0 +1,76 @@
+"""The text classifiers of a run, kept on disk: for many classes and templates the text tower takes a while."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from lrjax.data.datasets import Dataset, prompts_hash
+from lrjax.data.prompts import class_prompts
+from lrjax.predict import Predictor
+from lrjax.results import content_key, npz_bytes, write_atomically
+from lrjax.sharding import from_first
+
+VERSION = 1
+_LOG = logging.getLogger(__name__)
+
+
+def classifier_key(predictor: Predictor, dataset: Dataset, *, weights: str, precision: str) -> str:
+    """Hashes what determines a text classifier: weights, text tower, tokenizer, prompts and precision.
+
+    Args:
+        predictor: the backbone.
+        dataset: gives class names and templates.
+        weights: hash of the backbone's weights.
+        precision: compute dtype.
+    """
+    return content_key(
+        version=VERSION,
+        weights=weights,
+        tower=dataclasses.asdict(predictor.row.spec.text),
+        tokenizer=predictor.tokenizer.fingerprint,
+        prompts=prompts_hash(dataset),
+        precision=precision,
+    )
+
+
+def text_classifier(
+    predictor: Predictor, dataset: Dataset, folder: Path, *, weights: str, precision: str
+) -> np.ndarray:
+    """Returns the zero-shot classifier of a data set, from an earlier evaluation where there was one.
+
+    Args:
+        predictor: the backbone.
+        dataset: gives class names and templates.
+        folder: where classifiers are kept; process 0 alone reads and writes it.
+        weights: hash of the backbone's weights.
+        precision: compute dtype.
+
+    Returns:
+        float32 [K, E], as `Predictor.classifier`.
+    """
+    key = classifier_key(predictor, dataset, weights=weights, precision=precision)
+    path, shape = folder / f"{key}.npz", (len(dataset.classes), predictor.row.spec.text.embedding)
+    found = _read(path, shape) if jax.process_index() == 0 else None
+    if from_first(np.array(found is not None)):
+        return from_first(np.zeros(shape, np.float32) if found is None else found)
+    classifier = predictor.classifier(class_prompts(dataset.classes, dataset.templates))
+    if jax.process_index() == 0:
+        write_atomically(path, npz_bytes({"classifier": classifier}))
+    return classifier
+
+
+def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            classifier = arrays["classifier"]
+        if classifier.shape != shape or classifier.dtype != np.float32:
+            raise ValueError(f"it holds {classifier.dtype} {list(classifier.shape)}, not float32 {list(shape)}")
+    except Exception as error:  # a damaged zip file raises BadZipFile, ValueError, EOFError, zlib.error, ...
+        _LOG.warning("text classifier %s is damaged (%s) and is made again", path, error)
+        return None
+    return classifier

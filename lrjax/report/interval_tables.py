@@ -1,0 +1,95 @@
+"""Confidence intervals of the user's own runs, from the per-image arrays behind their rows."""
+
+import numpy as np
+
+from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, interval
+from lrjax.resampling import Replicates
+from lrjax.tables import Estimate, Table
+
+_SCORES = ("SAR", "WAR", "ACC")
+_CAPTION = (
+    f"Percent; in brackets the middle {CONFIDENCE:.0%} of {REPLICATES:,} bootstrap replicates over images, which are "
+    "the same for all models, variants and resolutions."
+)
+
+
+def interval_tables(replicates: Replicates) -> dict[str, Table]:
+    """Tabulates scores, their differences and accuracies with confidence intervals.
+
+    Args:
+        replicates: of the results.
+
+    Returns:
+        Tables by name, those without lines left out: "intervals", "differences" and "intervals_per_dataset".
+    """
+    tables = {
+        "intervals": _scores(replicates),
+        "differences": _differences(replicates),
+        "intervals_per_dataset": _by_dataset(replicates),
+    }
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def _scores(replicates: Replicates) -> Table:
+    results, lines = replicates.results, []
+    for system in _systems(replicates):
+        for resolution in results.resolutions:
+            values, drawn = results.scores(*system, resolution), replicates.scores(*system, resolution)
+            if values is not None and drawn is not None:
+                lines.append((*system, _label(resolution), *map(_estimate, values, drawn)))
+    return Table("Robustness with intervals", _CAPTION, ("Model", "Variant", "At", *_SCORES), tuple(lines), labels=3)
+
+
+def _differences(replicates: Replicates) -> Table:
+    results, lines = replicates.results, []
+    first = next(iter(results.variants))
+    for model, variant in _systems(replicates):
+        modified = variant != results.reference_variant
+        other = (model if modified else first, results.reference_variant)
+        if other == (model, variant):
+            continue
+        names = (f"{model} {variant}", other[1]) if modified else (model, first)
+        for resolution in results.resolutions:
+            values = [results.scores(*one, resolution) for one in ((model, variant), other)]
+            drawn = [replicates.scores(*one, resolution) for one in ((model, variant), other)]
+            if None not in values and None not in drawn:
+                cells = map(_estimate, map(_minus, *values), map(_minus, *drawn))
+                lines.append((*names, _label(resolution), *cells))
+    caption = f"How many points a model is above another one. {_CAPTION}"
+    return Table("Differences", caption, ("Model", "Against", "At", *_SCORES), tuple(lines), labels=3)
+
+
+def _by_dataset(replicates: Replicates) -> Table:
+    results, lines = replicates.results, []
+    for model, variant in _systems(replicates):
+        for dataset in results.datasets:
+            for resolution in results.resolutions:
+                cell = (model, variant, dataset, resolution)
+                if (drawn := replicates.accuracy(*cell)) is not None:
+                    accuracy, relative = results.rows[cell].value, replicates.relative(*cell)
+                    gamma = None if relative is None else accuracy / results.reference(model, dataset).value
+                    estimates = _estimate(accuracy, drawn), _estimate(gamma, relative)
+                    lines.append((model, variant, dataset, _label(resolution), *estimates))
+    caption = f"Gamma: share of the HR accuracy that is left. {_CAPTION}"
+    header = ("Model", "Variant", "Data set", "At", "Top-1", "Gamma")
+    return Table("Top-1 accuracy with intervals", caption, header, tuple(lines), labels=4)
+
+
+def _systems(replicates: Replicates) -> list[tuple[str, str]]:
+    return [(model, variant) for model, variants in replicates.results.variants.items() for variant in variants]
+
+
+def _estimate(value: float | None, replicates: np.ndarray | None) -> Estimate | None:
+    """A score in percent; None where it is undefined."""
+    if value is None:
+        return None
+    bounds = (None, None) if replicates is None else [100 * float(bound) for bound in interval(replicates)]
+    return Estimate(100 * float(value), *bounds)
+
+
+def _minus(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    return None if one is None or other is None else one - other
+
+
+def _label(resolution: int | str) -> str:
+    return str(resolution).upper()
