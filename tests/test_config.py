@@ -140,6 +140,7 @@ OTHER = {
     "precision": "bfloat16",
     "placement": "fsdp",
     "protocol": "lr0fm",
+    "numerics": "as_trained",
     "devices": 1,
 }
 
