@@ -129,7 +129,7 @@ def open_source(
         _LOG.warning("data set '%s': %s", dataset.name, doubt)
     if count is None and dataset.expected_count not in (None, len(source)):
         _LOG.warning(
-            "data set '%s' has %d images where the published results have %d",
+            "data set '%s' has %d images instead of %d; python -m lrjax.data check tells more",
             dataset.name,
             len(source),
             dataset.expected_count,

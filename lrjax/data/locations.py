@@ -102,12 +102,12 @@ def detect(path: Path, dataset: Dataset) -> str:
         if path.suffix not in _KIND_OF_FILE:
             raise UserError(f"'{path}' is of no known kind; set {key} to KIND:PATH, with one of {', '.join(KINDS)}")
         return _KIND_OF_FILE[path.suffix]
-    folders = (path, path / _split(dataset), path / "data")
+    split = path / _split(dataset)
     markers = {
         "split": any(path.glob("split_*.json")),
-        "metadata": any((folder / table).is_file() for folder in folders[:2] for table in METADATA),
-        "webdataset": any(any(folder.glob("*.tar")) for folder in folders[:2]),
-        "parquet": any(any(folder.glob("*.parquet")) for folder in folders),
+        "metadata": any((folder / table).is_file() for folder in (path, split) for table in METADATA),
+        "webdataset": any(any(folder.glob("*.tar")) for folder in (path, split, path / "test")),
+        "parquet": any(any(folder.glob("*.parquet")) for folder in (path, split, path / "data")),
         "array_record": prepared_folder(path) is not None,
         "idx": any(path.glob("*-images-idx3-ubyte*")),
     }

@@ -183,7 +183,7 @@ def test_open_folder_errors(tmp_path):
 def test_open_reports_an_unexpected_count(tmp_path, caplog):
     make(tmp_path / "eurosat", datasets.get_dataset("eurosat").folders)
     datasets.open_source("eurosat", tmp_path)
-    assert "10 images where the published results have 5400" in caplog.text
+    assert "10 images instead of 5400" in caplog.text
 
 
 def test_open_sample(tmp_path):
@@ -191,6 +191,9 @@ def test_open_sample(tmp_path):
     ids = [[row["id"] for row in datasets.open_source("dtd", tmp_path, count=20, seed=seed)] for seed in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
     assert len(set(ids[0])) == 20
+    parts = [datasets.open_source("dtd", tmp_path, count=count, seed=1) for count in (20, 20, 47)]
+    assert parts[0].fingerprint == parts[1].fingerprint
+    assert len({datasets.open_source("dtd", tmp_path).fingerprint, *(part.fingerprint for part in parts)}) == 3
     for count in (0, 48):
         with pytest.raises(UserError, match=r"dtd"):
             datasets.open_source("dtd", tmp_path, count=count)

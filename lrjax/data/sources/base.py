@@ -115,7 +115,7 @@ class Part:
     @functools.cached_property
     def fingerprint(self) -> str:
         """That of the whole, with a hash of the positions and labels where they are others."""
-        if self._labels is None and self.positions == range(len(self.source)):
+        if self._labels is None and isinstance(self.positions, range) and len(self) == len(self.source):
             return self.source.fingerprint
         labels = self._labels or [None] * len(self)
         return f"{self.source.fingerprint}:{fingerprint(zip(map(int, self.positions), labels, strict=True))}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import posixpath
 import re
 import tarfile
 from collections.abc import Sequence
@@ -86,14 +87,15 @@ def find_shards(location: Path, split: str) -> list[Path]:
 
     Args:
         location: an archive or a folder.
-        split: folder of the archives below the location, where it has one.
+        split: folder of the archives below the location, where it has one; "test" is tried, too, for that is what
+            CLIP-benchmark calls the split of all its data sets.
 
     Raises:
         UserError: there is none.
     """
     if location.is_file():
         return [location]
-    for folder in (location, location / split):
+    for folder in (location, location / split, location / "test"):
         if found := [path for path in folder.glob("*.tar") if path.is_file()]:
             return sorted(found, key=lambda path: [int(one) for one in re.findall(r"\d+", path.name)] + [0])
     raise UserError(f"'{location}' holds no archive *.tar; give an archive or a folder of archives")
@@ -103,9 +105,7 @@ def _shard_rows(shard: Path) -> list[tuple[str, Label | None, Member]]:
     images: dict[str, Member] = {}
     labels: dict[str, Label] = {}
     for name, member in _members(shard):
-        path = PurePosixPath(name)
-        key = str(path.with_name(path.name.partition(".")[0]))
-        suffix = path.suffix.lower()
+        key, suffix = _key(name), posixpath.splitext(name)[1].lower()
         if suffix in EXTENSIONS:
             if name in images:
                 raise UserError(f"archive '{shard}' holds image '{name}' twice; write it again with each image once")
@@ -116,7 +116,7 @@ def _shard_rows(shard: Path) -> list[tuple[str, Label | None, Member]]:
                 labels[key] = label
     if not labels:
         return [(name, None, member) for name, member in images.items()]
-    keys = [str(PurePosixPath(name).with_name(PurePosixPath(name).name.partition(".")[0])) for name in images]
+    keys = [_key(name) for name in images]
     rows = [(key, labels.get(key), member) for key, member in zip(keys, images.values(), strict=True)]
     if len(set(keys)) < len(keys):
         raise UserError(f"archive '{shard}' holds two images of sample '{max(keys, key=keys.count)}'; keep one")
@@ -128,9 +128,9 @@ def _members(shard: Path) -> list[tuple[str, Member]]:
     try:
         with tarfile.open(shard, "r:") as archive:
             files = [
-                (str(PurePosixPath(one.name)), Member(shard, one.offset_data, one.size))
+                (posixpath.normpath(one.name), Member(shard, one.offset_data, one.size))
                 for one in archive
-                if one.isfile() and not PurePosixPath(one.name).name.startswith(".")
+                if one.isfile() and not posixpath.basename(one.name).startswith(".")
             ]
         end = Member(shard, archive.offset, tarfile.BLOCKSIZE).read()
     except (OSError, tarfile.TarError) as error:
@@ -138,6 +138,11 @@ def _members(shard: Path) -> list[tuple[str, Member]]:
     if end != bytes(tarfile.BLOCKSIZE):  # tarfile takes a cut in a header, or between members, for the end
         raise UserError(f"archive '{shard}' is truncated; {remedy}")
     return files
+
+
+def _key(name: str) -> str:
+    folder, file = posixpath.split(name)
+    return posixpath.join(folder, file.partition(".")[0])
 
 
 def _label(content: bytes, suffix: str, *, place: str) -> Label | None:

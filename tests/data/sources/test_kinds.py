@@ -9,7 +9,7 @@ import pytest
 
 import on_disk
 from lrjax.data import datasets
-from lrjax.data.locations import detect
+from lrjax.data.locations import detect, locate
 from lrjax.errors import UserError
 
 EXPECTED = sorted(
@@ -53,7 +53,7 @@ def test_ids_and_fingerprint_stay_the_same(roots, kind, tmp_path):
     first = datasets.open_source("eurosat", roots[kind])
     again = datasets.open_source("eurosat", roots[kind])
     assert first.fingerprint == again.fingerprint
-    copy = pickle.loads(pickle.dumps(first)) if kind != "array_record" else again
+    copy = pickle.loads(pickle.dumps(first))
     assert [read(copy, i) for i in range(20)] == [read(first, i) for i in range(20)]
     assert copy.fingerprint == first.fingerprint
     if kind != "array_record":  # TFDS keeps what it prepared
@@ -89,6 +89,14 @@ def test_one_mapping_mixes_kinds(roots):
         source, place = datasets.find_source(datasets.get_dataset("eurosat"), "nowhere", sources={"eurosat": location})
         assert place.startswith(f"{kind}:")
         assert len(source) == 20
+
+
+def test_the_folder_of_tfds(tmp_path):
+    food = datasets.get_dataset("food101")
+    assert locate(food, "tfds", "") == locate(food, "elsewhere", "tfds:") == ("tfds", None)
+    assert locate(food, None, f"tfds:{tmp_path}") == ("tfds", tmp_path)
+    with pytest.raises(UserError, match=rf"tfds build food101 --file_format=array_record --data_dir={tmp_path}"):
+        datasets.open_source("food101", sources={"food101": f"tfds:{tmp_path}"})
 
 
 @pytest.mark.parametrize("kind", on_disk.KINDS)

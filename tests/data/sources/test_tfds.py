@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import shutil
 
@@ -5,6 +6,7 @@ import pytest
 from PIL import Image
 
 from lrjax.data import sources
+from lrjax.data.datasets import find_source, get_dataset
 from lrjax.data.sources.matching import ClassNames
 from lrjax.errors import UserError
 
@@ -153,3 +155,17 @@ def test_tfrecord_files_need_another_preparation(several_dir, tmp_path):
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
     with pytest.raises(UserError, match=r"prepared as tfrecord.*tfds build NAME --file_format=array_record"):
         sources.TfdsSource(tmp_path, "validation", features=("original_label",))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("replace", [(0, 1), (0, 1, 2), (2,)]), ("add", [(0, 1), (0, 1, 2), (1,), (2,)])]
+)
+def test_reassessed_labels_of_tfds(several_dir, mode, expected):
+    dataset = dataclasses.replace(
+        get_dataset("imagenet_real"),
+        **{"classes": ("ant", "bee", "cow"), "folders": None, "labels": mode, "expected_count": len(expected)},
+    )
+    location = {"imagenet_real": f"array_record:{several_dir}"}
+    source, place = find_source(dataset, sources=location)
+    assert sorted(source[i]["label"] for i in range(len(source))) == expected
+    assert place == f"array_record:{several_dir}"
