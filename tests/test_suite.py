@@ -10,6 +10,7 @@ import tiny
 from checkpoints_conv.__main__ import main as convert
 from lrjax import suite
 from lrjax.data.datasets import get_dataset
+from lrjax.data.procedural import ProceduralSource
 from lrjax.data.tokenizers import train_tokenizer
 from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
@@ -192,6 +193,63 @@ def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe,
     assert repeated() == []
 
 
+@pytest.fixture(scope="module")
+def key_parts():
+    config = tiny.config("run", tiny.train_options())
+    source = ProceduralSource("shapes", 12, seed=0)
+    return {"predictor": tiny.predictor(), "dataset": get_dataset("shapes"), "source": source, "config": config,
+            "evaluator": "zeroshot", "weights": "w", "tokens": tiny.random_tokens(), "resolution": 8}  # fmt: skip
+
+
+def of_row(parts, **changes):
+    predictor = tiny.predictor()
+    predictor.row = dataclasses.replace(predictor.row, **changes)
+    return {"predictor": predictor}
+
+
+def of_preprocess(parts, **changes):
+    return of_row(parts, preprocess=dataclasses.replace(parts["predictor"].row.preprocess, **changes))
+
+
+CHANGES = {
+    "weights": lambda parts: {"weights": "v"},
+    "model": lambda parts: of_row(parts, architecture="other"),
+    "kernel": lambda parts: of_preprocess(parts, kernel="bilinear"),
+    "mode": lambda parts: of_preprocess(parts, mode="squash"),
+    "mean": lambda parts: of_preprocess(parts, mean=(0.5, 0.5, 0.4)),
+    "std": lambda parts: of_preprocess(parts, std=(0.5, 0.5, 0.4)),
+    "pass_order": lambda parts: of_preprocess(parts, pass_order="pillow12"),
+    "no tokens": lambda parts: {"tokens": None},
+    "tokens": lambda parts: {"tokens": parts["tokens"] + np.float32(1e-6)},
+    "data set": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], name="other")},
+    "templates": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], templates=("a {}",))},
+    "classes": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], classes=("a", "b"))},
+    "images": lambda parts: {"source": ProceduralSource("shapes", 12, seed=1)},
+    "count": lambda parts: {"source": ProceduralSource("shapes", 11, seed=0)},
+    "precision": lambda parts: {"config": dataclasses.replace(parts["config"], precision="bfloat16")},
+    "on_error": lambda parts: {
+        "config": dataclasses.replace(parts["config"], data=dataclasses.replace(parts["config"].data, on_error="skip"))
+    },
+    "resolution": lambda parts: {"resolution": 9},
+    "hr": lambda parts: {"resolution": "hr"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_part_of_a_key_counts(key_parts, change):
+    key = suite.result_key(**key_parts)
+    assert suite.result_key(**key_parts) == key
+    assert suite.result_key(**(key_parts | CHANGES[change](key_parts))) != key
+
+
+def test_the_version_of_the_evaluator_counts_and_what_changes_no_number_does_not(key_parts, monkeypatch):
+    key = suite.result_key(**key_parts)
+    other = dataclasses.replace(key_parts["config"], workdir="elsewhere", seed=7, devices=2, placement="fsdp")
+    assert suite.result_key(**(key_parts | {"config": other})) == key
+    monkeypatch.setattr(zeroshot, "VERSION", zeroshot.VERSION + 1)
+    assert suite.result_key(**key_parts) != key
+
+
 def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, calls):
     train = ["--config.train.batch_size=4", "--config.train.image_size=40", "--config.train.buckets=((8,16),)"]
     data = ["--config.data.names=shapes", "--config.train.count=4", *train]
@@ -205,6 +263,7 @@ def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, c
     status, _, stderr = command("--config", recipe, *data, "--config.train.steps=2")
     assert status == 2
     assert "tokens that were trained with other options; use another config.workdir" in stderr
+    assert "parameters from" not in stderr  # told before anything is loaded or evaluated
     assert calls == []
     other = write_checkpoint(tiny_row(), tmp_path / "other")
     succeeds(command("--config", recipe, *data, f"--config.source={other}"))

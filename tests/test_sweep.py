@@ -1,0 +1,163 @@
+"""Several backbones in one run: each is loaded once and released, a bad one costs nothing but itself."""
+
+import csv
+import gc
+import weakref
+
+import jax
+import numpy as np
+import pytest
+
+from lrjax import main
+from lrjax.data.procedural import ProceduralSource
+from lrjax.models import zoo
+from lrjax.results import ResultStore
+from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
+
+MODELS = ("tiny", "tiny@48")
+SIDES = ("8", "16", "HR")
+
+
+@pytest.fixture
+def command(capsys):
+    return Command(capsys)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tiny_row(), tmp_path_factory.mktemp("checkpoint"), one_class=False)
+
+
+@pytest.fixture
+def recipe(tmp_path, checkpoint, monkeypatch):
+    monkeypatch.setitem(zoo.BACKBONES, "tiny", tiny_row())
+    return write_recipe(
+        tmp_path / "recipe.py",
+        models=tuple(f"{name}={checkpoint}" for name in MODELS),
+        workdir=str(tmp_path / "run"),
+        devices=1,
+        data={"names": ("shapes", "colours"), "count": 24, "workers": 0},
+        evaluation={"resolutions": (8, 16), "batch_size": 8},
+        report={"plots": False, "weights": "equal"},
+    )
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The names of all backbones that were loaded, and of each whether the earlier ones were gone."""
+    found, alive, original = [], [], main.load
+
+    def load(name, *arguments, **options):
+        found.append((name, [one() for one in alive if one() is not None]))
+        predictor = original(name, *arguments, **options)
+        alive.extend(weakref.ref(leaf) for leaf in jax.tree.leaves(predictor.params))
+        return predictor
+
+    monkeypatch.setattr(main, "load", load)
+    return found
+
+
+def test_one_table_of_all(command, tmp_path, recipe, loads, monkeypatch):
+    decoded, original = [], ProceduralSource.__getitem__
+    monkeypatch.setattr(ProceduralSource, "__getitem__", lambda self, i: (decoded.append(i), original(self, i))[1])
+    gc.collect()
+    before = sum(array.nbytes for array in jax.live_arrays())
+    status, shown, stderr = command("--config", recipe)
+    assert status == 0, stderr
+    assert loads == [(name, []) for name in MODELS]  # once each, with nothing left of the one before
+    assert sum(array.nbytes for array in jax.live_arrays()) <= before + 10_000
+    assert len(decoded) == len(MODELS) * 2 * 24  # all resolutions of a model from one decoding
+    for part in ("Robustness by resolution", "Top-1 accuracy by data set", "Robustness with intervals", "Differences"):
+        assert f"\n{part}\n" in shown
+    rows = ResultStore(tmp_path / "run").rows
+    assert [row.model for row in rows] == [name for name in MODELS for _ in range(2 * 3 * 2)]
+    assert {row.resolution for row in rows} == {8, 16, "hr"}
+    report = tmp_path / "run" / "report"
+    with (report / "intervals.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["Model"], line["At"]) for line in lines] == [
+        (name, at) for name in MODELS for at in ("8", "16", "HR")
+    ]
+    for line in lines:
+        assert float(line["ACC low"]) <= float(line["ACC"]) <= float(line["ACC high"])
+        accuracies = [
+            row.value
+            for row in rows
+            if (row.model, str(row.resolution).upper(), row.metric) == (line["Model"], line["At"], "acc1")
+        ]
+        assert float(line["ACC"]) == pytest.approx(100 * np.mean(accuracies), abs=1e-4)
+    with (report / "differences.csv").open(newline="") as file:
+        assert [tuple(line.values())[:3] for line in csv.DictReader(file)] == [("tiny@48", "tiny", at) for at in SIDES]
+    page = (report / "index.html").read_text()
+    for text in ("Robustness with intervals", "Differences", "tiny@<wbr>48", lines[0]["ACC"][:4]):
+        assert text in page
+    assert r"\begin{tabular}" in (report / "table2.tex").read_text()
+    assert len(list((tmp_path / "run" / "classifiers").iterdir())) == 2  # the text tower is that of both
+
+    results, loads[:] = (tmp_path / "run" / "results.jsonl").read_bytes(), []
+    decoded.clear()
+    status, again, _ = command("--config", recipe)
+    assert (status, again, decoded) == (0, shown, [])
+    assert (tmp_path / "run" / "results.jsonl").read_bytes() == results
+
+
+def test_a_model_that_fails_is_named_after_the_others_are_done(command, tmp_path, recipe, checkpoint, monkeypatch):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(checkpoint.read_bytes()[:-10])
+    broken.with_name("tokenizer.json").write_bytes(checkpoint.with_name("tokenizer.json").read_bytes())
+    sources = {"tiny": checkpoint, "tiny@48": broken, "tiny@64": checkpoint}
+
+    def run():
+        return command("--config", recipe, *(f"--config.models={name}={source}" for name, source in sources.items()))
+
+    def evaluated():
+        return [row.model for row in ResultStore(tmp_path / "run").rows]
+
+    message = failure(run(), alone=False)
+    assert message.startswith("1 of 3 models failed: tiny@48; see the warnings above, and run the same command again")
+    assert evaluated() == ["tiny"] * 12 + ["tiny@64"] * 12
+    assert "tiny@64" in (tmp_path / "run" / "report" / "table2.csv").read_text()
+
+    original, sources["tiny@48"] = main.load, checkpoint
+
+    def out_of_memory(name, *arguments, **options):
+        if name == "tiny@48":
+            raise MemoryError("no room")
+        return original(name, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(main, "load", out_of_memory)
+        status, _, stderr = run()
+    assert status == 2
+    assert "warning: tiny@48 is left out: no room\nTraceback" in stderr
+    assert stderr.splitlines()[-1].startswith("error: 1 of 3 models failed: tiny@48")
+    status, _, stderr = run()
+    assert status == 0
+    assert stderr.count("finished earlier") == 4
+    assert evaluated() == ["tiny"] * 12 + ["tiny@48"] * 12 + ["tiny@64"] * 12  # as if nothing had failed
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["tiny=CHECKPOINT", "tiny@48=nowhere.pt"], "checkpoint 'nowhere.pt' does not exist"),
+        (["tiny=CHECKPOINT", "tinny=CHECKPOINT"], "unknown backbone 'tinny'; did you mean tiny"),
+        (["tiny=CHECKPOINT", "tiny@50=CHECKPOINT"], "tiny cannot run at 50 pixels; give a multiple of 8"),
+        (["tiny=CHECKPOINT", "tiny@8=CHECKPOINT"], "resolution 16 is larger than the 8 px input of tiny@8"),
+        (["tiny=CHECKPOINT", "tiny@32=CHECKPOINT"], "config.models names tiny twice; remove one"),
+        (["tiny=CHECKPOINT", "tiny@48"], "tiny@48 has no hub id"),
+    ],
+)
+def test_a_bad_model_is_found_before_the_first_is_loaded(command, tmp_path, recipe, checkpoint, loads, models, message):
+    models = [f"--config.models={name.replace('CHECKPOINT', str(checkpoint))}" for name in models]
+    assert message in failure(command("--config", recipe, *models))
+    assert loads == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_working_directory_in_use(command, tmp_path, recipe, loads):
+    from lrjax.lock import locked
+
+    with locked(tmp_path / "run"):
+        assert f"another run writes to {tmp_path / 'run'}" in failure(command("--config", recipe))
+    assert loads == []
