@@ -234,6 +234,13 @@ def test_damaged_image_stops_the_run_or_is_left_out():
         np.testing.assert_array_equal(outcome.samples[side]["top5"], whole.samples[side]["top5"][kept])
 
 
+def test_the_progress_bar_counts_skipped_images_as_done(capsys):
+    evaluate(tiny.Pictures(23, damaged=(3, 22)), on_error="skip", title="pictures (vanilla)")
+    last = capsys.readouterr().err.strip().splitlines()[-1].rpartition("\r")[2]
+    assert last.startswith("pictures (vanilla): 100%")
+    assert "23/23" in last
+
+
 def test_nothing_to_measure():
     with pytest.raises(UserError, match="no images"):
         evaluate(tiny.Pictures(0))
