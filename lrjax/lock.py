@@ -13,6 +13,7 @@ from lrjax.errors import UserError
 from lrjax.sharding import from_first
 
 LOCK_FILE = ".lock"
+_UNFINISHED = f".*.{'[0-9a-f]' * 32}.tmp"  # as `results.write_atomically` names them
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def locked(directory: str | os.PathLike) -> Iterator[None]:
         raise UserError(f"another run writes to {directory}; wait for its end, or set another config.workdir")
     try:
         if file is not None:
-            for left in (*directory.glob(".*.tmp"), *directory.glob("*/.*.tmp")):
+            for left in directory.rglob(_UNFINISHED):
                 left.unlink()
         yield
     finally:

@@ -39,9 +39,9 @@ def test_a_second_run_is_refused_until_the_first_ends_or_dies(tmp_path):
 
 def test_what_a_killed_run_left_unfinished_is_removed(tmp_path):
     run = tmp_path / "run"
-    (run / "samples").mkdir(parents=True)
-    left = [run / ".results.jsonl.0a.tmp", run / "samples" / ".k.npz.1b.tmp"]
-    kept = [run / "results.jsonl", run / "samples" / "k.npz", run / "mine.tmp"]
+    (run / "report" / "models").mkdir(parents=True)
+    left = [run / f".results.jsonl.{'0a' * 16}.tmp", run / "report" / "models" / f".x.html.{'1b' * 16}.tmp"]
+    kept = [run / "results.jsonl", run / "report" / "x.html", run / "mine.tmp", run / ".mine.tmp"]
     for path in (*left, *kept):
         path.write_text("x")
     with locked(run):
