@@ -35,6 +35,7 @@ LAYERS = {
     "lrjax.streaming": 3,
     "lrjax.fitting": 3,
     "lrjax.results": 3,
+    "lrjax.shards": 3,
     "lrjax.runs": 3,
     "lrjax.leaderboard": 3,
     "lrjax.tables": 3,

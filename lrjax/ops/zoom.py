@@ -185,8 +185,8 @@ def _shown(length: int, starts: Starts, size: int) -> tuple[np.ndarray, np.ndarr
     return shown, (first + size).astype(np.int32)
 
 
-def _rounded(number: int) -> int:
-    """The next number of the form 2^k or 3 * 2^k, at least 4, so that few different shapes are compiled."""
+def round_up(number: int) -> int:
+    """Returns the next number of the form 2^k or 3 * 2^k, at least 4, so that few different shapes are compiled."""
     power = max(4, 1 << (number - 1).bit_length())
     return power * 3 // 4 if power > 4 and number <= power * 3 // 4 else power
 
@@ -207,7 +207,7 @@ def window_shape(sizes: ArrayLike, spec: WindowSpec) -> tuple[int, int]:
             pixels = max(pixels, len(_shown(new, spec.starts, spec.size)[0]))
             count = max(count, min(tap_bound(old / new), old))
     # No axis shows more pixels than its windows have.
-    return min(_rounded(pixels), len(spec.starts(spec.side, spec.size)) * spec.size), _rounded(count)
+    return min(round_up(pixels), len(spec.starts(spec.side, spec.size)) * spec.size), round_up(count)
 
 
 def batch_window_taps(sizes: ArrayLike, spec: WindowSpec, *, shape: tuple[int, int]) -> WindowTaps:
