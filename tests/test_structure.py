@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs import lr_tk0_eva
+from configs import lr_tk0_eva, zoom
 from lrjax import evaluators
 from lrjax.config import Config, from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, prompts_hash
@@ -207,6 +207,8 @@ def recipes():
             yield module.name, ""
     for backbone in lr_tk0_eva.BACKBONES:
         yield "lr_tk0_eva", backbone
+    for dataset in zoom.DATASETS:
+        yield "zoom", dataset
 
 
 @pytest.mark.parametrize(("name", "argument"), recipes())
@@ -219,7 +221,7 @@ def test_every_recipe_resolves(name, argument):
     for dataset in config.data.names:
         assert get_dataset(dataset).name == dataset
     size = zoo.get(config.model).spec.image.size
-    assert max(config.evaluation.resolutions) <= size
+    assert max(config.evaluation.resolutions, default=0) <= size
     assert config.source == ("" if argument else "embedded")
 
 
