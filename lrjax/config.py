@@ -104,6 +104,34 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Zoom:
+    """Classification of the 324 zoom views of every image (arXiv 2304.05538).
+
+    Attributes:
+        normalisation: "imagenet" for the mean and deviation of ImageNet, with which the published evaluation normalises
+            the input of CLIP too, "native" for those of the weights.
+        scales_at_once: scales, of nine views each, that are rendered and classified together; a divisor of 36. Memory
+            grows with it and with `evaluation.batch_size`.
+        shard_size: images after which results are put on disk; an interrupted run goes on behind the last of them.
+        keep: what is stored of every view besides whether it is right: "confidence", the probability of the guess
+            (float16), and "guess", its class.
+    """
+
+    normalisation: str = "imagenet"
+    scales_at_once: int = 1
+    shard_size: int = 1024
+    keep: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        _one_of("zoom.normalisation", self.normalisation, ("imagenet", "native"))
+        if not 1 <= self.scales_at_once <= 36 or 36 % self.scales_at_once:
+            raise UserError(f"config.zoom.scales_at_once is {self.scales_at_once}; use 1, 2, 3, 4, 6, 9, 12, 18 or 36")
+        _at_least(1, "zoom.shard_size", self.shard_size)
+        for name in self.keep:
+            _one_of("zoom.keep", name, ("confidence", "guess"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
     """Tables and plots.
 
@@ -148,6 +176,7 @@ class Config:
     protocol: str = "native"
     numerics: str = "open_clip"
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    zoom: Zoom = dataclasses.field(default_factory=Zoom)
     train: Train = dataclasses.field(default_factory=Train)
     report: Report = dataclasses.field(default_factory=Report)
 

@@ -19,6 +19,7 @@ from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first
+from lrjax.shards import Shards
 from lrjax.types import Array
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def result_key(
         tokens: float [L + 1, N, D], or None for the vanilla model.
         resolution: LR side in pixels, or "hr".
     """
+    options = getattr(config, evaluator, None)
     return content_key(
         evaluator=evaluator,
         version=evaluators.find(evaluator).VERSION,
@@ -63,6 +65,7 @@ def result_key(
         rgb=config.data.rgb,
         on_error=config.data.on_error,
         resolution=resolution,
+        **({} if options is None else {"options": vars(options)}),
     )
 
 
@@ -179,6 +182,12 @@ class Suite:
                 weights=weights,
                 precision=self.config.precision,
             )
+            # An evaluator with a group of config keys of its own stores its finished parts.
+            options, shards = getattr(self.config, name, None), None
+            own: dict[str, Any] = {"rgb": self.config.data.rgb}
+            if options is not None:
+                shards = Shards(store.directory / "shards", keys[missing[0]])
+                own = {"options": options, "shards": shards}
             outcome = module.run(
                 predictor,
                 source,
@@ -186,10 +195,10 @@ class Suite:
                 resolutions=missing,
                 batch_size=self.config.evaluation.batch_size,
                 lr_tokens=lr_tokens,
-                rgb=self.config.data.rgb,
                 on_error=self.config.data.on_error,
                 workers=self.config.data.workers,
                 title=f"{dataset.name} ({variant})",
+                **own,
             )
             for path in outcome.skipped:
                 _LOG.warning("%s: skipped damaged image %s", dataset.name, path)
@@ -218,4 +227,6 @@ class Suite:
             if jax.process_index() == 0:
                 new = [row for side in missing for row in done[side]]
                 store.add(new, {keys[side]: outcome.samples[side] for side in missing})
+                if shards is not None:
+                    shards.clear()
         return [row for rows in done.values() for row in rows]

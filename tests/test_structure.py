@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs import lr_tk0_eva
+from configs import lr_tk0_eva, zoom
 from lrjax import evaluators
 from lrjax.config import Config, from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, prompts_hash
@@ -37,6 +37,7 @@ LAYERS = {
     "lrjax.streaming": 3,
     "lrjax.fitting": 3,
     "lrjax.results": 3,
+    "lrjax.shards": 3,
     "lrjax.runs": 3,
     "lrjax.resampling": 3,
     "lrjax.lock": 3,
@@ -214,6 +215,8 @@ def recipes():
     for backbone in lr_tk0_eva.BACKBONES:
         yield "lr_tk0_eva", backbone
     yield "sweep", "lr0fm"
+    for dataset in zoom.DATASETS:
+        yield "zoom", dataset
 
 
 @pytest.mark.parametrize(("name", "argument"), recipes())
@@ -227,7 +230,7 @@ def test_every_recipe_resolves(name, argument):
     for model, source in config.backbones:
         row = zoo.get(model)
         assert model in (row.name, row.architecture)
-        assert max(config.evaluation.resolutions) <= row.spec.image.size
+        assert max(config.evaluation.resolutions, default=0) <= row.spec.image.size
         assert source == ("" if argument else "embedded")
         assert row.hub_id or source
 

@@ -1,0 +1,100 @@
+"""Batches of whole images in the order of their source, for evaluations that look at every part of an image."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import numpy as np
+
+from lrjax.data.images import ImageError, to_rgb
+
+
+@dataclass(frozen=True)
+class PixelBatch:
+    """Images of different sizes in the upper left corners of one canvas.
+
+    Attributes:
+        images: uint8 [B, S, S, 3], 0..255, black elsewhere; S is the largest side of an image of the batch.
+        sizes: int32 [B, 2], height and width in pixels; 1 for rows without an image.
+        labels: int32 [B, M], the right classes of every image, filled with -1.
+        mask: bool [B], False for rows without an image: padding and damaged images.
+        index: int32 [B], position in the source; -1 for padding.
+    """
+
+    images: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray
+    index: np.ndarray
+
+
+def pixel_batches(
+    source: Any,
+    batch_size: int,
+    *,
+    indices: Sequence[int],
+    shard: tuple[int, int] = (0, 1),
+    workers: int = 0,
+    on_error: str = "error",
+) -> Iterator[PixelBatch]:
+    """Reads every image exactly once over all shards, in order, decoded ahead by threads and converted to RGB.
+
+    Step b of shard i holds rows i * batch_size to (i + 1) * batch_size of the b-th global batch. All shards have
+    equally many batches; what is missing at the end is padding with mask False.
+
+    Args:
+        source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "label": int or tuple of ints}`.
+        batch_size: rows per shard.
+        indices: positions to read, in this order.
+        shard: index of this shard and number of shards.
+        workers: decoding threads; 0 decodes in the caller's.
+        on_error: "error" raises for a damaged image, "skip" masks its row.
+
+    Raises:
+        ImageError: an image is damaged and `on_error` is "error".
+    """
+    index, shards = shard
+    plan = np.full(-(-len(indices) // (batch_size * shards)) * shards * batch_size, -1, np.int64)
+    plan[: len(indices)] = indices
+    plan = plan.reshape(-1, shards, batch_size)[:, index].reshape(-1)
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
+    rows = grain.MapDataset.source(plan).map(functools.partial(_row, source, on_error)).to_iter_dataset(options)
+    group = []
+    for row in rows:
+        if isinstance(row[1], ImageError):
+            raise row[1]
+        group.append(row)
+        if len(group) == batch_size:
+            yield _collate(group)
+            group = []
+
+
+def _row(source: Any, on_error: str, index: int) -> tuple[int, dict[str, Any] | ImageError | None]:
+    if index < 0:
+        return -1, None
+    try:
+        row = source[int(index)]
+        return int(index), {"image": to_rgb(row["image"]), "label": np.atleast_1d(row["label"])}
+    except ImageError as error:  # handed on as a value: raised in the caller's thread, in the order of the images
+        return int(index), None if on_error == "skip" else error
+
+
+def _collate(rows: list[tuple[int, dict[str, Any] | None]]) -> PixelBatch:
+    found = [(position, row) for position, (_, row) in enumerate(rows) if row is not None]
+    side = max((max(row["image"].shape[:2]) for _, row in found), default=1)
+    width = max((len(row["label"]) for _, row in found), default=1)
+    batch = PixelBatch(
+        images=np.zeros((len(rows), side, side, 3), np.uint8),
+        sizes=np.ones((len(rows), 2), np.int32),
+        labels=np.full((len(rows), width), -1, np.int32),
+        mask=np.array([row is not None for _, row in rows]),
+        index=np.array([index for index, _ in rows], np.int32),
+    )
+    for position, row in found:
+        height, columns = row["image"].shape[:2]
+        batch.images[position, :height, :columns] = row["image"]
+        batch.sizes[position] = height, columns
+        batch.labels[position, : len(row["label"])] = row["label"]
+    return batch

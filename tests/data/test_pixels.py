@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import tiny
+from lrjax.data.images import ImageError
+from lrjax.data.pixels import pixel_batches
+
+
+def rows(batches):
+    return [
+        (int(index), image[:height, :width], label[label >= 0].tolist())
+        for batch in batches
+        for image, (height, width), label, index, there in zip(
+            batch.images, batch.sizes, batch.labels, batch.index, batch.mask, strict=True
+        )
+        if there
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_every_image_once_and_whole(workers, shards):
+    source = tiny.Pictures(11)
+    indices = range(2, 11)
+    parts = [
+        list(pixel_batches(source, 2, indices=indices, shard=(shard, shards), workers=workers))
+        for shard in range(shards)
+    ]
+    assert {len(batches) for batches in parts} == {-(-len(indices) // (2 * shards))}
+    side_by_side = [batch for step in zip(*parts, strict=True) for batch in step]
+    found = rows(side_by_side)
+    assert [index for index, *_ in found] == list(indices)
+    for index, image, label in found:
+        np.testing.assert_array_equal(image, source[index]["image"])
+        assert label == [source[index]["label"]]
+    padding = side_by_side[-1]
+    assert (padding.index[~padding.mask] == -1).all()
+    assert not padding.images[~padding.mask].any()
+    assert (padding.sizes[~padding.mask] == 1).all()
+
+
+class Palettes(tiny.Pictures):
+    def __getitem__(self, index):
+        row = super().__getitem__(index)
+        return {"image": Image.fromarray(row["image"]).convert("P"), "label": tuple(range(index + 1)), "id": row["id"]}
+
+
+def test_files_of_other_modes_become_rgb_and_sets_of_labels_are_filled_up():
+    source = Palettes(3)
+    (batch,) = pixel_batches(source, 3, indices=range(3))
+    np.testing.assert_array_equal(batch.labels, [[0, -1, -1], [0, 1, -1], [0, 1, 2]])
+    expected = np.asarray(source[2]["image"].convert("RGB"))
+    np.testing.assert_array_equal(batch.images[2, : expected.shape[0], : expected.shape[1]], expected)
+
+
+def test_damaged_images_stop_or_are_masked():
+    source = tiny.Pictures(5, damaged=(1,))
+    with pytest.raises(ImageError, match=r"picture1\.png"):
+        list(pixel_batches(source, 2, indices=range(5)))
+    batches = list(pixel_batches(source, 2, indices=range(5), on_error="skip"))
+    assert [index for index, *_ in rows(batches)] == [0, 2, 3, 4]
+    assert batches[0].index.tolist() == [0, 1]
+    assert batches[0].mask.tolist() == [True, False]

@@ -1,0 +1,212 @@
+"""Correctness of all zoom views against a plain loop with Pillow, and shards that survive an interruption."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import tiny
+from lrjax.config import Zoom
+from lrjax.data.datasets import get_dataset
+from lrjax.data.images import ImageError
+from lrjax.errors import UserError
+from lrjax.evaluators import zoom
+from lrjax.models.build import Encoders
+from lrjax.ops.preprocess import short_side_size
+from lrjax.ops.zoom import ANCHORS, SCALES, VIEWS, zoom_spec
+from lrjax.shards import Shards
+
+COUNT, CLASSES, SIZE = 10, 7, tiny.SIZE
+IMAGENET = (np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]))
+encode = jax.jit(Encoders(tiny.row().spec).image)
+labels = np.array([(index * 5) % CLASSES for index in range(COUNT)])
+
+
+def pillow_views(image):
+    views = np.zeros((len(ANCHORS), len(SCALES), SIZE, SIZE, 3), np.uint8)
+    for number, scale in enumerate(SCALES):
+        height, width = short_side_size(*image.shape[:2], zoom_spec(scale, size=SIZE).side)
+        picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+        for anchor, (row, column) in enumerate(ANCHORS):
+            left = column * (width // 3) + width // 3 // 2 - SIZE // 2
+            top = row * (height // 3) + height // 3 // 2 - SIZE // 2
+            views[anchor, number] = picture.crop((left, top, left + SIZE, top + SIZE))
+    return views.reshape(VIEWS, SIZE, SIZE, 3)
+
+
+@functools.cache
+def plain_embeddings(normalisation):
+    """Embeddings of all views of all pictures, [N, 324, E]."""
+    native = tiny.row().preprocess
+    mean, std = IMAGENET if normalisation == "imagenet" else (np.float32(native.mean), np.float32(native.std))
+    rows, source = [], tiny.Pictures(COUNT)
+    for index in range(COUNT):
+        pixels = pillow_views(source[index]["image"]).astype(np.float32) / 255
+        rows.append(np.asarray(encode(tiny.params(), (pixels - mean) / std)))
+    return np.stack(rows)
+
+
+@functools.cache
+def classifier():
+    """Directions in which the embeddings of the pictures differ, so that the guesses do."""
+    rows = plain_embeddings("imagenet")[:, zoom.STANDARD_VIEW]
+    rows = rows[:CLASSES] - rows.mean(axis=0)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def plain_logits(normalisation="imagenet"):
+    return zoom.LOGIT_SCALE * plain_embeddings(normalisation) @ classifier().T
+
+
+@functools.cache
+def cached_predictor(devices=1, placement="replicate"):
+    return tiny.predictor(devices, placement=placement)
+
+
+def evaluate(source=None, *, predictor=None, batch_size=8, **options):
+    source = tiny.Pictures(COUNT) if source is None else source
+    options["options"] = Zoom(**({"scales_at_once": 36} | options.get("options", {})))
+    return zoom.run(predictor or cached_predictor(), source, classifier(), batch_size=batch_size, **options)
+
+
+def table(outcome):
+    return np.unpackbits(outcome.samples["hr"]["correct"], axis=1, count=VIEWS).astype(bool)
+
+
+@functools.cache
+def plain_outcome():
+    return evaluate(options={"keep": ("confidence", "guess")})
+
+
+@pytest.mark.parametrize(("normalisation", "scales_at_once"), [("imagenet", 36), ("native", 9)])
+def test_every_view_of_every_image_equals_a_plain_loop(normalisation, scales_at_once):
+    outcome = evaluate(
+        options={"normalisation": normalisation, "scales_at_once": scales_at_once, "keep": ("guess", "confidence")}
+    )
+    logits, samples = plain_logits(normalisation), outcome.samples["hr"]
+    np.testing.assert_array_equal(samples["guess"], logits.argmax(axis=-1))
+    np.testing.assert_array_equal(table(outcome), logits.argmax(axis=-1) == labels[:, None])
+    probability = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probability = (probability / probability.sum(axis=-1, keepdims=True)).max(axis=-1)
+    np.testing.assert_allclose(samples["confidence"], probability, atol=2e-3)
+    np.testing.assert_array_equal(samples["index"], np.arange(COUNT))
+    np.testing.assert_array_equal(samples["label"], labels)
+    assert samples["correct"].shape == (COUNT, 41)
+    assert samples["correct"].dtype == np.uint8
+    assert samples["confidence"].dtype == np.float16
+    assert len(np.unique(samples["guess"])) == CLASSES
+
+
+def test_numbers_are_those_of_the_table():
+    outcome = plain_outcome()
+    correct, found = table(outcome), {one.metric: one.value for one in outcome.measurements}
+    assert {(one.n, one.resolution) for one in outcome.measurements} == {(COUNT, "hr")}
+    assert (SCALES[zoom.STANDARD_VIEW % 36], ANCHORS[zoom.STANDARD_VIEW // 36]) == (256, (1, 1))
+    assert found.pop("zoom_acc1") == correct[:, zoom.STANDARD_VIEW].mean()
+    assert found.pop("zoom_upper_bound") == correct.any(axis=1).mean() > correct.mean(axis=0).max()
+    best = np.sort(correct.mean(axis=0))[::-1][:5]
+    np.testing.assert_array_equal(list(found.values()), best)
+    for name, value in found.items():
+        row, column, scale = map(int, name.removeprefix("zoom_acc1_").split("_"))
+        assert value == correct[:, ANCHORS.index((row, column)) * 36 + SCALES.index(scale)].mean()
+
+
+@pytest.mark.parametrize(("devices", "placement"), [(8, "replicate"), (8, "fsdp")])
+def test_eight_devices_give_the_numbers_of_one(devices, placement):
+    eight = evaluate(predictor=cached_predictor(devices, placement), options={"keep": ("guess",)})
+    assert eight.measurements == plain_outcome().measurements
+    for name, rows in eight.samples["hr"].items():
+        np.testing.assert_array_equal(rows, plain_outcome().samples["hr"][name], err_msg=name)
+
+
+class Interrupted(tiny.Pictures):
+    """Ends the program when it comes to an image."""
+
+    def __init__(self, count, last, **options):
+        super().__init__(count, **options)
+        self.last, self.read = last, []
+
+    def __getitem__(self, index):
+        if index >= self.last:
+            raise KeyboardInterrupt
+        self.read.append(index)
+        return super().__getitem__(index)
+
+
+def test_finished_shards_are_not_computed_again(tmp_path):
+    options = {"options": {"shard_size": 3, "keep": ("confidence", "guess")}, "batch_size": 4}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Interrupted(COUNT, 6), shards=Shards(tmp_path, "key"), **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["key-0-4.npz"]
+    source = Interrupted(COUNT, 99)
+    outcome = evaluate(source, shards=Shards(tmp_path, "key"), **options)
+    assert sorted(source.read) == list(range(4, COUNT))
+    assert outcome.measurements == plain_outcome().measurements
+    for name, rows in plain_outcome().samples["hr"].items():
+        np.testing.assert_array_equal(outcome.samples["hr"][name], rows, err_msg=name)
+    other = Interrupted(COUNT, 99)
+    evaluate(other, shards=Shards(tmp_path, "another"), **options)
+    assert len(other.read) == COUNT
+
+
+def test_damaged_images_are_named_and_count_nowhere_even_from_a_shard(tmp_path):
+    source = tiny.Pictures(COUNT, damaged=(1, 9))
+    with pytest.raises(ImageError, match=r"picture1\.png"):
+        evaluate(source)
+    for _ in range(2):
+        outcome = evaluate(source, on_error="skip", workers=2, shards=Shards(tmp_path, "key"))
+        assert outcome.skipped == ("picture1.png", "picture9.png")
+        kept = np.delete(np.arange(COUNT), [1, 9])
+        np.testing.assert_array_equal(outcome.samples["hr"]["index"], kept)
+        np.testing.assert_array_equal(table(outcome), table(plain_outcome())[kept])
+    with pytest.raises(UserError, match=r"all 2 images are damaged.*picture0\.png"):
+        evaluate(tiny.Pictures(2, damaged=(0, 1)), on_error="skip")
+
+
+class WithSets(tiny.Pictures):
+    """Every third picture has two right classes."""
+
+    def __getitem__(self, index):
+        row = super().__getitem__(index)
+        return row | ({"label": (row["label"], (row["label"] + 1) % CLASSES)} if index % 3 == 0 else {})
+
+
+def test_a_guess_in_the_set_of_labels_is_right(tmp_path):
+    shards = Shards(tmp_path, "key")
+    outcome = evaluate(WithSets(COUNT), batch_size=4, options={"shard_size": 1}, shards=shards)
+    guess, sets = plain_outcome().samples["hr"]["guess"], outcome.samples["hr"]["label"]
+    assert sets.shape == (COUNT, 2)
+    np.testing.assert_array_equal(sets[:, 0], labels)
+    np.testing.assert_array_equal(sets[:, 1], np.where(np.arange(COUNT) % 3 == 0, (labels + 1) % CLASSES, -1))
+    np.testing.assert_array_equal(table(outcome), (guess[:, :, None] == sets[:, None]).any(axis=-1))
+    assert table(outcome).sum() > table(plain_outcome()).sum()
+
+
+def test_tokens_change_the_guesses():
+    outcome = evaluate(tiny.Pictures(COUNT), lr_tokens=tiny.random_tokens(), options={"keep": ("guess",)})
+    assert not np.array_equal(outcome.samples["hr"]["guess"], plain_outcome().samples["hr"]["guess"])
+
+
+def test_impossible_options():
+    with pytest.raises(UserError, match="no low resolutions"):
+        evaluate(resolutions=(16, "hr"))
+    with pytest.raises(UserError, match="batch_size 9 does not divide over 8 devices"):
+        evaluate(predictor=cached_predictor(8), batch_size=9)
+    with pytest.raises(UserError, match="no images"):
+        evaluate(tiny.Pictures(0))
+
+
+@pytest.mark.parametrize("name", ["imagenet_a", "imagenet_r"])
+def test_the_mask_of_the_label_space_is_a_choice_of_rows(name):
+    whole, part = get_dataset("imagenet"), get_dataset(name)
+    columns = [whole.folders.index(folder) for folder in part.folders]
+    assert columns == sorted(columns)
+    assert tuple(whole.classes[column] for column in columns) == part.classes
+    assert part.templates == whole.templates
+    weights, embedded = tiny.unit_rows(0, 1000), tiny.unit_rows(1, 64)
+    masked = np.full((64, 1000), -np.inf, np.float32)
+    masked[:, columns] = (embedded @ weights.T)[:, columns]
+    own = (embedded @ weights[columns].T).argmax(axis=1)
+    np.testing.assert_array_equal(np.asarray(columns)[own], masked.argmax(axis=1))
