@@ -142,8 +142,8 @@ def test_groups_within_a_set():
     assert bounds == {name: GroupBound(solves=1 / 5, only=1 / 5, views=1) for name in GROUPS}
 
 
-# sizes of the covers, arXiv 2304.05538, Table A3: zooming in, out, at 224, and all; in the row of CLIP the last two, which
-# the printed table exchanges, follow Figure A10
+# sizes of the covers, arXiv 2304.05538, Table A3: zooming in, out, at 224, and all; of CLIP, the last two, which the
+# printed table exchanges, follow Figure A10
 COVERS = """
 160+33+8=201 174+31+6=211 204+65+9=278 209+51+9=269 191+54+9=254
 136+33+9=178 165+42+7=214 200+62+9=271 216+56+9=281 187+63+9=259
