@@ -36,6 +36,7 @@ LAYERS = {
     "lrjax.fitting": 3,
     "lrjax.results": 3,
     "lrjax.runs": 3,
+    "lrjax.hard": 3,
     "lrjax.leaderboard": 3,
     "lrjax.tables": 3,
     "lrjax.charts": 3,
