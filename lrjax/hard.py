@@ -134,6 +134,7 @@ def hard_images(
     *,
     index: ArrayLike,
     labels: ArrayLike,
+    class_ids: ArrayLike | None = None,
     corruption: Corruption | None = None,
 ) -> list[HardImage]:
     """Lists the images that no view of any model gets right.
@@ -144,6 +145,8 @@ def hard_images(
         index: int [N], positions of the images in the data set.
         labels: int [N] or [N, L], right classes, `NO_LABEL` where there are fewer. ImageNet-Hard takes ImageNet's and
             ReaL's together.
+        class_ids: int [K], the class that each label becomes, for instance the ImageNet classes of the 200 labels of
+            ImageNet-A. Default: labels stay.
         corruption: what was done to the images, or None.
 
     Raises:
@@ -155,6 +158,11 @@ def hard_images(
     sets = sets[:, None] if sets.ndim == 1 else sets
     if not len(index) == len(sets) == images:
         raise UserError(f"{dataset} has tables of {images} images, but {len(index)} positions and {len(sets)} labels")
+    if class_ids is not None:
+        ids = np.asarray(class_ids)
+        if sets.max(initial=NO_LABEL) >= len(ids):
+            raise UserError(f"{dataset} has the label {sets.max()}, but {len(ids)} class_ids; give one per label")
+        sets = np.where(sets == NO_LABEL, NO_LABEL, ids[sets])
     found = []
     for place in hard:
         own = tuple(sorted({int(label) for label in sets[place] if label != NO_LABEL}))
@@ -210,13 +218,15 @@ def refine(
     for image in (*ill_posed, *reviews):
         if image not in known:
             raise UserError(f"{image} was looked at, but is not in the list; look at the images of the list")
-    taken, rejected = set(ill_posed), {image for image, review in reviews.items() if not is_accepted(review)}
-    confused = {image for image in images if not set(confusable).isdisjoint(image.labels)}
-    steps = [("unclassifiable", len(images))]
-    left = list(images)
-    for what, out in (("ill-posed", taken), ("rejected", rejected), ("confusable classes", confused)):
+    removed = {
+        "ill-posed": set(ill_posed),
+        "rejected": {image for image, review in reviews.items() if not is_accepted(review)},
+        "confusable": {image for image in images if not set(confusable).isdisjoint(image.labels)},
+    }
+    steps, left = [("unclassifiable", len(images))], list(images)
+    for what, out in removed.items():
         left = [image for image in left if image not in out]
-        steps.append((f"without {what}", len(left)))
+        steps.append((f"not {what}", len(left)))
     return Refinement(tuple(left), tuple(steps))
 
 
@@ -228,22 +238,13 @@ def write_manifest(path: str | os.PathLike, refinement: Refinement, *, models: S
         refinement: the set.
         models: names of the models whose tables chose it.
     """
-    content = {
-        "format": FORMAT,
-        "models": list(models),
-        "steps": [list(step) for step in refinement.steps],
-        "images": [
-            {
-                "dataset": image.dataset,
-                "index": image.index,
-                "labels": list(image.labels),
-                **({} if image.corruption is None else {"corruption": list(image.corruption)}),
-            }
-            for image in refinement.images
-        ],
-    }
-    head, _, images = json.dumps(content).partition('"images": ')
-    write_atomically(path, head + '"images": ' + images.replace('{"dataset"', '\n{"dataset"') + "\n")
+    lines = []
+    for image in refinement.images:
+        fields = {"dataset": image.dataset, "index": image.index, "labels": image.labels}
+        lines.append(json.dumps(fields if image.corruption is None else fields | {"corruption": image.corruption}))
+    head = json.dumps({"format": FORMAT, "models": list(models), "steps": refinement.steps})
+    # one line per image, so that versions of a list can be compared
+    write_atomically(path, f'{head[:-1]}, "images": [\n' + ",\n".join(lines) + "\n]}\n")
 
 
 def read_manifest(path: str | os.PathLike) -> Refinement:

@@ -13,6 +13,7 @@ from lrjax.hard import (
     Corruption,
     HardImage,
     HardSource,
+    Refinement,
     Review,
     accuracy_by_origin,
     hard_images,
@@ -40,6 +41,8 @@ def test_only_images_that_no_model_solves_are_hard():
     assert found == [image(12, 3, 9, corruption=FOG), image(13, 4, corruption=FOG)]
     alone = hard_images("shapes", [first], index=[10, 11, 12, 13], labels=[1, 2, 3, 4])
     assert [one.labels for one in alone] == [(2,), (3,), (4,)]
+    mapped = hard_images("shapes", [first, second], index=[10, 11, 12, 13], labels=labels, class_ids=range(100, 110))
+    assert [one.labels for one in mapped] == [(103, 109), (104,)]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,9 @@ def test_a_manifest_comes_back(tmp_path):
     content = json.loads(path.read_text())
     assert content["models"] == ["ViT-B-16"]
     assert content["images"][1] == {"dataset": "shapes", "index": 3, "labels": [1, 4], "corruption": ["fog", 3, 5]}
-    assert len(path.read_text().splitlines()) == 3  # one line per image
+    assert len(path.read_text().splitlines()) == 4  # one line per image, one before and one behind
+    write_manifest(path, Refinement((), ()), models=[])
+    assert read_manifest(path).images == ()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 2}', '{"format": 1}', '{"format": 1, "images": [{}]}'])
@@ -130,6 +135,7 @@ def test_official_views():
     [
         (lambda: hard_images("a", [np.zeros((2, 3), bool)], index=[0], labels=[1, 1]), "2 images, but 1 positions"),
         (lambda: hard_images("a", [np.zeros((1, 3), bool)], index=[7], labels=[[-1, -1]]), "image 7 of a has no label"),
+        (lambda: hard_images("a", [np.zeros((1, 3), bool)], index=[7], labels=[2], class_ids=[5, 6]), "the label 2"),
         (lambda: hard_images("a", [], index=[], labels=[]), "at least one"),
         (lambda: is_accepted(Review([A, A])), "three"),
         (lambda: is_accepted(Review([A, A, "yes"])), "yes"),

@@ -42,6 +42,7 @@ LAYERS = {
     "lrjax.charts": 3,
     "lrjax.studies": 3,
     "lrjax.report": 3,
+    "lrjax.zoom_study": 3,
     "lrjax.predict": 3,
     "lrjax.train": 4,
     "lrjax.evaluators": 4,

@@ -13,10 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
-from lrjax.ops.zoom import ANCHORS, SCALES
-
-VIEWS = len(ANCHORS) * len(SCALES)
-"""Number of views, 324."""
+from lrjax.ops.zoom import ANCHORS, SCALES, VIEWS
 
 TOP = 36
 """Number of views in the published set between a single view and all of them."""

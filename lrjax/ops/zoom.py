@@ -8,3 +8,23 @@ SCALES = (
 
 ANCHORS = tuple((row, column) for row in range(3) for column in range(3))
 """Places (row, column) of the centre of the view on a 3 x 3 grid, row by row; (1, 1) is the middle."""
+
+VIEWS = len(ANCHORS) * len(SCALES)
+"""Number of zoom views, 324."""
+
+
+def anchor_starts(length: int, size: int = 224) -> tuple[int, int, int]:
+    """Returns the first pixels of the windows around the three anchors of an axis.
+
+    Args:
+        length: length of the resized axis in pixels.
+        size: side of the window in pixels.
+
+    Returns:
+        Three numbers, negative where the window begins outside.
+
+    Reference:
+        arXiv 2304.05538, appendix A.1.
+    """
+    tile = length // 3
+    return tuple(number * tile + tile // 2 - size // 2 for number in range(3))

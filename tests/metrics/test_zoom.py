@@ -7,8 +7,8 @@ import pytest
 
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
-from lrjax.metrics.zoom import GROUPS, VIEWS, GroupBound, view_index
-from lrjax.ops.zoom import ANCHORS, SCALES
+from lrjax.metrics.zoom import GROUPS, GroupBound, view_index
+from lrjax.ops.zoom import ANCHORS, SCALES, VIEWS
 
 
 def table(*images):
