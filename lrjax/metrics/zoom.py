@@ -6,7 +6,7 @@ scale. A set of views is an array of column numbers; None stands for all. Accura
 Reference: Taesiri et al. 2023, arXiv 2304.05538 (ImageNet-Hard).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -71,11 +71,23 @@ def _selected(correct: ArrayLike, views: ArrayLike | None) -> np.ndarray:
     if views is None:
         return table
     kept = np.zeros(VIEWS, bool)
-    kept[_views(views, VIEWS)] = True
+    kept[check_views(views, VIEWS)] = True
     return table & kept
 
 
-def _views(views: ArrayLike, count: int) -> np.ndarray:
+def check_views(views: ArrayLike, count: int) -> np.ndarray:
+    """Checks a set of views.
+
+    Args:
+        views: columns, int [M].
+        count: number of columns of the table.
+
+    Returns:
+        The columns, to index with.
+
+    Raises:
+        UserError: they are not a list of integers, or there is no such column.
+    """
     chosen = np.asarray(views)
     if chosen.ndim != 1 or (chosen.size and not np.issubdtype(chosen.dtype, np.integer)):
         raise UserError(f"the set of views is {chosen.dtype} {list(chosen.shape)}; give a list of column numbers")
@@ -120,7 +132,7 @@ def upper_bound(correct: ArrayLike, views: ArrayLike | None = None) -> float:
     Reference: arXiv 2304.05538, section 4.1 and Table 1.
     """
     table = _table(correct)
-    return float((table if views is None else table[:, _views(views, table.shape[1])]).any(axis=1).mean())
+    return float((table if views is None else table[:, check_views(views, table.shape[1])]).any(axis=1).mean())
 
 
 def unclassifiable(*tables: ArrayLike) -> np.ndarray:
@@ -231,7 +243,7 @@ def group_bounds(correct: ArrayLike, views: ArrayLike | None = None) -> dict[str
     Reference: arXiv 2304.05538, Tables A2 and A3.
     """
     table = _selected(correct, views)
-    chosen = np.arange(VIEWS) if views is None else np.unique(_views(views, VIEWS))
+    chosen = np.arange(VIEWS) if views is None else np.unique(check_views(views, VIEWS))
     solved = {name: table[:, group].any(axis=1) for name, group in GROUPS.items()}
     number = sum(one.astype(np.int8) for one in solved.values())
     return {
@@ -298,7 +310,7 @@ def anchor_shares(views: ArrayLike) -> np.ndarray:
 
     Reference: arXiv 2304.05538, the analysis of the top 36 views.
     """
-    chosen = _views(views, VIEWS)
+    chosen = check_views(views, VIEWS)
     if not chosen.size:
         raise UserError("the set of views is empty, so its anchors have no shares; give at least one view")
     return np.bincount(VIEW_ANCHORS[chosen], minlength=len(ANCHORS)).reshape(3, 3) / chosen.size
@@ -336,38 +348,3 @@ def scale_curves(correct: ArrayLike) -> ScaleCurves:
         middle=table[:, _CENTRE].mean(axis=0)[order],
         nine=table.any(axis=1).mean(axis=0)[order],
     )
-
-
-def aggregate(probabilities: ArrayLike, *, views: Sequence[int] | ArrayLike | None = None, rule: str) -> np.ndarray:
-    """Predicts one class per image from its probabilities under several views.
-
-    The views may also be the crops of 5-crop or 10-crop.
-
-    Args:
-        probabilities: float [N, V, K], softmax over the classes of the data set; not logits.
-        views: the set, int [M], M >= 1; default all.
-        rule: "mean" or "max" over the views.
-
-    Returns:
-        Classes, int [N]; of equal ones the first.
-
-    Raises:
-        UserError: another shape, an empty set, an unknown rule, or values that are not probabilities.
-
-    Reference: arXiv 2304.05538, Tables A5, A6 and A10.
-    """
-    values = np.asarray(probabilities)
-    if rule not in ("mean", "max"):
-        raise UserError(f'rule={rule!r} is unknown; use "mean" or "max"')
-    if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
-        raise UserError(
-            f"the probabilities are {values.dtype} {list(values.shape)}; give float [images, views, classes]"
-        )
-    if views is not None:
-        values = values[:, _views(views, values.shape[1])]
-    if not values.shape[1]:
-        raise UserError("the set of views is empty; give at least one view")
-    if not ((values >= 0) & (values <= 1)).all():
-        raise UserError("the probabilities have values outside 0 to 1; apply softmax to logits first")
-    combined = values.max(axis=1) if rule == "max" else values.mean(axis=1, dtype=np.float32)
-    return combined.argmax(axis=1)

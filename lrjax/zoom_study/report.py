@@ -6,6 +6,7 @@ import numpy as np
 
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
+from lrjax.metrics.aggregation import aggregate, most_confident
 from lrjax.metrics.label_sets import in_label_set
 from lrjax.metrics.zoom import GROUPS, TOP
 from lrjax.ops.zoom import VIEWS
@@ -142,42 +143,42 @@ def scales_table(tables: Sequence[ZoomTable]) -> Table:
 
 
 def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table | None:
-    """Accuracy of the mean and the maximum of probabilities over the groups of the cover.
+    """Accuracy of the maximum and the mean of probabilities over the groups of the cover.
 
     Args:
         tables: the tables.
         sets: of `covers`.
 
     Returns:
-        The table, or None where no probabilities were stored.
+        The table, or None where neither probabilities nor guesses with their confidence were stored.
     """
     rows = []
     for table, cover in zip(tables, sets, strict=True):
-        if table.probabilities is None:
+        if table.probabilities is None and (table.confidence is None or table.guesses is None):
             continue
-        cells: list[float | None] = []
-        for group in GROUPS.values():
-            views = cover[np.isin(cover, group)]
-            for rule in ("max", "mean"):
-                cells.append(_percent(_aggregated(table, views, rule)) if len(views) else None)
+        groups = [cover[np.isin(cover, group)] for group in GROUPS.values()]
+        cells = [_percent(_aggregated(table, views, rule)) for views in groups for rule in ("max", "mean")]
         rows.append((table.name, table.dataset, _percent(zoom.standard_accuracy(table.correct)), *cells))
     if not rows:
         return None
     return Table(
-        title="Aggregation of probabilities",
-        caption="Percent of the images; the crops are those of the cover in each group.",
+        title="Aggregation over crops",
+        caption="Percent of the images, by the maximum or the mean of probabilities over the crops of the cover in "
+        "each group; the mean needs the probabilities of all classes.",
         header=(*_NAMES, "1 crop", *(f"{name} {rule}" for name in GROUPS for rule in ("max", "mean"))),
         rows=tuple(rows),
         labels=2,
     )
 
 
-def _aggregated(table: ZoomTable, views: np.ndarray, rule: str) -> float:
-    # some images at a time, since the probabilities of all in float32 may not fit
-    guesses = [
-        zoom.aggregate(table.probabilities[start : start + 256], views=views, rule=rule)
-        for start in range(0, len(table.probabilities), 256)
-    ]
+def _aggregated(table: ZoomTable, views: np.ndarray, rule: str) -> float | None:
+    if not len(views) or (rule == "mean" and table.probabilities is None):
+        return None
+    if table.probabilities is None:
+        guesses = [most_confident(table.confidence, table.guesses, views=views)]
+    else:  # some images at a time, since the chosen probabilities of all may not fit into memory once more
+        parts = range(0, len(table.probabilities), 256)
+        guesses = [aggregate(table.probabilities[one : one + 256], views=views, rule=rule) for one in parts]
     return float(in_label_set(np.concatenate(guesses), table.labels).mean())
 
 

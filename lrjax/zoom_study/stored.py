@@ -30,6 +30,8 @@ class ZoomTable:
         index: int [N], positions of the images in the data set.
         labels: int [N] or [N, L].
         probabilities: float [N, 324, K] where they were stored.
+        confidence: float [N, 324], the probability of each view's guess, where it was stored.
+        guesses: int [N, 324], the class that each view is taken for, where it was stored.
     """
 
     model: str
@@ -41,6 +43,8 @@ class ZoomTable:
     index: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    guesses: np.ndarray | None = None
 
     @property
     def name(self) -> str:
@@ -107,7 +111,7 @@ def _table(row: Row, samples: dict[str, np.ndarray] | None, place: str) -> ZoomT
         lacking = "any" if samples is None else ", ".join(sorted(missing))
         raise UserError(f"{place}: the stored arrays lack {lacking}; evaluate again")
     correct = unpack(samples["correct"])
-    for name in ("index", "label", "probabilities"):
+    for name in ("index", "label", "probabilities", "confidence", "guess"):
         if name in samples and len(samples[name]) != len(correct):
             raise UserError(
                 f"{place}: there are {len(correct)} images but {len(samples[name])} of {name}; evaluate again"
@@ -124,6 +128,8 @@ def _table(row: Row, samples: dict[str, np.ndarray] | None, place: str) -> ZoomT
         index=samples["index"],
         labels=samples["label"],
         probabilities=samples.get("probabilities"),
+        confidence=samples.get("confidence"),
+        guesses=samples.get("guess"),
     )
 
 

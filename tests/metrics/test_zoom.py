@@ -196,21 +196,6 @@ def test_curves_by_hand():
     }  # fmt: skip
 
 
-def test_mean_and_max_of_probabilities_differ():
-    probabilities = np.array([[[0.0, 0.9, 0.1], [0.5, 0.1, 0.4], [0.6, 0.0, 0.4]], [[0.25, 0.5, 0.25]] * 3], np.float16)
-    assert zoom.aggregate(probabilities, rule="max").tolist() == [1, 1]
-    assert zoom.aggregate(probabilities, rule="mean").tolist() == [0, 1]
-    assert zoom.aggregate(probabilities, views=[2], rule="mean").tolist() == [0, 1]
-    assert zoom.aggregate(np.full((1, 10, 4), 0.25), rule="mean").tolist() == [0]  # of equal classes the first
-
-
-def test_a_mean_over_many_half_precision_views_is_exact_enough():
-    # in float16 a sum of 324 values near 1/2 would lose the difference of 1/1024
-    probabilities = np.empty((1, 324, 2), np.float16)
-    probabilities[..., 0], probabilities[..., 1] = 0.5 - 2**-11, 0.5
-    assert zoom.aggregate(probabilities, rule="mean").tolist() == [1]
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -227,11 +212,6 @@ def test_a_mean_over_many_half_precision_views_is_exact_enough():
         (lambda: zoom.random_upper_bound(0, 3), "at least 1"),
         (lambda: zoom.centre_bias(np.zeros(9)), "shape"),
         (lambda: zoom.anchor_shares([]), "empty"),
-        (lambda: zoom.aggregate(np.zeros((1, 2, 3)), rule="median"), "median"),
-        (lambda: zoom.aggregate(np.zeros((1, 3)), rule="mean"), "images, views, classes"),
-        (lambda: zoom.aggregate(np.zeros((1, 2, 3)), views=[], rule="mean"), "empty"),
-        (lambda: zoom.aggregate(np.full((1, 2, 3), 7.0), rule="mean"), "softmax"),
-        (lambda: zoom.aggregate(np.full((1, 2, 3), np.nan), rule="max"), "softmax"),
     ],
 )
 def test_mistakes_are_named(call, message):

@@ -68,6 +68,10 @@ def test_aggregation_over_the_cover(tables):
     aggregated = report.aggregation_table([table], report.covers([table]))
     # labels 0 1 2 0 1: class 0 is right on two of five images, class 1 on two
     assert aggregated.rows == (("one", "shapes", 20.0, 40.0, 40.0, 40.0, 40.0, 40.0, 40.0),)
+    short = dataclasses.replace(
+        table, probabilities=None, confidence=probabilities.max(axis=2), guesses=probabilities.argmax(axis=2)
+    )
+    assert report.aggregation_table([short], report.covers([short])).rows[0][3:] == (40.0, None, 40.0, None, 40.0, None)
     sets = dataclasses.replace(table, labels=np.array([[0, 1], [1, 0], [2, -1], [2, 0], [2, 1]]))
     assert report.aggregation_table([sets], report.covers([sets])).rows[0][3:7] == pytest.approx((60, 60, 60, 60))
 

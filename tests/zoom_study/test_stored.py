@@ -52,6 +52,15 @@ def test_the_newest_of_two_tables(tmp_path):
     assert tables[0].correct[:, 1].all()
 
 
+def test_guesses_and_probabilities_are_read_where_they_are(tmp_path):
+    shape = (2, VIEWS)
+    more = {"confidence": np.full(shape, 0.5, np.float16), "guess": np.ones(shape, np.int16)}
+    ResultStore(tmp_path).add([row("one", "shapes")], samples([[], [1]], **more))
+    (table,) = load_tables([tmp_path])
+    np.testing.assert_array_equal(table.confidence, more["confidence"])
+    np.testing.assert_array_equal(table.guesses, more["guess"])
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -59,6 +68,7 @@ def test_the_newest_of_two_tables(tmp_path):
         ({"correct": np.zeros((2, 41), np.uint8), "index": np.arange(2)}, "lack label"),
         (samples([[], []]) | {"correct": np.zeros((2, 324), np.uint8)}, r"uint8 \[2, 324\] instead of"),
         (samples([[], []]) | {"label": np.arange(3)}, "2 images but 3 of label"),
+        (samples([[], []]) | {"guess": np.zeros((1, VIEWS), np.int16)}, "1 of guess"),
         (samples([]), "no images"),
     ],
 )
