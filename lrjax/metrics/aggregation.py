@@ -46,6 +46,8 @@ def aggregate(probabilities: ArrayLike, *, views: ArrayLike | None = None, rule:
 def most_confident(confidence: ArrayLike, guesses: ArrayLike, *, views: ArrayLike | None = None) -> np.ndarray:
     """Predicts the guess of the view that is surest, which is `aggregate` with the rule "max" without all the classes.
 
+    Where the confidence was rounded, as to float16, more views are equally sure than by the probabilities themselves.
+
     Args:
         confidence: float [N, V], the probability of each view's guess.
         guesses: int [N, V], the most probable class of each view.

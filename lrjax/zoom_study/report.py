@@ -65,7 +65,7 @@ def bounds_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Tab
     return Table(
         title="Accuracy under the best of several zooms",
         caption=f"Percent of the images. {TOP} crops: the first of the greedy cover; none: right under no crop; guess: "
-        "crops over classes; cover: crops that are needed to reach the bound.",
+        "crops over classes; cover: number of its crops.",
         header=(*_NAMES, "images", "1 crop", f"{TOP} crops", f"{VIEWS} crops", "none", f"guess {TOP}", f"guess {VIEWS}",
                 "cover"),
         rows=tuple(rows),
