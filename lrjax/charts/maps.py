@@ -3,15 +3,17 @@
 import dataclasses
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
+from lrjax.charts import names
 from lrjax.charts.png import require_matplotlib
 from lrjax.errors import UserError
 
 _INK, _MUTED, _RIGHT, _WRONG = "#222222", "#6B6B6B", "#009E73", "#D55E00"
-_DPI = 160
+_DPI, _TITLE = 160, 11
 _STYLE = {"font.family": "DejaVu Sans", "text.parse_math": False, "figure.facecolor": "white"}
 
 
@@ -74,13 +76,14 @@ def draw_maps(
     across = min(columns, len(maps))
     down = math.ceil(len(maps) / across)
     with matplotlib.rc_context(_STYLE):
-        figure = _figure(2.3 * across + (1.0 if label else 0.2), 2.5 * down + 0.5)
+        figure = _figure(2.3 * across + (1.0 if label else 0.2), 2.5 * down + 0.3, title)
         axes = figure.subplots(down, across, squeeze=False)
         for axis in axes.flat[len(maps) :]:
             axis.set_visible(False)
         for axis, one in zip(axes.flat, maps, strict=False):
             axis.imshow(one.values, cmap=colours, norm=scale, interpolation="nearest")
-            axis.set_title(one.title, fontsize=9, color=_INK, loc="left")
+            lines = [names.shorten(line, 9 / 72, 2.2) for line in one.title.split("\n")]
+            axis.set_title("\n".join(lines), fontsize=9, color=_INK, loc="left")
             axis.set_xticks([])
             axis.set_yticks([])
             _lines(axis, one.values.shape, block)
@@ -91,7 +94,6 @@ def draw_maps(
             bar.set_label(label, color=_INK, fontsize=9)
             bar.outline.set_visible(False)
             bar.ax.tick_params(labelsize=8, color=_MUTED, labelcolor=_INK)
-        figure.suptitle(title, fontsize=11, fontweight="bold", color=_INK, x=0.01, ha="left")
         return _png(figure)
 
 
@@ -126,7 +128,7 @@ def draw_sheet(
     across = min(columns, len(pictures))
     down = math.ceil(len(pictures) / across)
     with matplotlib.rc_context(_STYLE):
-        figure = _figure(1.35 * across, 1.5 * down + 0.35)
+        figure = _figure(1.35 * across, 1.5 * down + 0.15, title)
         axes = figure.subplots(down, across, squeeze=False)
         for axis in axes.flat[len(pictures) :]:
             axis.set_visible(False)
@@ -137,17 +139,18 @@ def draw_sheet(
             axis.set_xlabel(caption, fontsize=7, color=_INK, labelpad=2)
             colour = "white" if right is None else _RIGHT if right[number] else _WRONG
             axis.spines[:].set(color=colour, linewidth=2.5)
-        figure.suptitle(title, fontsize=10, fontweight="bold", color=_INK, x=0.01, ha="left")
         return _png(figure)
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float, title: str):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     # not pyplot: no global state, and the Agg canvas whatever the display is
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    lines = textwrap.wrap(title, max(10, int(width / (0.0092 * _TITLE)))) or [""]  # a bold letter's inches per point
+    figure = Figure(figsize=(width, height + 1.4 * len(lines) * _TITLE / 72), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle("\n".join(lines), fontsize=_TITLE, fontweight="bold", color=_INK, x=0.01, ha="left")
     return figure
 
 

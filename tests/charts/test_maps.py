@@ -44,6 +44,16 @@ def test_small_maps_are_written_with_their_values():
     assert ink[0] > 1.5 * ink[1]
 
 
+def test_titles_are_not_cut():
+    title = "A title that is much wider than the one small map below it, which takes several lines"
+    one = Map(title="a name of a model that is wider than its map is", values=np.zeros((6, 6)))
+    picture = pixels(draw_maps(title, [one], low=0, high=1))
+    inked = (picture.max(axis=2) < 120).any(axis=0)
+    assert not inked[-3:].any() and not inked[:2].any()
+    short = pixels(draw_maps("A title", [one], low=0, high=1))
+    assert picture.shape[0] > short.shape[0] and picture.shape[1] == short.shape[1]
+
+
 def test_equal_maps_give_equal_bytes():
     maps = [Map(title="a $x$", values=[[1.0, np.nan]]), Map(title="b", values=[[True], [False]])]
     assert draw_maps("t", maps, low=0, high=1, label="%") == draw_maps("t", maps, low=0, high=1, label="%")
