@@ -49,8 +49,12 @@ class Predictor:
         )
 
     def _embed_views(self, params: Tree, lr_tokens: Array | None, views: Array) -> Array:
-        images = normalize(views.reshape(-1, *views.shape[2:]), self.row.preprocess.mean, self.row.preprocess.std)
-        return self.encoders.image(params, images, lr_tokens).reshape(*views.shape[:2], -1)
+        def embed(images: Array) -> Array:
+            images = normalize(images, self.row.preprocess.mean, self.row.preprocess.std)
+            return self.encoders.image(params, images, lr_tokens)
+
+        # One view after the other: five at once take a third more of a CPU's time, and five times the memory.
+        return jnp.swapaxes(jax.lax.map(embed, jnp.swapaxes(views, 0, 1)), 0, 1)
 
     @property
     def resamples(self) -> bool:

@@ -19,6 +19,7 @@ from lrjax.data.pixels import PixelBatch, pixel_batches
 from lrjax.errors import UserError
 from lrjax.evaluators import Measurement, Outcome
 from lrjax.evaluators.zeroshot import LOGIT_SCALE
+from lrjax.metrics.zoom import STANDARD_VIEW
 from lrjax.ops.zoom import (
     ANCHORS,
     SCALES,
@@ -37,9 +38,6 @@ from lrjax.shards import Shards
 from lrjax.types import Array
 
 VERSION = 1
-STANDARD_VIEW = ANCHORS.index((1, 1)) * len(SCALES) + SCALES.index(256)
-"""The view of the published 1-crop accuracy: shorter side 256, middle anchor."""
-
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _TOP_VIEWS = 5
 _RENORMALISED: weakref.WeakKeyDictionary[Predictor, Predictor] = weakref.WeakKeyDictionary()

@@ -1,0 +1,51 @@
+"""A data set whose images are corrupted as they are read."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from lrjax.data.images import to_rgb
+from lrjax.errors import UserError
+from lrjax.ops.corruptions import CORRUPTIONS, corrupt
+
+
+class CorruptedSource:
+    """A source with every image corrupted at its full size; an image is the same in every run.
+
+    Args:
+        source: the images, `source[i] -> {"image": PIL image or uint8 [H, W, 3], ...}`.
+        name: one of `corruptions.CORRUPTIONS`.
+        severity: 1..5.
+        seed: 0 or above; with the position it decides what is random in an image.
+        texture: uint8 [H', W', 3] for frost, see `corruptions.corrupt`.
+
+    Raises:
+        UserError: the name or the severity is unknown; on reading, an image is too small.
+
+    Reference: arXiv 2304.05538 (ImageNet-Hard: ImageNet-C made anew at full size).
+    """
+
+    def __init__(self, source: Any, name: str, *, severity: int, seed: int = 0, texture: np.ndarray | None = None):
+        if name not in CORRUPTIONS or severity not in range(1, 6):
+            raise UserError(f"there is no {name!r} of severity {severity}; use 1 to 5 of {', '.join(CORRUPTIONS)}")
+        self.source, self.name, self.severity, self.seed, self.texture = source, name, severity, seed, texture
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self.source[index]
+        pixels = to_rgb(example["image"])
+        seed = (self.seed, int(index))
+        return example | {"image": corrupt(pixels, self.name, severity=self.severity, seed=seed, texture=self.texture)}
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the images, and what is done to them."""
+        texture = (
+            ""
+            if self.texture is None
+            else f":{self.texture.shape}:{hashlib.sha256(self.texture.tobytes()).hexdigest()}"
+        )
+        return f"{self.source.fingerprint}:{self.name}:{self.severity}:{self.seed}{texture}"

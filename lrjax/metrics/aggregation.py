@@ -1,0 +1,73 @@
+"""One prediction from several views of an image (numpy).
+
+Reference: Taesiri et al. 2023, arXiv 2304.05538, Tables A5, A6 and A10.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lrjax.errors import UserError
+from lrjax.metrics.zoom import check_views
+
+
+def aggregate(probabilities: ArrayLike, *, views: ArrayLike | None = None, rule: str) -> np.ndarray:
+    """Predicts one class per image from its probabilities under several views.
+
+    The views may also be the crops of 5-crop or 10-crop.
+
+    Args:
+        probabilities: float [N, V, K], softmax over the classes of the data set; not logits.
+        views: the set, int [M], M >= 1; default all.
+        rule: "mean" or "max" over the views.
+
+    Returns:
+        Classes, int [N]; of equal ones the first.
+
+    Raises:
+        UserError: another shape, an empty set, an unknown rule, or values that are not probabilities.
+    """
+    values = np.asarray(probabilities)
+    if rule not in ("mean", "max"):
+        raise UserError(f'rule={rule!r} is unknown; use "mean" or "max"')
+    if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
+        raise UserError(
+            f"the probabilities are {values.dtype} {list(values.shape)}; give float [images, views, classes]"
+        )
+    if views is not None:
+        values = values[:, check_views(views, values.shape[1])]
+    if not values.shape[1]:
+        raise UserError("the set of views is empty; give at least one view")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise UserError("the probabilities have values outside 0 to 1; apply softmax to logits first")
+    combined = values.max(axis=1) if rule == "max" else values.mean(axis=1, dtype=np.float32)
+    return combined.argmax(axis=1)
+
+
+def most_confident(confidence: ArrayLike, guesses: ArrayLike, *, views: ArrayLike | None = None) -> np.ndarray:
+    """Predicts the guess of the view that is surest, which is `aggregate` with the rule "max" without all the classes.
+
+    Where the confidence was rounded, as to float16, more views are equally sure than by the probabilities themselves.
+
+    Args:
+        confidence: float [N, V], the probability of each view's guess.
+        guesses: int [N, V], the most probable class of each view.
+        views: the set, int [M], M >= 1; default all.
+
+    Returns:
+        Classes, int [N]; of equally sure guesses the lowest class.
+
+    Raises:
+        UserError: the shapes differ, the set is empty, or the confidence is not from 0 to 1.
+    """
+    sure, classes = np.asarray(confidence), np.asarray(guesses)
+    if sure.ndim != 2 or sure.shape != classes.shape:
+        raise UserError(f"confidence {list(sure.shape)} and guesses {list(classes.shape)} differ; give [images, views]")
+    if views is not None:
+        chosen = check_views(views, sure.shape[1])
+        sure, classes = sure[:, chosen], classes[:, chosen]
+    if not sure.shape[1]:
+        raise UserError("the set of views is empty; give at least one view")
+    if not ((sure >= 0) & (sure <= 1)).all():
+        raise UserError("the confidence has values outside 0 to 1; give probabilities")
+    surest = sure == sure.max(axis=1, keepdims=True)
+    return np.where(surest, classes, np.iinfo(np.int64).max).min(axis=1)

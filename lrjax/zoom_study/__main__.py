@@ -1,0 +1,114 @@
+"""`python -m lrjax.zoom_study`: prints what stored zoom tables tell, and writes pictures and lists of hard images."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lrjax.charts.png import require_matplotlib
+from lrjax.command_line import Parser, run
+from lrjax.data.images import decode
+from lrjax.errors import UserError
+from lrjax.hard import CONFUSABLE_CLASSES, hard_images, refine, write_manifest
+from lrjax.metrics.zoom import TOP
+from lrjax.results import write_atomically
+from lrjax.tables import Table, print_tables
+from lrjax.zoom_study import pictures, report
+from lrjax.zoom_study.stored import ZoomTable, common_images, load_tables
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the studies.
+
+    Args:
+        arguments: command line arguments; default those of the process.
+
+    Returns:
+        Exit status, see `command_line.run`.
+    """
+    return run(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m lrjax.zoom_study", description="Studies of stored tables of zoom views.")
+    parser.add_argument("results", nargs="+", metavar="RESULTS", help="directory of results.jsonl and samples")
+    parser.add_argument("--newest", action="store_true", help="of several tables of one kind take the newest")
+    parser.add_argument("--dataset", action="append", metavar="NAME", help="only this data set; may be repeated")
+    parser.add_argument("--cover-of", metavar="DATASET", help="data set to find the covers on (default: each its own)")
+    parser.add_argument("--out", metavar="DIR", help="where to write tables (CSV, Markdown) and pictures (PNG)")
+    parser.add_argument(
+        "--index", type=int, metavar="N", help="with --out: draw the views of the image at this position"
+    )
+    parser.add_argument(
+        "--image", metavar="FILE", help="with --out: draw the first 36 crops of the covers of this image"
+    )
+    parser.add_argument("--hard", metavar="FILE", help="write the list of images that no crop of any model gets right")
+    parser.add_argument(
+        "--drop-confusable",
+        action="store_true",
+        help="with --hard: leave out the classes that ImageNet-Hard leaves out; for the 1000 classes of ImageNet",
+    )
+    return parser
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    if parsed.out is None and (parsed.index is not None or parsed.image is not None):
+        raise UserError("--index and --image draw pictures; say with --out where they go")
+    if parsed.out is not None:
+        require_matplotlib()
+    image = None if parsed.image is None else decode(parsed.image)
+    stored = load_tables(parsed.results, duplicates="newest" if parsed.newest else "error")
+    tables = [table for table in stored if parsed.dataset is None or table.dataset in parsed.dataset]
+    if missing := sorted(set(parsed.dataset or ()) - {table.dataset for table in tables}):
+        known = ", ".join(sorted({table.dataset for table in stored}))
+        raise UserError(f"there is no zoom table on {missing[0]}; use one of {known}")
+    by_dataset: dict[str, list[ZoomTable]] = {}
+    for table in tables:
+        by_dataset.setdefault(table.dataset, []).append(table)
+    sets = report.covers(tables, of=parsed.cover_of, among=stored)
+    shown = {
+        "zoom-bounds": report.bounds_table(tables, sets),
+        "zoom-groups": report.groups_table(tables, sets),
+        "zoom-anchors": report.anchors_table(tables, sets),
+        "zoom-unclassifiable": report.unclassifiable_table(by_dataset),
+    }
+    if (aggregation := report.aggregation_table(tables, sets)) is not None:
+        shown["zoom-aggregation"] = aggregation
+    drawn = {}
+    if parsed.out is not None:
+        drawn = {"zoom-scales": pictures.curves(by_dataset), "zoom-anchors": pictures.anchor_maps(tables)}
+        if parsed.index is not None:
+            drawn[f"zoom-views-{parsed.index}"] = pictures.view_map(tables, parsed.index)
+        if image is not None:
+            for number, (table, cover) in enumerate(zip(tables, sets, strict=True), start=1):
+                if len(cover):
+                    drawn[f"zoom-crops-{number}"] = pictures.crops(image, table, cover[:TOP], index=parsed.index)
+    print_tables(list(shown.values()))
+    if parsed.out is not None:
+        _write(Path(parsed.out), shown | {"zoom-scales": report.scales_table(tables)}, drawn)
+    if parsed.hard is not None:
+        _write_hard(parsed.hard, by_dataset, drop_confusable=parsed.drop_confusable)
+
+
+def _write(directory: Path, tables: dict[str, Table], drawn: dict[str, bytes]) -> None:
+    for name, table in tables.items():
+        write_atomically(directory / f"{name}.csv", table.csv())
+        write_atomically(directory / f"{name}.md", f"# {table.title}\n\n{table.markdown()}\n{table.caption}\n")
+    for name, picture in drawn.items():
+        write_atomically(directory / f"{name}.png", picture)
+    print(f"\nwrote {len(tables)} tables and {len(drawn)} pictures to {directory}")
+
+
+def _write_hard(path: str, by_dataset: dict[str, list[ZoomTable]], *, drop_confusable: bool) -> None:
+    found = []
+    for dataset, tables in by_dataset.items():
+        if drop_confusable and tables[0].classes != 1000:
+            raise UserError(f"{dataset} does not have ImageNet's 1000 classes; leave --drop-confusable out")
+        found += hard_images(dataset, common_images(tables), index=tables[0].index, labels=tables[0].labels)
+    refinement = refine(found, confusable=CONFUSABLE_CLASSES if drop_confusable else ())
+    write_manifest(path, refinement, models=sorted({table.name for tables in by_dataset.values() for table in tables}))
+    print(f"\nwrote {len(refinement.images)} hard images to {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The pictures of the studies: accuracy against scale, the bound at each anchor, the views of one image."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from lrjax.charts import Axis, Chart, Panel, Series, png
+from lrjax.charts.maps import Map, draw_maps, draw_sheet
+from lrjax.errors import UserError
+from lrjax.metrics import zoom
+from lrjax.ops.preprocess import short_side_size
+from lrjax.ops.zoom import ANCHORS, SCALES, anchor_starts
+from lrjax.zoom_study.stored import ZoomTable
+
+_SIZE = 224
+_TICKS = (10, 32, 64, 128, 224, 448, 1024)
+
+
+def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> bytes:
+    """Draws the accuracy of the middle crop against scale, and dashed the best of the nine crops of a scale.
+
+    Args:
+        by_dataset: tables of several models by data set.
+
+    Returns:
+        A PNG file.
+    """
+    panels = []
+    for dataset, tables in by_dataset.items():
+        series = []
+        for table in tables:
+            found = zoom.scale_curves(table.correct)
+            shared = {"x": found.scales, "group": table.name, "marker": ""}
+            series.append(Series(name=f"{table.name}, middle crop", y=100 * found.middle, **shared))
+            series.append(Series(name=f"{table.name}, best of nine", y=100 * found.nine, dashed=True, **shared))
+        panels.append(Panel(title=dataset, series=series))
+    chart = Chart(
+        name="zoom-scales",
+        title="Accuracy against scale: the middle crop, and dashed the best of nine",
+        panels=panels,
+        x=Axis(label="shorter side in pixels", scale="log2", ticks={float(tick): str(tick) for tick in _TICKS}),
+        y=Axis(label="accuracy in %"),
+        alt="Lines of accuracy against the length of the shorter side, one pair per model.",
+        columns=3,
+    )
+    return png.draw(chart)
+
+
+def anchor_maps(tables: Sequence[ZoomTable]) -> bytes:
+    """Draws the upper bound at each anchor, one 3 x 3 map per table.
+
+    Args:
+        tables: the tables.
+
+    Returns:
+        A PNG file.
+    """
+    maps = [
+        Map(title=f"{table.name}\n{table.dataset}", values=100 * zoom.anchor_bounds(table.correct)) for table in tables
+    ]
+    return draw_maps(
+        "Right at any scale, by the place of the crop", maps, low=0, high=100, label="images in %", columns=4
+    )
+
+
+def view_grid(correct: np.ndarray) -> np.ndarray:
+    """Puts the views of an image on a square: nine blocks as the anchors lie, with the scales in rising order row by
+    row in each.
+
+    Args:
+        correct: bool [324].
+
+    Returns:
+        bool [18, 18].
+
+    Reference: arXiv 2304.05538, Figure A27 (its arrangement is our own).
+    """
+    by_scale = correct.reshape(len(ANCHORS), len(SCALES))[:, np.argsort(SCALES)]
+    return by_scale.reshape(3, 3, 6, 6).transpose(0, 2, 1, 3).reshape(18, 18)
+
+
+def view_map(tables: Sequence[ZoomTable], index: int) -> bytes:
+    """Draws which of the 324 views of an image each model gets right.
+
+    Args:
+        tables: the tables.
+        index: position of the image in its data set; tables without it are left out.
+
+    Returns:
+        A PNG file.
+
+    Raises:
+        UserError: no table has the image.
+    """
+    maps = [
+        Map(title=f"{table.name}, {table.dataset}\n{row.sum()} of {row.size} right", values=view_grid(row))
+        for table, row in _with_image(tables, index)
+    ]
+    title = f"Image {index}: right views (dark), by place and, in each block, rising scale"
+    return draw_maps(title, maps, low=0, high=1, block=6, columns=3)
+
+
+def _with_image(tables: Sequence[ZoomTable], index: int) -> list[tuple[ZoomTable, np.ndarray]]:
+    found = [(table, table.correct[table.index == index][0]) for table in tables if (table.index == index).any()]
+    if not found:
+        raise UserError(f"no zoom table has an image {index}; give a position in the data set")
+    return found
+
+
+def crop(image: Image.Image, view: int) -> np.ndarray:
+    """Returns a view of an image, by Pillow.
+
+    Args:
+        image: the image.
+        view: column of the view in the tables.
+
+    Returns:
+        uint8 [224, 224, 3], black outside the image.
+    """
+    row, column = ANCHORS[zoom.VIEW_ANCHORS[view]]
+    height, width = short_side_size(image.height, image.width, int(zoom.VIEW_SCALES[view]))
+    top, left = anchor_starts(height, _SIZE)[row], anchor_starts(width, _SIZE)[column]
+    resized = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized.crop((left, top, left + _SIZE, top + _SIZE)))
+
+
+def crops(image: Image.Image, table: ZoomTable, views: Sequence[int], *, index: int | None = None) -> bytes:
+    """Draws views of an image, such as the first 36 of a cover.
+
+    Args:
+        image: the image.
+        table: the table that the views were chosen from.
+        views: columns of the table.
+        index: position of the image in the data set, for frames that tell which views are right; default no frames.
+
+    Returns:
+        A PNG file.
+
+    Raises:
+        UserError: there is no view, or the table does not have the image.
+    """
+    right = None if index is None else _with_image([table], index)[0][1][np.asarray(views, int)]
+    captions = [f"{zoom.VIEW_SCALES[view]} px, {_PLACES[zoom.VIEW_ANCHORS[view]]}" for view in views]
+    title = f"{table.name}, {table.dataset}: first {len(views)} crops of the cover"
+    return draw_sheet(title, [crop(image, int(view)) for view in views], captions=captions, right=right)
+
+
+_PLACES = tuple(
+    "middle" if (row, column) == (1, 1) else f"{('top', 'middle', 'bottom')[row]} {('left', 'centre', 'right')[column]}"
+    for row, column in ANCHORS
+)

@@ -1,0 +1,205 @@
+"""The numbers of the studies as tables, in percent."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lrjax.errors import UserError
+from lrjax.metrics import zoom
+from lrjax.metrics.aggregation import aggregate, most_confident
+from lrjax.metrics.label_sets import in_label_set
+from lrjax.metrics.zoom import GROUPS, TOP
+from lrjax.ops.zoom import VIEWS
+from lrjax.tables import Table
+from lrjax.zoom_study.stored import ZoomTable, common_images
+
+_NAMES = ("model", "data set")
+
+
+def covers(tables: Sequence[ZoomTable], *, of: str | None = None, among: Sequence[ZoomTable] = ()) -> list[np.ndarray]:
+    """Finds the minimum cover that belongs to each table.
+
+    Args:
+        tables: the tables.
+        of: the data set on which each model's cover is found; default the table's own.
+        among: where to look for tables of that data set, besides the tables themselves.
+
+    Raises:
+        UserError: a model has no table of that data set.
+    """
+    found = []
+    for table in tables:
+        source = table
+        if of is not None:
+            kind = (table.model, table.variant, table.resolution, of)
+            source = next(
+                (one for one in (*tables, *among) if (one.model, one.variant, one.resolution, one.dataset) == kind),
+                None,
+            )
+            if source is None:
+                raise UserError(f"{table.name} has no zoom table on {of}, where its cover is to be found; evaluate it")
+        found.append(zoom.minimum_cover(source.correct))
+    return found
+
+
+def bounds_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
+    """One crop, the first 36 of the cover, all 324, and the baselines of guessing.
+
+    Args:
+        tables: the tables.
+        sets: of `covers`.
+    """
+    rows = []
+    for table, cover in zip(tables, sets, strict=True):
+        guesses = [
+            None if table.classes is None else zoom.random_upper_bound(views, table.classes) for views in (TOP, VIEWS)
+        ]
+        values = [
+            zoom.standard_accuracy(table.correct),
+            zoom.upper_bound(table.correct, cover[:TOP]),
+            zoom.upper_bound(table.correct),
+            float(zoom.unclassifiable(table.correct).mean()),
+            *guesses,
+        ]
+        rows.append((table.name, table.dataset, len(table.correct), *map(_percent, values), len(cover)))
+    return Table(
+        title="Accuracy under the best of several zooms",
+        caption=f"Percent of the images. {TOP} crops: the first of the greedy cover; none: right under no crop; guess: "
+        "crops over classes; cover: number of its crops.",
+        header=(*_NAMES, "images", "1 crop", f"{TOP} crops", f"{VIEWS} crops", "none", f"guess {TOP}", f"guess {VIEWS}",
+                "cover"),
+        rows=tuple(rows),
+        labels=2,
+    )  # fmt: skip
+
+
+def groups_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
+    """What zooming in, out and neither solve, within the cover.
+
+    Args:
+        tables: the tables.
+        sets: of `covers`.
+    """
+    rows = []
+    for table, cover in zip(tables, sets, strict=True):
+        found = zoom.group_bounds(table.correct, cover).values()
+        solves, only = ([_percent(getattr(one, field)) for one in found] for field in ("solves", "only"))
+        rows.append((table.name, table.dataset, *(one.views for one in found), *solves, *only))
+    return Table(
+        title="Zooming in, zooming out, and neither",
+        caption="Crops of the cover in each group, and percent of the images that it solves, and that only it solves.",
+        header=(*_NAMES, *(f"{what} {name}" for what in ("crops", "solves", "only") for name in GROUPS)),
+        rows=tuple(rows),
+        labels=2,
+        group=3,
+    )
+
+
+def anchors_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
+    """The upper bound at each anchor, and how far the middle one is ahead.
+
+    Args:
+        tables: the tables.
+        sets: of `covers`.
+    """
+    rows = []
+    for table, cover in zip(tables, sets, strict=True):
+        bounds = zoom.anchor_bounds(table.correct)
+        share = _percent(zoom.anchor_shares(cover[:TOP])[1, 1]) if len(cover) else None
+        values = [_percent(value) for value in (*bounds.ravel(), zoom.centre_bias(bounds))]
+        rows.append((table.name, table.dataset, *values, share))
+    places = [f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right")]
+    return Table(
+        title="Centre bias",
+        caption="Percent of the images right at any scale at the anchor; bias: the middle less the mean of the others; "
+        f"share: of the middle among the {TOP} crops.",
+        header=(*_NAMES, *places, "bias", "share"),
+        rows=tuple(rows),
+        labels=2,
+        group=3,
+    )
+
+
+def scales_table(tables: Sequence[ZoomTable]) -> Table:
+    """Accuracy at each scale, of the middle crop and of the best of nine.
+
+    Args:
+        tables: the tables.
+    """
+    curves = [zoom.scale_curves(table.correct) for table in tables]
+    header = [f"{table.name}, {table.dataset}, {what}" for table in tables for what in ("middle", "best of 9")]
+    rows = [
+        (int(scale), *(_percent(values[i]) for curve in curves for values in (curve.middle, curve.nine)))
+        for i, scale in enumerate(curves[0].scales)
+    ]
+    return Table(
+        title="Accuracy against scale",
+        caption="Percent of the images, by the length of the shorter side in pixels.",
+        header=("scale", *header),
+        rows=tuple(rows),
+        labels=1,
+        group=2,
+    )
+
+
+def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table | None:
+    """Accuracy of the maximum and the mean of probabilities over the groups of the cover.
+
+    Args:
+        tables: the tables.
+        sets: of `covers`.
+
+    Returns:
+        The table, or None where neither probabilities nor guesses with their confidence were stored.
+    """
+    rows = []
+    for table, cover in zip(tables, sets, strict=True):
+        if table.probabilities is None and (table.confidence is None or table.guesses is None):
+            continue
+        groups = [cover[np.isin(cover, group)] for group in GROUPS.values()]
+        cells = [_percent(_aggregated(table, views, rule)) for views in groups for rule in ("max", "mean")]
+        rows.append((table.name, table.dataset, _percent(zoom.standard_accuracy(table.correct)), *cells))
+    if not rows:
+        return None
+    return Table(
+        title="Aggregation over crops",
+        caption="Percent of the images, by the maximum or the mean of probabilities over the crops of the cover in "
+        "each group; the mean needs the probabilities of all classes.",
+        header=(*_NAMES, "1 crop", *(f"{name} {rule}" for name in GROUPS for rule in ("max", "mean"))),
+        rows=tuple(rows),
+        labels=2,
+    )
+
+
+def _aggregated(table: ZoomTable, views: np.ndarray, rule: str) -> float | None:
+    if not len(views) or (rule == "mean" and table.probabilities is None):
+        return None
+    if table.probabilities is None:
+        guesses = [most_confident(table.confidence, table.guesses, views=views)]
+    else:  # some images at a time, since the chosen probabilities of all may not fit into memory once more
+        parts = range(0, len(table.probabilities), 256)
+        guesses = [aggregate(table.probabilities[one : one + 256], views=views, rule=rule) for one in parts]
+    return float(in_label_set(np.concatenate(guesses), table.labels).mean())
+
+
+def unclassifiable_table(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Table:
+    """The images that no crop of any model gets right.
+
+    Args:
+        by_dataset: tables of several models by data set.
+    """
+    rows = []
+    for dataset, tables in by_dataset.items():
+        hard = zoom.unclassifiable(*common_images(tables))
+        rows.append((dataset, len(tables), len(hard), int(hard.sum()), _percent(float(hard.mean()))))
+    return Table(
+        title="Images that no crop of any model gets right",
+        caption="Percent of the images of the data set.",
+        header=("data set", "models", "images", "left", "percent"),
+        rows=tuple(rows),
+        labels=1,
+    )
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * float(fraction)

@@ -1,0 +1,159 @@
+"""Tables of correctness as the zoom evaluator stores them: one bit per image and view."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from lrjax.errors import UserError
+from lrjax.ops.zoom import VIEWS
+from lrjax.results import ResultStore, Row
+
+EVALUATOR = "zoom"
+"""Name of the evaluator whose rows are read."""
+
+_BYTES = -(-VIEWS // 8)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ZoomTable:
+    """What one model gets right on one data set.
+
+    Attributes:
+        model: its name.
+        variant: "vanilla", "lr_tk0", ...
+        dataset: key of the data set.
+        resolution: that of its rows, "hr" where the views are not degraded.
+        classes: number of classes, None where the rows do not tell.
+        correct: bool [N, 324].
+        index: int [N], positions of the images in the data set.
+        labels: int [N] or [N, L].
+        probabilities: float [N, 324, K] where they were stored.
+        confidence: float [N, 324], the probability of each view's guess, where it was stored.
+        guesses: int [N, 324], the class that each view is taken for, where it was stored.
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    resolution: int | str
+    classes: int | None
+    correct: np.ndarray
+    index: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    guesses: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """Model and variant, and the resolution where the views are degraded."""
+        variant = "" if self.variant == "vanilla" else f" {self.variant}"
+        return f"{self.model}{variant}" + ("" if self.resolution == "hr" else f" at {self.resolution} px")
+
+
+def unpack(packed: np.ndarray) -> np.ndarray:
+    """Turns stored bits into a table.
+
+    Args:
+        packed: uint8 [N, 41], `numpy.packbits` of bool [N, 324] along its rows.
+
+    Returns:
+        bool [N, 324].
+
+    Raises:
+        UserError: the bits have another form.
+    """
+    if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != _BYTES:
+        raise UserError(
+            f"the bits of the zoom views are {packed.dtype} {list(packed.shape)} instead of uint8 [images, {_BYTES}]; "
+            "evaluate again"
+        )
+    return np.unpackbits(packed, axis=1, count=VIEWS).astype(bool)
+
+
+def load_tables(directories: Sequence[str | os.PathLike], *, duplicates: str = "error") -> list[ZoomTable]:
+    """Reads the tables in results directories.
+
+    Args:
+        directories: each with a `results.jsonl` and `samples`.
+        duplicates: "error", or "newest" to take the last of several tables of one model, variant, data set and
+            resolution.
+
+    Returns:
+        In the order in which they were stored, at least one.
+
+    Raises:
+        UserError: there is no table, one is damaged, or there are several of one kind.
+    """
+    found: dict[tuple, ZoomTable] = {}
+    for directory in directories:
+        store = ResultStore(directory)
+        rows = {row.key: row for row in store.rows if row.evaluator == EVALUATOR}
+        if not rows:
+            raise UserError(
+                f"there are no results of the evaluator {EVALUATOR!r} in {store.path}; evaluate with it first"
+            )
+        for key, row in rows.items():
+            table = _table(row, store.samples(key), f"{store.directory}, key {key}")
+            kind = (table.model, table.variant, table.dataset, table.resolution)
+            if kind in found and duplicates == "error":
+                raise UserError(
+                    f"there are two zoom tables of {table.name} on {table.dataset}; name one directory, or use --newest"
+                )
+            found[kind] = table
+    return list(found.values())
+
+
+def _table(row: Row, samples: dict[str, np.ndarray] | None, place: str) -> ZoomTable:
+    if samples is None or (missing := {"correct", "index", "label"} - samples.keys()):
+        lacking = "any" if samples is None else ", ".join(sorted(missing))
+        raise UserError(f"{place}: the stored arrays lack {lacking}; evaluate again")
+    correct = unpack(samples["correct"])
+    for name in ("index", "label", "probabilities", "confidence", "guess"):
+        if name in samples and len(samples[name]) != len(correct):
+            raise UserError(
+                f"{place}: there are {len(correct)} images but {len(samples[name])} of {name}; evaluate again"
+            )
+    if not len(correct):
+        raise UserError(f"{place}: the table has no images; evaluate again")
+    return ZoomTable(
+        model=row.model,
+        variant=row.variant,
+        dataset=row.dataset,
+        resolution=row.resolution,
+        classes=row.extra.get("classes"),
+        correct=correct,
+        index=samples["index"],
+        labels=samples["label"],
+        probabilities=samples.get("probabilities"),
+        confidence=samples.get("confidence"),
+        guesses=samples.get("guess"),
+    )
+
+
+def common_images(tables: Sequence[ZoomTable]) -> list[np.ndarray]:
+    """Brings the tables of several models on one data set into one order.
+
+    Args:
+        tables: of one data set, at least one.
+
+    Returns:
+        For each table bool [N, 324], in the order of the images of the first.
+
+    Raises:
+        UserError: the tables are not of the same images.
+    """
+    first = tables[0]
+    aligned = []
+    for table in tables:
+        order = np.argsort(table.index, kind="stable")
+        if not np.array_equal(np.sort(first.index), table.index[order]):
+            raise UserError(
+                f"{first.name} and {table.name} were not evaluated on the same images of {first.dataset}; evaluate "
+                "both on the same"
+            )
+        places = np.searchsorted(table.index[order], first.index)
+        aligned.append(table.correct[order][places])
+    return aligned

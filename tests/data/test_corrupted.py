@@ -1,0 +1,58 @@
+"""Corrupted sources: the same picture in every run, another one at every position."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrjax.data.corrupted import CorruptedSource
+from lrjax.data.loader import batches
+from lrjax.errors import UserError
+from lrjax.ops.corruptions import corrupt
+
+
+class Greys:
+    """Grey PIL images in mode L, whose label is their position."""
+
+    fingerprint = "greys"
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return {"image": Image.new("L", (40, 50), 100), "label": index, "id": f"grey-{index}"}
+
+
+def test_images_are_corrupted_with_a_seed_of_their_own():
+    source = CorruptedSource(Greys(), "impulse_noise", severity=3, seed=9)
+    grey = np.full((50, 40, 3), 100, np.uint8)
+    for index in range(len(source)):
+        example = source[index]
+        assert (example["label"], example["id"]) == (index, f"grey-{index}")
+        expected = corrupt(grey, "impulse_noise", severity=3, seed=(9, index))
+        np.testing.assert_array_equal(example["image"], expected)
+    assert not np.array_equal(source[0]["image"], source[1]["image"])
+
+
+def test_the_loader_reads_it():
+    batch = next(iter(batches(CorruptedSource(Greys(), "fog", severity=1), 3)))
+    assert batch.sizes.tolist() == [[50, 40]] * 3
+    assert batch.labels.tolist() == [0, 1, 2]
+
+
+def test_the_fingerprint_tells_everything_apart():
+    texture = np.zeros((64, 64, 3), np.uint8)
+    made = [
+        CorruptedSource(Greys(), "frost", severity=1),
+        CorruptedSource(Greys(), "frost", severity=2),
+        CorruptedSource(Greys(), "frost", severity=1, seed=1),
+        CorruptedSource(Greys(), "frost", severity=1, texture=texture),
+        CorruptedSource(Greys(), "frost", severity=1, texture=texture + 1),
+        CorruptedSource(Greys(), "fog", severity=1),
+    ]
+    assert len({source.fingerprint for source in made}) == len(made)
+
+
+@pytest.mark.parametrize(("name", "severity"), [("rain", 1), ("fog", 6)])
+def test_mistakes_are_named_before_anything_is_read(name, severity):
+    with pytest.raises(UserError, match=f"no '{name}' of severity {severity}"):
+        CorruptedSource(Greys(), name, severity=severity)

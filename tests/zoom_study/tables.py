@@ -1,0 +1,53 @@
+"""Stored tables of two models on two data sets, small and known."""
+
+import numpy as np
+
+from lrjax.metrics.zoom import STANDARD_VIEW, view_index
+from lrjax.ops.zoom import VIEWS
+from lrjax.results import ResultStore, Row
+
+# right views by model, data set and image; image 4 of shapes is right under none, and so are images 0 and 2 of scenes
+RIGHT = {
+    ("one", "shapes"): [
+        [STANDARD_VIEW, 0],
+        [view_index(1, 1, 224)],
+        [view_index(0, 2, 512)],
+        [view_index(2, 0, 64)],
+        [],
+    ],
+    ("two", "shapes"): [[STANDARD_VIEW], [], [STANDARD_VIEW], [], []],
+    ("one", "scenes"): [[], [view_index(1, 1, 448)], []],
+    ("two", "scenes"): [[], [], []],
+}
+
+
+def bits(right):
+    correct = np.zeros((len(right), VIEWS), bool)
+    for row, views in zip(correct, right, strict=True):
+        row[views] = True
+    return correct
+
+
+def row(model, dataset, *, key=None, n=5, evaluator="zoom", classes=40):
+    return Row(
+        model=model, variant="vanilla", dataset=dataset, resolution="hr", metric="acc1", value=0.5, n=n,
+        key=key or f"{model}-{dataset}", config_hash="c", evaluator=evaluator, evaluator_version=1, seed=0, versions={},
+        extra={} if classes is None else {"classes": classes},
+    )  # fmt: skip
+
+
+def samples(right, **more):
+    index = np.arange(len(right))
+    return {"correct": np.packbits(bits(right), axis=1), "index": index, "label": index % 3} | more
+
+
+def store(directory):
+    """Writes the tables, and one result of another evaluator; the images of "two" lie in reverse order."""
+    results = ResultStore(directory)
+    results.add([row("one", "shapes", key="other", evaluator="zeroshot")], {"index": np.arange(5)})
+    for (model, dataset), right in RIGHT.items():
+        found = samples(right)
+        if model == "two":
+            found = {name: values[::-1] for name, values in found.items()}
+        results.add([row(model, dataset, n=len(right))], found)
+    return results

@@ -1,0 +1,91 @@
+"""`python -m lrjax.zoom_study` in this process."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrjax.hard import HardImage, read_manifest
+from lrjax.results import ResultStore
+from lrjax.zoom_study.__main__ import main
+from zoom_study.tables import row, samples, store
+
+
+@pytest.fixture
+def results(tmp_path):
+    store(tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_tables_are_printed(results, capsys):
+    assert main([str(results)]) == 0
+    printed = capsys.readouterr().out
+    for text in ("Accuracy under the best", "Zooming in", "Centre bias", "no crop of any model"):
+        assert text in printed
+    assert "Aggregation" not in printed
+
+
+def test_tables_and_pictures_are_written(results, tmp_path, capsys):
+    picture, out = tmp_path / "picture.png", tmp_path / "out"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80), np.uint8)).save(picture)
+    arguments = [str(results), "--dataset", "shapes", "--out", str(out), "--index", "1", "--image", str(picture)]
+    assert main(arguments) == 0
+    names = {path.name for path in out.iterdir()}
+    pictures = {"zoom-scales.png", "zoom-anchors.png", "zoom-views-1.png", "zoom-crops-1.png", "zoom-crops-2.png"}
+    assert {name for name in names if name.endswith(".png")} == pictures
+    for name in pictures:
+        assert Image.open(out / name).size[0] > 200
+    with (out / "zoom-bounds.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["model"], line["324 crops"]) for line in lines] == [("one", "80.0000"), ("two", "40.0000")]
+    before = {name: (out / name).read_bytes() for name in names}
+    assert main(arguments) == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_list_of_hard_images(results, tmp_path, capsys):
+    assert main([str(results), "--hard", str(tmp_path / "hard.json")]) == 0
+    assert "wrote 3 hard images" in capsys.readouterr().out
+    images = read_manifest(tmp_path / "hard.json").images
+    assert images == (
+        HardImage(dataset="shapes", index=4, labels=(1,)),
+        HardImage(dataset="scenes", index=0, labels=(0,)),
+        HardImage(dataset="scenes", index=2, labels=(2,)),
+    )
+
+
+def test_confusable_classes_of_imagenet(tmp_path):
+    labels = {"label": np.array([657, 5, 836])}
+    ResultStore(tmp_path).add([row("one", "imagenet", classes=1000)], samples([[], [], [3]], **labels))
+    path = tmp_path / "hard.json"
+    assert main([str(tmp_path), "--hard", str(path)]) == 0
+    assert [image.labels for image in read_manifest(path).images] == [(657,), (5,)]
+    assert main([str(tmp_path), "--hard", str(path), "--drop-confusable"]) == 0
+    assert [image.labels for image in read_manifest(path).images] == [(5,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "error: there are no results of the evaluator 'zoom' in nowhere"),
+        (
+            ["results", "--dataset", "paintings"],
+            "error: there is no zoom table on paintings; use one of scenes, shapes",
+        ),
+        (["results", "--cover-of", "paintings"], "error: one has no zoom table on paintings"),
+        (["results", "--index", "1"], "error: --index and --image draw pictures"),
+        (["results", "--out", "out", "--index", "77"], "error: no zoom table has an image 77"),
+        (["results", "--out", "out", "--image", "none.png"], "error: image 'none.png' cannot be decoded"),
+        (
+            ["results", "--hard", "hard.json", "--drop-confusable"],
+            "error: shapes does not have ImageNet's 1000 classes",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_leave_nothing(arguments, message, results, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}

@@ -1,0 +1,112 @@
+"""The numbers of the tables by hand, and the pictures' own arithmetic."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrjax.errors import UserError
+from lrjax.metrics.zoom import STANDARD_VIEW, view_index
+from lrjax.ops.zoom import SCALES
+from lrjax.zoom_study import pictures, report
+from lrjax.zoom_study.stored import load_tables
+from zoom_study.tables import store
+
+
+@pytest.fixture
+def tables(tmp_path):
+    store(tmp_path)
+    return load_tables([tmp_path])
+
+
+def test_bounds(tables):
+    table = report.bounds_table(tables, report.covers(tables))
+    assert table.rows[0] == ("one", "shapes", 5, 20.0, 80.0, 80.0, pytest.approx(20), 90.0, 100.0, 4)
+    assert table.rows[3] == ("two", "scenes", 3, 0.0, 0.0, 0.0, 100.0, 90.0, 100.0, 0)
+    assert all(len(row) == len(table.header) for row in table.rows)
+    unknown = report.bounds_table([dataclasses.replace(tables[0], classes=None)], [np.array([0])])
+    assert unknown.rows[0][7:9] == (None, None)
+
+
+def test_groups_within_the_cover(tables):
+    table = report.groups_table(tables, report.covers(tables))
+    # the cover of "one" on shapes has the first view (10 pixels) and not the standard one, which is equally good
+    assert table.rows[0] == ("one", "shapes", 1, 2, 1, 20.0, 40.0, 20.0, 20.0, 40.0, 20.0)
+
+
+def test_a_cover_of_another_data_set(tables):
+    of_scenes = report.covers(tables, of="scenes")
+    assert [len(cover) for cover in of_scenes] == [1, 0, 1, 0]
+    assert report.bounds_table(tables, of_scenes).rows[0][4] == 0  # it solves nothing of shapes
+    assert len(report.covers(tables[:1], of="scenes", among=tables)[0]) == 1
+    with pytest.raises(UserError, match="one has no zoom table on paintings"):
+        report.covers(tables, of="paintings")
+
+
+def test_anchors(tables):
+    table = report.anchors_table(tables, report.covers(tables))
+    assert table.rows[0][2:11] == pytest.approx((20, 0, 20, 0, 40, 0, 20, 0, 0))
+    assert table.rows[0][11:] == pytest.approx((40 - 60 / 8, 25))
+    assert table.rows[3][12] is None  # an empty cover has no shares
+
+
+def test_scales(tables):
+    table = report.scales_table(tables)
+    assert [row[0] for row in table.rows] == sorted(SCALES)
+    at_256 = next(row for row in table.rows if row[0] == 256)
+    assert at_256[1:5] == pytest.approx((20, 20, 40, 40))
+    assert len(table.header) == 9
+
+
+def test_aggregation_over_the_cover(tables):
+    assert report.aggregation_table(tables, report.covers(tables)) is None
+    probabilities = np.zeros((5, 324, 3), np.float16)
+    probabilities[:, :, 0] = 0.5  # class 0 everywhere but in the views of the cover that zoom out
+    probabilities[:, [0, view_index(2, 0, 64)]] = [0.0, 0.9, 0.1]
+    table = dataclasses.replace(tables[0], probabilities=probabilities)
+    aggregated = report.aggregation_table([table], report.covers([table]))
+    # labels 0 1 2 0 1: class 0 is right on two of five images, class 1 on two
+    assert aggregated.rows == (("one", "shapes", 20.0, 40.0, 40.0, 40.0, 40.0, 40.0, 40.0),)
+    short = dataclasses.replace(
+        table, probabilities=None, confidence=probabilities.max(axis=2), guesses=probabilities.argmax(axis=2)
+    )
+    assert report.aggregation_table([short], report.covers([short])).rows[0][3:] == (40.0, None, 40.0, None, 40.0, None)
+    sets = dataclasses.replace(table, labels=np.array([[0, 1], [1, 0], [2, -1], [2, 0], [2, 1]]))
+    assert report.aggregation_table([sets], report.covers([sets])).rows[0][3:7] == pytest.approx((60, 60, 60, 60))
+
+
+def test_unclassifiable_by_all_models(tables):
+    by_dataset = {"shapes": tables[:2], "scenes": tables[2:]}
+    table = report.unclassifiable_table(by_dataset)
+    assert table.rows == (("shapes", 2, 5, 1, 20.0), ("scenes", 2, 3, 2, pytest.approx(200 / 3)))
+
+
+def test_the_grid_of_views():
+    correct = np.zeros(324, bool)
+    correct[[view_index(0, 0, 10), view_index(2, 2, 1024), view_index(0, 1, 122), STANDARD_VIEW]] = True
+    # in rising order 122 is scale number 6 and 256 number 12 (from 0)
+    assert np.argwhere(pictures.view_grid(correct)).tolist() == [[0, 0], [1, 6], [8, 6], [17, 17]]
+
+
+@pytest.mark.parametrize(
+    ("view", "sums"),
+    [
+        ((1, 1, 64), [699080, 694234, 657487]),
+        ((1, 1, 224), [6381722, 6380360, 6205522]),
+        ((0, 2, 224), [3311082, 3102131, 3017469]),
+        ((1, 1, 256), [6297229, 6392637, 6356957]),
+        ((2, 0, 448), [5002043, 4833087, 4844853]),
+    ],
+)
+def test_crops_of_a_known_picture(view, sums):
+    y, x = np.mgrid[:75, :100]
+    picture = np.stack([(7 * x + 3 * y) % 256, (5 * x + 11 * y) % 256, (x * y) % 256], axis=-1).astype(np.uint8)
+    found = pictures.crop(Image.fromarray(picture), view_index(*view))
+    assert found.shape == (224, 224, 3)
+    assert found.sum(axis=(0, 1), dtype=int).tolist() == sums
+
+
+def test_an_image_that_no_table_has(tables):
+    with pytest.raises(UserError, match="no zoom table has an image 9"):
+        pictures.view_map(tables, 9)
