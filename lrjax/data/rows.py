@@ -26,6 +26,7 @@ and `config.data.names` names it by its path, ("imagenet", "mine/birds.yaml"). A
                     images without a label out, `labels: add` adds them to the labels that the images have
     metric          "top1"; an image with several labels is right with any of them
     paper_classes   number of classes for chance accuracy, if not that of the classes
+    lr0fm           position among the data sets of LR0.FM, from 1
     licence, get    what a user may do with it, and how to get it
 """
 
