@@ -115,7 +115,7 @@ def run(config: Config) -> None:
             "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
         )
     if training:
-        check_training(config, mesh)
+        check_training(config, row, mesh)
     source = config.source or row.hub_id
     if not source:
         raise UserError(f"{row.name} has no hub id; set config.source to a checkpoint file")
@@ -131,8 +131,8 @@ def run(config: Config) -> None:
     _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(predictor.params):,}", source)
     rows = suite.run(predictor, "vanilla", weights=weights)
     if training:
-        tokens = train_tokens(config, predictor, weights=weights)
-        rows += suite.run(predictor, "lr_tk0", weights=weights, lr_tokens=tokens)
+        adaptation = train_tokens(config, predictor, weights=weights)
+        rows += suite.run_adapted(predictor, adaptation, weights=weights)
     if jax.process_index() == 0:
         options = {
             "datasets": config.data.names,

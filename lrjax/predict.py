@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lrjax.data.tokenizers import Tokenizer
+from lrjax.models.adaptation import adapted_embeddings
 from lrjax.models.build import Encoders, normalize_rows
 from lrjax.models.zoo import Backbone
 from lrjax.ops.preprocess import Stage, normalize, render_view
@@ -26,21 +27,36 @@ class Predictor:
         tokenizer: the tokenizer of the row.
         mesh: the mesh; batches are laid out over its axis "data".
         dtype: compute dtype.
+        adaptation: what was trained for the backbone, as in `models.adaptation`; empty for the vanilla model.
     """
 
     def __init__(
-        self, row: Backbone, params: Tree, tokenizer: Tokenizer, mesh: Mesh, *, dtype: jnp.dtype = jnp.float32
+        self,
+        row: Backbone,
+        params: Tree,
+        tokenizer: Tokenizer,
+        mesh: Mesh,
+        *,
+        dtype: jnp.dtype = jnp.float32,
+        adaptation: Tree | None = None,
     ):
         self.row, self.params, self.tokenizer, self.mesh = row, params, tokenizer, mesh
+        self.adaptation = {} if adaptation is None else adaptation
         self.encoders = Encoders(row.spec, dtype, mesh)
         batch, whole = batch_sharding(mesh), replicated(mesh)
         self._text = jax.jit(self.encoders.text, out_shardings=whole)
         self._views = jax.jit(_render_views, out_shardings=batch)
         self._image = jax.jit(self._embed_views, out_shardings=batch)
 
-    def _embed_views(self, params: Tree, lr_tokens: Array | None, views: Array) -> Array:
+    def adapted(self, adaptation: Tree) -> "Predictor":
+        """Returns a predictor of the same parameters with another adaptation."""
+        return Predictor(
+            self.row, self.params, self.tokenizer, self.mesh, dtype=self.encoders.dtype, adaptation=adaptation
+        )
+
+    def _embed_views(self, params: Tree, adaptation: Tree, views: Array) -> Array:
         images = normalize(views.reshape(-1, *views.shape[2:]), self.row.preprocess.mean, self.row.preprocess.std)
-        return self.encoders.image(params, images, lr_tokens).reshape(*views.shape[:2], -1)
+        return adapted_embeddings(self.encoders, adaptation, params, images).reshape(*views.shape[:2], -1)
 
     def views(self, canvas: Array, stages: tuple[tuple[Stage, ...], ...]) -> Array:
         """Renders the views of a batch in the graph.
@@ -59,12 +75,13 @@ class Predictor:
 
         Args:
             views: uint8 [B, R, size, size, 3], 0..255.
-            lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+            lr_tokens: float [L + 1, N, D], which replace those of the adaptation; None leaves it as it is.
 
         Returns:
             float32 [B, R, E], L2-normalised, laid out over the batch.
         """
-        return self._image(self.params, lr_tokens, views)
+        adaptation = self.adaptation if lr_tokens is None else self.adaptation | {"tokens": lr_tokens}
+        return self._image(self.params, adaptation, views)
 
     def text(self, texts: list[str]) -> np.ndarray:
         """Embeds texts in batches of one fixed size.

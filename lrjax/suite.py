@@ -15,7 +15,7 @@ from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
-from lrjax.types import Array
+from lrjax.types import Array, Tree
 
 _LOG = logging.getLogger(__name__)
 
@@ -80,6 +80,25 @@ class Suite:
                 rows += self._evaluate(name, dataset, predictor, variant, weights=weights, lr_tokens=lr_tokens)
         return rows
 
+    def run_adapted(
+        self, predictor: Predictor, adaptation: Tree, *, weights: str, variant: str = "lr_tk0"
+    ) -> list[Row]:
+        """Evaluates what was trained for a backbone.
+
+        Args:
+            predictor: the backbone.
+            adaptation: as in `models.adaptation`.
+            weights: hash of the backbone's weights.
+            variant: how the rows call it.
+
+        Returns:
+            All rows of this variant.
+        """
+        rest = {name: part for name, part in adaptation.items() if name != "tokens"}
+        if rest:
+            predictor, weights = predictor.adapted(rest), content_key(weights=weights, adaptation=jax.device_get(rest))
+        return self.run(predictor, variant, weights=weights, lr_tokens=adaptation.get("tokens"))
+
     def _evaluate(
         self, name: str, dataset: Dataset, predictor: Predictor, variant: str, *, weights: str, lr_tokens: Array | None
     ) -> list[Row]:
@@ -120,6 +139,7 @@ class Suite:
             )
             for path in outcome.skipped:
                 _LOG.warning("%s: skipped damaged image %s", dataset.name, path)
+            added = count_params({name: part for name, part in predictor.adaptation.items() if name != "blocks"})
             shared = {
                 "model": row.name,
                 "variant": variant,
@@ -130,7 +150,7 @@ class Suite:
                 "seed": self.config.seed,
                 "versions": package_versions(),
                 "extra": {
-                    "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size),
+                    "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
                     "classes": dataset.paper_classes,
                     "image_size": row.spec.image.size,
                     "skipped": list(outcome.skipped),

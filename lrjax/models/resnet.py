@@ -103,13 +103,20 @@ class ResNetTower(nnx.Module):
         self.pool = CrossAttention(inputs, inputs, spec.heads, output=spec.embedding, rngs=rngs)
 
     def __call__(
-        self, images: Array, *, lr_tokens: None = None, features: bool = False, remat: bool = False
+        self,
+        images: Array,
+        *,
+        lr_tokens: None = None,
+        prompts: None = None,
+        features: bool = False,
+        remat: bool = False,
     ) -> tuple[Array, tuple[Array, ...] | None]:
         """Encodes normalised images.
 
         Args:
             images: [B, size, size, 3], normalised; its dtype is the compute dtype.
             lr_tokens: must be None: a ResNet has no patch rows.
+            prompts: must be None for the same reason.
             features: whether the outputs of the four stages are returned too.
             remat: whether bottlenecks are recomputed in the backward pass.
 
@@ -117,10 +124,10 @@ class ResNetTower(nnx.Module):
             Embeddings [B, E], not L2-normalised, and the stage outputs [B, H, W, C] or None.
 
         Raises:
-            ValueError: there are LR tokens.
+            ValueError: there are LR tokens or prompts.
         """
-        if lr_tokens is not None:
-            raise ValueError("a ResNet has no patch rows to add LR tokens to; use a vision transformer")
+        if lr_tokens is not None or prompts is not None:
+            raise ValueError("a ResNet has no patch rows to add LR tokens or prompts to; use a vision transformer")
         x = images
         for convolution in (self.stem1, self.stem2, self.stem3):
             x = jax.nn.relu(convolution(x))

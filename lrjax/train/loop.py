@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
@@ -16,12 +16,14 @@ from lrjax.config import Config
 from lrjax.data.datasets import open_training_source
 from lrjax.data.loader import training_batches
 from lrjax.errors import UserError
+from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import content_key
 from lrjax.sharding import put_batch, replicated
 from lrjax.train.distill import Distiller
 from lrjax.train.optim import make_optimizer
-from lrjax.types import Array, Tree
+from lrjax.train.trainable import adaptation_of, check_method
+from lrjax.types import Tree
 
 
 def total_steps(config: Config, images: int) -> int:
@@ -29,24 +31,28 @@ def total_steps(config: Config, images: int) -> int:
     return config.train.steps or config.train.epochs * (images // config.train.batch_size)
 
 
-def check_training(config: Config, mesh: Mesh) -> tuple[Any, int]:
+def check_training(config: Config, row: Backbone, mesh: Mesh) -> tuple[Any, int]:
     """Checks a training before anything long is done.
 
     Args:
         config: the run.
+        row: the backbone.
         mesh: the devices.
 
     Returns:
         The source of the training images and the number of optimizer steps.
 
     Raises:
-        UserError: the images are missing or too few, or the batch does not divide over the devices.
+        UserError: the images are missing or too few, the batch does not divide over the devices, or the backbone
+            cannot be trained as the options say.
     """
     options = config.train
-    if options.batch_size % mesh.size:
+    check_method(options, row)
+    if options.batch_size % (mesh.size * options.microbatches):
+        parts = f" in {options.microbatches} microbatches" if options.microbatches > 1 else ""
         raise UserError(
-            f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices; "
-            "use a multiple of it"
+            f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices{parts}; "
+            f"use a multiple of {mesh.size * options.microbatches}"
         )
     # The embedded backbone was trained on rendered images of seed 0; its tokens see others.
     source = open_training_source(options.root, count=options.count, seed=config.seed + 1)
@@ -58,8 +64,8 @@ def check_training(config: Config, mesh: Mesh) -> tuple[Any, int]:
     return source, total_steps(config, len(source))
 
 
-def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array:
-    """Trains LR-TK0 tokens, or continues or restores an earlier training of the same configuration.
+def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Tree:
+    """Trains what the options say, or continues or restores an earlier training of the same configuration.
 
     Args:
         config: the run; checkpoints lie in `workdir/tokens`.
@@ -67,14 +73,14 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
         weights: hash of the backbone's weights.
 
     Returns:
-        float32 [L + 1, N, D].
+        The adaptation of the backbone, as in `models.adaptation`: {"tokens": float32 [L + 1, N, D]} by default.
 
     Raises:
         UserError: the batch does not divide over the devices, there are too few images, or the checkpoints in the
             working directory belong to another configuration.
     """
     options, mesh = config.train, predictor.mesh
-    source, steps = check_training(config, mesh)
+    source, steps = check_training(config, predictor.row, mesh)
     batches = training_batches(
         source,
         options.batch_size // jax.process_count(),
@@ -89,7 +95,8 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
         options,
         make_optimizer(options, predictor.row.spec.image.blocks.depth, steps),
     )
-    state = jax.device_put(distiller.init(config.seed), replicated(mesh))
+    init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=replicated(mesh))
+    state = init(predictor.params)
     key = content_key(
         weights=weights,
         model=config.model,
@@ -110,13 +117,40 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
             progress.set_postfix_str("first step, compiles")
         previous = None
         for index in progress:
-            images = put_batch(next(batches)["image"], mesh)
-            state, log = step(state, predictor.params, images)
+            batch = next(batches)
+            images = put_batch(batch["image"], mesh)
+            captions = put_batch(caption_numbers(batch, options.captions), mesh) if options.captions else None
+            state, log = step(state, predictor.params, images, captions)
             if previous is not None:  # one step behind, so that a step is always under way
                 progress.set_postfix(loss=f"{float(previous['loss']):.3f}", scale=f"{float(previous['scale']):.1f}")
             previous = log
             checkpoints.save(index + 1, state, batches, last=index + 1 == steps)
-    return jnp.stack(state["trainable"]["tokens"])
+    return adaptation_of(state["trainable"], predictor.row.spec.image)
+
+
+def caption_numbers(batch: Mapping[str, np.ndarray], captions: int) -> np.ndarray:
+    """Returns the number of the caption of every image of a batch, int32 [B].
+
+    Args:
+        batch: of `training_batches`, with "label".
+        captions: how many captions there are.
+
+    Raises:
+        UserError: an image has no number, or one that is not below `captions`.
+    """
+    if "label" not in batch:
+        raise UserError(
+            f"training image {batch['id'][0]} has no caption number, which config.train.captions={captions} needs; "
+            "train on images that were generated from numbered captions, or set config.train.captions to 0"
+        )
+    numbers = np.asarray(batch["label"])
+    for number, name in zip(numbers, batch["id"], strict=True):
+        if not 0 <= number < captions:
+            raise UserError(
+                f"training image {name} has caption {number}, but config.train.captions={captions} counts 0 to "
+                f"{captions - 1}; raise it"
+            )
+    return numbers.astype(np.int32)
 
 
 class Checkpoints:

@@ -177,7 +177,7 @@ def test_frozen_weights_stay_bit_identical_and_the_rest_moves():
     for old, new in zip(jax.tree.leaves(trees[0]), jax.tree.leaves(trees[-1]), strict=True):
         assert not np.array_equal(old, new)
     for tree, log in zip(trees[1:], logs, strict=True):
-        assert set(log) == {"loss", "scale", "gradient_norm"}
+        assert set(log) == {"loss", "scale", "gradient_norm", "norm"}
         assert log["scale"] == pytest.approx(float(np.exp(tree["log_scale"])), rel=1e-6)
         assert log["gradient_norm"] > 0
 
