@@ -85,6 +85,8 @@ class Train:
         token_std: deviation of the initial tokens.
         remat: whether blocks are recomputed in the backward pass.
         save_every: steps between checkpoints.
+        evaluate_every: steps between zero-shot evaluations, of which the best is kept; 0 has none.
+        tensorboard: whether the curves are also written for TensorBoard.
     """
 
     steps: int = 0
@@ -113,6 +115,8 @@ class Train:
     token_std: float = 0.02
     remat: bool = False
     save_every: int = 100
+    evaluate_every: int = 0
+    tensorboard: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,7 +174,7 @@ class Config:
         if self.train.steps and self.train.epochs:
             raise UserError("config.train.steps and config.train.epochs are both set; set one of them to 0")
         _at_least(0, "data.workers", self.data.workers)
-        for name in ("steps", "epochs", "warmup_steps", "first_block", "prompts", "captions"):
+        for name in ("steps", "epochs", "warmup_steps", "first_block", "prompts", "captions", "evaluate_every"):
             _at_least(0, f"train.{name}", getattr(self.train, name))
         for name in ("batch_size", "microbatches", "save_every", "image_size", "count"):
             _at_least(1, f"train.{name}", getattr(self.train, name))

@@ -31,7 +31,9 @@ from lrjax.results import ResultStore
 from lrjax.sharding import make_mesh
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
+from lrjax.train.card import write_card
 from lrjax.train.loop import check_training, train_tokens
+from lrjax.types import Tree
 
 _LOG = logging.getLogger("lrjax")
 
@@ -131,14 +133,23 @@ def run(config: Config) -> None:
     _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(predictor.params):,}", source)
     rows = suite.run(predictor, "vanilla", weights=weights)
     if training:
-        adaptation = train_tokens(config, predictor, weights=weights)
+        # Their numbers are no results of the run.
+        scores = Suite(config, ResultStore(workdir / "scores"), row=row, mesh=mesh)
+
+        def evaluate(adaptation: Tree, step: int) -> float:
+            return scores.score(predictor, adaptation, weights=weights, variant=f"step {step}")
+
+        adaptation = train_tokens(config, predictor, weights=weights, evaluate=evaluate)
         rows += suite.run_adapted(predictor, adaptation, weights=weights)
     if jax.process_index() == 0:
         options = {
             "datasets": config.data.names,
             "weights": PAPER_WEIGHTS if config.report.weights == "paper" else None,
         }
-        print_tables([robustness_table(rows, **options), comparison_table(rows, **options)])
+        comparison = comparison_table(rows, **options)
+        print_tables([robustness_table(rows, **options), comparison])
+        if training:
+            write_card(config, row, adaptation, comparison)
         board = published_leaderboard()
         if set(board.datasets) <= set(config.data.names):
             board = add_runs(board, rows)

@@ -99,6 +99,17 @@ class Suite:
             predictor, weights = predictor.adapted(rest), content_key(weights=weights, adaptation=jax.device_get(rest))
         return self.run(predictor, variant, weights=weights, lr_tokens=adaptation.get("tokens"))
 
+    def score(self, predictor: Predictor, adaptation: Tree, *, weights: str, variant: str) -> float:
+        """Returns the mean low-resolution accuracy of what was trained, in [0, 1]; at "hr" where that is all there is.
+
+        Args:
+            predictor: as in `run_adapted`, as are the others.
+        """
+        rows = self.run_adapted(predictor, adaptation, weights=weights, variant=variant)
+        accuracies = [row for row in rows if row.metric == "acc1"]
+        low = [row.value for row in accuracies if row.resolution != "hr"] or [row.value for row in accuracies]
+        return float(np.mean(low))
+
     def _evaluate(
         self, name: str, dataset: Dataset, predictor: Predictor, variant: str, *, weights: str, lr_tokens: Array | None
     ) -> list[Row]:

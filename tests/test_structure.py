@@ -42,6 +42,7 @@ LAYERS = {
     "lrjax.studies": 3,
     "lrjax.report": 3,
     "lrjax.predict": 3,
+    "lrjax.token_file": 3,
     "lrjax.train": 4,
     "lrjax.evaluators": 4,
     "lrjax.suite": 4,

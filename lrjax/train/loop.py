@@ -1,14 +1,12 @@
 """The training loop: data in, checkpoints out, continued where it stopped."""
 
 import dataclasses
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 from tqdm import tqdm
 
@@ -20,8 +18,12 @@ from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import content_key
 from lrjax.sharding import put_batch, replicated
+from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller
-from lrjax.train.optim import make_optimizer
+from lrjax.train.guard import check_numbers, listen, loss_bound
+from lrjax.train.history import require_tensorboard
+from lrjax.train.optim import make_optimizer, rate_schedule
+from lrjax.train.outputs import RESULT, Outputs
 from lrjax.train.trainable import adaptation_of, check_method
 from lrjax.types import Tree
 
@@ -48,6 +50,8 @@ def check_training(config: Config, row: Backbone, mesh: Mesh) -> tuple[Any, int]
     """
     options = config.train
     check_method(options, row)
+    if options.tensorboard:
+        require_tensorboard()
     if options.batch_size % (mesh.size * options.microbatches):
         parts = f" in {options.microbatches} microbatches" if options.microbatches > 1 else ""
         raise UserError(
@@ -64,22 +68,29 @@ def check_training(config: Config, row: Backbone, mesh: Mesh) -> tuple[Any, int]
     return source, total_steps(config, len(source))
 
 
-def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Tree:
+def train_tokens(
+    config: Config, predictor: Predictor, *, weights: str, evaluate: Callable[[Tree, int], float] | None = None
+) -> Tree:
     """Trains what the options say, or continues or restores an earlier training of the same configuration.
 
+    `workdir` receives checkpoints (`tokens/`), the course of the training (`training.csv`, `training.png`), the result
+    (`tokens.safetensors`) and, with evaluations, the best one so far (`best.safetensors`). SIGTERM saves and ends the
+    process with status 143.
+
     Args:
-        config: the run; checkpoints lie in `workdir/tokens`.
+        config: the run.
         predictor: the frozen backbone.
         weights: hash of the backbone's weights.
+        evaluate: scores an adaptation after a step, more is better; called if `evaluate_every` says so.
 
     Returns:
         The adaptation of the backbone, as in `models.adaptation`: {"tokens": float32 [L + 1, N, D]} by default.
 
     Raises:
-        UserError: the batch does not divide over the devices, there are too few images, or the checkpoints in the
-            working directory belong to another configuration.
+        UserError: the batch does not divide over the devices, there are too few images, the checkpoints in the working
+            directory belong to another configuration, the training diverged, or a file cannot be written.
     """
-    options, mesh = config.train, predictor.mesh
+    options, mesh, spec = config.train, predictor.mesh, predictor.row.spec.image
     source, steps = check_training(config, predictor.row, mesh)
     batches = training_batches(
         source,
@@ -89,43 +100,77 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Tree:
         shard=(jax.process_index(), jax.process_count()),
         workers=config.data.workers,
     )
-    distiller = Distiller(
-        predictor.row,
-        predictor.encoders,
-        options,
-        make_optimizer(options, predictor.row.spec.image.blocks.depth, steps),
-    )
+    optimizer = make_optimizer(options, spec.blocks.depth, steps)
+    distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
     init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=replicated(mesh))
-    state = init(predictor.params)
     key = content_key(
         weights=weights,
         model=config.model,
-        options=dataclasses.asdict(options) | {"save_every": 0},
+        options=dataclasses.asdict(options) | {"save_every": 0, "evaluate_every": 0, "tensorboard": False},
         seed=config.seed,
         precision=config.precision,
         images=source.fingerprint,
     )
+    outputs = Outputs(config, predictor.row, weights=weights, evaluate=evaluate)
     with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
-        state = checkpoints.restore(state, batches)
-        first = int(state["step"])
-        if first < steps:
-            step = distiller.make_step(mesh, config.seed)
-        progress = tqdm(
-            range(first, steps), desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0
-        )
-        if first < steps:
-            progress.set_postfix_str("first step, compiles")
-        previous = None
-        for index in progress:
+        state = checkpoints.restore(init(predictor.params), batches)
+        if int(state["step"]) < steps:
+            state = _run_steps(state, steps, config, predictor, distiller, batches, checkpoints, outputs)
+    adaptation = adaptation_of(state["trainable"], spec)
+    outputs.write(RESULT, adaptation, step=steps)
+    return adaptation
+
+
+def _run_steps(
+    state: Tree,
+    steps: int,
+    config: Config,
+    predictor: Predictor,
+    distiller: Distiller,
+    batches: Any,
+    checkpoints: Checkpoints,
+    outputs: Outputs,
+) -> Tree:
+    options, mesh, first = config.train, predictor.mesh, int(state["step"])
+    bound, rate = loss_bound(options), rate_schedule(options, options.learning_rate, steps)
+    step = distiller.make_step(mesh, config.seed)
+    bar = tqdm(desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0)
+    bar.set_postfix_str("first step, compiles")
+
+    def record(number: int, log: Tree, images: Sequence[str]) -> None:
+        numbers = {name: float(value) for name, value in log.items()}
+        check_numbers(number, numbers, bound=bound, images=images, newest=checkpoints.newest)
+        bar.set_postfix(loss=f"{numbers['loss']:.3f}", scale=f"{numbers['scale']:.1f}", refresh=False)
+        outputs.add(number, numbers | {"learning_rate": float(rate(number - 1))}, images)
+
+    def score(number: int) -> None:
+        if options.evaluate_every and number and number % options.evaluate_every == 0:
+            stop.saved = checkpoints.newest
+            outputs.score(number, adaptation_of(state["trainable"], predictor.row.spec.image))
+            stop.saved = ""
+
+    with bar, listen() as stop, outputs.begin(first):
+        score(first)  # a killed process may have left it out; finished numbers are found again
+        pending = None
+        for number in range(first + 1, steps + 1):
             batch = next(batches)
             images = put_batch(batch["image"], mesh)
             captions = put_batch(caption_numbers(batch, options.captions), mesh) if options.captions else None
             state, log = step(state, predictor.params, images, captions)
-            if previous is not None:  # one step behind, so that a step is always under way
-                progress.set_postfix(loss=f"{float(previous['loss']):.3f}", scale=f"{float(previous['scale']):.1f}")
-            previous = log
-            checkpoints.save(index + 1, state, batches, last=index + 1 == steps)
-    return adaptation_of(state["trainable"], predictor.row.spec.image)
+            if pending is not None:  # one step behind, so that a step is always under way
+                record(*pending)
+            pending = number, log, batch["id"]
+            evaluating = options.evaluate_every and number % options.evaluate_every == 0
+            if stop.asked or evaluating or number == steps or checkpoints.due(number):
+                record(*pending)
+                pending = None
+                checkpoints.save(number, state, batches)
+                if stop.asked and number < steps:
+                    stop.saved = checkpoints.newest
+                    stop.leave()
+                score(number)
+            bar.update()
+    return state
 
 
 def caption_numbers(batch: Mapping[str, np.ndarray], captions: int) -> np.ndarray:
@@ -151,54 +196,3 @@ def caption_numbers(batch: Mapping[str, np.ndarray], captions: int) -> np.ndarra
                 f"{captions - 1}; raise it"
             )
     return numbers.astype(np.int32)
-
-
-class Checkpoints:
-    """Tokens, optimizer, step and data position of one training in one directory, written by orbax.
-
-    Args:
-        directory: where they lie.
-        key: hash of what determines the training; other checkpoints are refused.
-        save_every: steps between checkpoints.
-    """
-
-    def __init__(self, directory: Path, key: str, *, save_every: int):
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, save_interval_steps=save_every)
-        self.directory, self.key = directory, key
-        self.manager = ocp.CheckpointManager(directory.resolve(), options=options)
-
-    def __enter__(self) -> "Checkpoints":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.manager.close()
-
-    def save(self, step: int, state: Tree, batches: Any, *, last: bool) -> None:
-        """Writes a checkpoint if one is due; the last step is always written."""
-        if not (last or self.manager.should_save(step)):
-            return
-        position = {"key": self.key, "data": _plain(batches.get_state())}
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position))
-        self.manager.save(step, args=items, force=True)
-
-    def restore(self, state: Tree, batches: Any) -> Tree:
-        """Returns the newest state and moves the batches to its position; without a checkpoint the state is unchanged.
-
-        Raises:
-            UserError: the newest checkpoint belongs to another configuration.
-        """
-        newest = self.manager.latest_step()
-        if newest is None:
-            return state
-        position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
-        if position["key"] != self.key:
-            raise UserError(
-                f"{self.directory} holds tokens that were trained with other options; "
-                "use another config.workdir or remove the directory"
-            )
-        batches.set_state(position["data"])
-        return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
-
-
-def _plain(state: Any) -> Any:
-    return json.loads(json.dumps(state, default=lambda value: np.asarray(value).tolist()))

@@ -21,6 +21,17 @@ def layer_rates(depth: int, decay: float) -> tuple[float, ...]:
     return (1.0, *(decay ** (depth - i) for i in range(depth)))
 
 
+def rate_schedule(config: Train, rate: float, total_steps: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the step: linear warm-up, then a cosine to zero.
+
+    Args:
+        config: the training options.
+        rate: the peak.
+        total_steps: length; the warm-up is shortened to a tenth of it where it would be longer.
+    """
+    return optax.warmup_cosine_decay_schedule(0.0, rate, min(config.warmup_steps, total_steps // 10), total_steps)
+
+
 def make_optimizer(config: Train, depth: int, total_steps: int) -> optax.GradientTransformation:
     """Builds the optimizer for the trainable tree of `train.distill.Distiller`.
 
@@ -30,16 +41,15 @@ def make_optimizer(config: Train, depth: int, total_steps: int) -> optax.Gradien
     Args:
         config: rates and decays.
         depth: number of blocks L.
-        total_steps: length of the schedule; the warm-up is shortened to a tenth of it where it would be longer.
+        total_steps: length of the schedule.
 
     Returns:
         Clipping by global norm, then LAMB per tensor (its trust ratio is per tensor, as in PyTorch), with weight decay
         on tables and matrices only.
     """
-    warmup = min(config.warmup_steps, total_steps // 10)
 
     def lamb(rate: float) -> optax.GradientTransformation:
-        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, total_steps)
+        schedule = rate_schedule(config, rate, total_steps)
         return optax.lamb(schedule, weight_decay=config.weight_decay, eps=1e-6, mask=_has_decay)
 
     whole, *by_block = layer_rates(depth, config.layer_decay)
