@@ -1,5 +1,6 @@
 """The named predict functions of a loaded backbone: jitted, sharded, and all that evaluators see of a model."""
 
+import copy
 import functools
 
 import jax
@@ -49,10 +50,10 @@ class Predictor:
         self._image = jax.jit(self._embed_views, out_shardings=batch)
 
     def adapted(self, adaptation: Tree) -> "Predictor":
-        """Returns a predictor of the same parameters with another adaptation."""
-        return Predictor(
-            self.row, self.params, self.tokenizer, self.mesh, dtype=self.encoders.dtype, adaptation=adaptation
-        )
+        """Returns a predictor of the same parameters and compiled functions with another adaptation."""
+        other = copy.copy(self)
+        other.adaptation = adaptation
+        return other
 
     def _embed_views(self, params: Tree, adaptation: Tree, views: Array) -> Array:
         images = normalize(views.reshape(-1, *views.shape[2:]), self.row.preprocess.mean, self.row.preprocess.std)

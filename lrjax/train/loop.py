@@ -45,8 +45,8 @@ def check_training(config: Config, row: Backbone, mesh: Mesh) -> tuple[Any, int]
         The source of the training images and the number of optimizer steps.
 
     Raises:
-        UserError: the images are missing or too few, the batch does not divide over the devices, or the backbone
-            cannot be trained as the options say.
+        UserError: the images are missing, too few or without the captions asked for, the batch does not divide over
+            the devices, or the backbone cannot be trained as the options say.
     """
     options = config.train
     check_method(options, row)
@@ -65,6 +65,9 @@ def check_training(config: Config, row: Backbone, mesh: Mesh) -> tuple[Any, int]
             f"config.train.root {options.root!r} gives {len(source)} images, which fill no batch of "
             f"{options.batch_size}; add images or use a smaller config.train.batch_size"
         )
+    if options.captions:
+        first = source[0]
+        caption_numbers({name: [first[name]] for name in ("id", "label") if name in first}, options.captions)
     return source, total_steps(config, len(source))
 
 
@@ -114,8 +117,16 @@ def train_tokens(
     outputs = Outputs(config, predictor.row, weights=weights, evaluate=evaluate)
     with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
         state = checkpoints.restore(init(predictor.params), batches)
-        if int(state["step"]) < steps:
-            state = _run_steps(state, steps, config, predictor, distiller, batches, checkpoints, outputs)
+        state = _run_steps(
+            state,
+            steps,
+            config=config,
+            predictor=predictor,
+            distiller=distiller,
+            batches=batches,
+            checkpoints=checkpoints,
+            outputs=outputs,
+        )
     adaptation = adaptation_of(state["trainable"], spec)
     outputs.write(RESULT, adaptation, step=steps)
     return adaptation
@@ -124,6 +135,7 @@ def train_tokens(
 def _run_steps(
     state: Tree,
     steps: int,
+    *,
     config: Config,
     predictor: Predictor,
     distiller: Distiller,
@@ -135,7 +147,7 @@ def _run_steps(
     bound, rate = loss_bound(options), rate_schedule(options, options.learning_rate, steps)
     step = distiller.make_step(mesh, config.seed)
     bar = tqdm(desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0)
-    bar.set_postfix_str("first step, compiles")
+    bar.set_postfix_str("first step, compiles" if first < steps else "")
 
     def record(number: int, log: Tree, images: Sequence[str]) -> None:
         numbers = {name: float(value) for name, value in log.items()}
@@ -165,7 +177,7 @@ def _run_steps(
                 record(*pending)
                 pending = None
                 checkpoints.save(number, state, batches)
-                if stop.asked and number < steps:
+                if stop.asked:
                     stop.saved = checkpoints.newest
                     stop.leave()
                 score(number)

@@ -46,8 +46,8 @@ class Outputs:
             return
         with History(self.directory, first=first, tensorboard=self.config.train.tensorboard) as self._history:
             yield
-            if self.config.report.plots:
-                chart = self._history.chart(f"Training of {self.row.name}")
+            chart = self._history.chart(f"Training of {self.row.name}")
+            if chart is not None and self.config.report.plots:
                 write_atomically(self.directory / "training.png", png.draw(chart))
 
     def add(self, step: int, numbers: Mapping[str, float], images: Sequence[str]) -> None:

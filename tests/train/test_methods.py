@@ -17,9 +17,9 @@ from lrjax.models import zoo
 from lrjax.models.adaptation import last_blocks, replace_blocks
 from lrjax.models.build import Encoders
 from lrjax.models.lr_tokens import token_shape
-from lrjax.sharding import put_batch, replicated
+from lrjax.sharding import make_mesh, put_batch, replicated
 from lrjax.train.distill import Distiller, ViewMaker
-from lrjax.train.loop import caption_numbers
+from lrjax.train.loop import caption_numbers, check_training
 from lrjax.train.optim import make_optimizer
 from lrjax.train.trainable import adaptation_of, check_method
 
@@ -123,23 +123,34 @@ def test_microbatches_have_the_gradient_of_the_batch(remat):
     assert_close(parts, gradient, 1e-5)
 
 
-def test_five_steps_move_what_is_trained_and_no_other_bit():
-    distiller, predictor = make_distiller(**METHODS["all"], unfrozen_rate=0.5), tiny.predictor()
-    state = jax.device_put(distiller.init(0, tiny.params()), replicated(predictor.mesh))
-    before = jax.device_get(state["trainable"])
-    jax.tree.map(np.testing.assert_array_equal, before["blocks"], last_blocks(tiny.params(), 1))
+@functools.cache
+def five_steps(devices=1, placement="replicate", **changes):
+    """The trainable tree before and after five steps of all methods at once, the losses and the predictor."""
+    distiller = make_distiller(**METHODS["all"], unfrozen_rate=0.5, **changes)
+    predictor = tiny.predictor(devices, placement=placement)
+    whole = replicated(predictor.mesh)
+    state = jax.jit(lambda params: distiller.init(0, params), out_shardings=whole)(predictor.params)
+    before, losses = jax.device_get(state["trainable"]), []
     step = distiller.make_step(predictor.mesh, 5)
     images, captions = put_batch((training_images(), NUMBERS), predictor.mesh)
-    losses = []
     for _ in range(5):
         state, log = step(state, predictor.params, images, captions)
         losses.append(float(log["loss"]))
-    after = jax.device_get(state["trainable"])
+    return before, jax.device_get(state["trainable"]), losses, predictor
+
+
+def test_sharding_and_microbatches_do_not_change_five_steps():
+    *_, losses, _ = five_steps()
+    *_, others, _ = five_steps(4, "fsdp", microbatches=2)
+    assert others == pytest.approx(losses, rel=1e-5)  # 4e-7 was seen
+
+
+def test_five_steps_move_what_is_trained_and_no_other_bit():
+    before, after, losses, predictor = five_steps()
+    jax.tree.map(np.testing.assert_array_equal, before["blocks"], last_blocks(tiny.params(), 1))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(predictor.params), tiny.params())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(
-        jax.tree.map(lambda a, b: np.abs(a - b).max(), before, after)
-    ):
-        assert leaf > 0, path
+    moved = jax.tree.map(lambda old, new: np.abs(old - new).max(), before, after)
+    assert min(jax.tree.leaves(moved)) > 0, moved
     assert losses[-1] < losses[0]
     whole = replace_blocks(tiny.params(), after["blocks"])
     jax.tree.map(np.testing.assert_array_equal, whole["text"], tiny.params()["text"])
@@ -227,3 +238,11 @@ def test_caption_numbers_are_checked():
         caption_numbers(batch, 4)
     with pytest.raises(UserError, match=r"a/1\.png has no caption number"):
         caption_numbers({"id": batch["id"]}, 4)
+
+
+def test_images_without_captions_are_refused_before_anything_long(tmp_path):
+    images = tiny.write_training_images(tmp_path / "images")
+    config = tiny.config(tmp_path / "run", tiny.train_options(root=str(images), captions=5))
+    with pytest.raises(UserError, match=r"000\.png has no caption number, which config\.train\.captions=5 needs"):
+        check_training(config, tiny.row(), make_mesh(1))
+    assert not (tmp_path / "run").exists()

@@ -123,13 +123,14 @@ def test_a_diverging_training_stops_before_it_saves(tmp_path, monkeypatch):
         far = jnp.abs(trainable["log_scale"] - np.log(1 / 0.07)) > 0.02
         return original(self, trainable, frozen, views, captions) * jnp.where(far, jnp.nan, 1.0)
 
-    options = tiny.train_options(steps=12, root=str(images), save_every=1, scale_learning_rate=4e-3)
+    options = tiny.train_options(steps=12, root=str(images), save_every=1, buckets=((8, 16),), scale_learning_rate=4e-3)
     monkeypatch.setattr(Distiller, "loss", loss)
     with pytest.raises(UserError, match="diverged at step") as caught:
         loop.train_tokens(tiny.config(tmp_path / "run", options), tiny.predictor(), weights="abc")
     message = str(caught.value)
     newest = checkpoints(tmp_path / "run")[-1]
-    assert f"step {newest + 1}: loss nan" in message
+    assert f"diverged at step {newest + 1}: " in message
+    assert "loss nan" in message
     assert f"tokens/{newest};" in message
     assert message.count(".png") == 8
     assert len(rows_of(tmp_path / "run")) == newest
