@@ -22,6 +22,7 @@ from lrjax.models.build import abstract_params
 from lrjax.ops.preprocess import ViewSpec
 from lrjax.predict import Predictor
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
+from lrjax.token_file import read_adaptation
 from lrjax.types import Array
 
 _BATCH = 64
@@ -54,6 +55,7 @@ def load(
     placement: str = "replicate",
     protocol: str = "native",
     numerics: str = "open_clip",
+    lr_tokens: str | os.PathLike = "",
     mesh: Mesh | None = None,
 ) -> Predictor:
     """Loads a backbone with its preprocessing and tokenizer.
@@ -67,15 +69,17 @@ def load(
         placement: "replicate", or "fsdp" to spread the parameters over the devices.
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
         numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
+        lr_tokens: `tokens.safetensors` of a training of this backbone, with which images are embedded; "" for none.
         mesh: the devices, where the caller has made a mesh.
 
     Returns:
         The loaded backbone.
 
     Raises:
-        UserError: the name is unknown, or the checkpoint is missing, damaged or not one of this backbone.
+        UserError: the name is unknown, or the checkpoint or the tokens are missing, damaged or not for this backbone.
     """
     row = zoo.with_numerics(zoo.with_protocol(zoo.get(name), protocol), numerics)
+    adaptation = read_adaptation(lr_tokens, row)[0] if lr_tokens else None
     source = os.fspath(source) or row.hub_id
     if not source:
         raise UserError(f'{row.name} has no hub id; name a checkpoint file, or "embedded" for the one that is shipped')
@@ -94,7 +98,7 @@ def load(
     tokenizer = get_tokenizer(
         row.tokenizer, text.context, directory=beside, hub_id=row.hub_id, vocabulary=text.vocabulary
     )
-    return Predictor(row, params, tokenizer, mesh, dtype=jnp.dtype(precision))
+    return Predictor(row, params, tokenizer, mesh, dtype=jnp.dtype(precision), adaptation=adaptation)
 
 
 def encode_image(
@@ -112,7 +116,7 @@ def encode_image(
         model: of `load`.
         images: n images, or one path or PIL image: paths, PIL images, or uint8 arrays [H, W, 3], 0..255.
         resolution: side in pixels of a low-resolution stage before the model's own preprocessing; None leaves it out.
-        lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+        lr_tokens: float [L + 1, N, D]; None for those that the model was loaded with, if any.
         batch_size: images per batch, raised to a multiple of the number of devices.
         rgb: "after" converts to RGB after the resizes, as the published evaluations do, "before" before them; it
             matters for palettes, transparency, CMYK and 16 bits.

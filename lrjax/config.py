@@ -58,7 +58,9 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
-    """Multi-scale distillation of LR-TK0 tokens (LR0.FM, arXiv 2502.03950, section 5).
+    """Multi-scale distillation of a backbone into what is trained beside it (LR0.FM, arXiv 2502.03950, section 5).
+
+    By default that is LR-TK0 tokens; `tokens`, `prompts` and `unfrozen` choose it and combine freely.
 
     Attributes:
         steps: optimizer steps; 0 evaluates the vanilla backbone only. Exclusive with `epochs`.
@@ -69,7 +71,16 @@ class Train:
         buckets: half-open ranges of LR sides; one LR image per bucket is made of each HR image.
         crop_scale: range of the area of the random crop, as a fraction of the image.
         shared_crop: whether all views of an image have the same crop; the official code draws them independently.
+        tokens: whether LR tokens are trained.
+        first_block: block from which on there are token tables, with none after patchify; 0 has all tables.
+        prompts: visual prompts, rows beside those of the patches from the first block on (VPT); the paper has 50.
+        unfrozen: fraction of the blocks, the last ones, that is trained too; the paper tries a quarter.
+        unfrozen_rate: factor of the rate of those blocks.
+        captions: classes of a linear classifier of the embeddings into the captions that the images were generated
+            from, trained along with the rest; 0 has none, the paper 7000.
         batch_size: images per step over all devices.
+        microbatches: parts of a batch that are embedded one after the other to save memory; the loss is that of the
+            whole batch.
         learning_rate: peak rate of the tokens.
         scale_learning_rate: peak rate of the logarithm of the temperature.
         layer_decay: decay of the rate from the last block to the first.
@@ -80,6 +91,8 @@ class Train:
         token_std: deviation of the initial tokens.
         remat: whether blocks are recomputed in the backward pass.
         save_every: steps between checkpoints.
+        evaluate_every: steps between zero-shot evaluations, of which the best is kept; 0 has none.
+        tensorboard: whether the curves are also written for TensorBoard.
     """
 
     steps: int = 0
@@ -90,7 +103,14 @@ class Train:
     buckets: tuple[tuple[int, int], ...] = ((16, 32), (32, 64), (64, 128))
     crop_scale: tuple[float, float] = (0.9, 1.0)
     shared_crop: bool = False
+    tokens: bool = True
+    first_block: int = 0
+    prompts: int = 0
+    unfrozen: float = 0.0
+    unfrozen_rate: float = 0.01
+    captions: int = 0
     batch_size: int = 64
+    microbatches: int = 1
     learning_rate: float = 2e-4
     scale_learning_rate: float = 5e-4
     layer_decay: float = 0.75
@@ -101,6 +121,8 @@ class Train:
     token_std: float = 0.02
     remat: bool = False
     save_every: int = 100
+    evaluate_every: int = 0
+    tensorboard: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -202,9 +224,9 @@ class Config:
         if self.train.steps and self.train.epochs:
             raise UserError("config.train.steps and config.train.epochs are both set; set one of them to 0")
         _at_least(0, "data.workers", self.data.workers)
-        for name in ("steps", "epochs", "warmup_steps"):
+        for name in ("steps", "epochs", "warmup_steps", "first_block", "prompts", "captions", "evaluate_every"):
             _at_least(0, f"train.{name}", getattr(self.train, name))
-        for name in ("batch_size", "save_every", "image_size", "count"):
+        for name in ("batch_size", "microbatches", "save_every", "image_size", "count"):
             _at_least(1, f"train.{name}", getattr(self.train, name))
         _at_least(1, "data.count", self.data.count)
         _at_least(1, "evaluation.batch_size", self.evaluation.batch_size)
@@ -221,6 +243,19 @@ class Config:
                     f"config.train.buckets: ({low}, {high}) is no range of sides from 1 to train.image_size "
                     f"({self.train.image_size})"
                 )
+        if not 0 <= self.train.unfrozen <= 1:
+            raise UserError(f"config.train.unfrozen is {self.train.unfrozen}; give a fraction of the blocks, 0 to 1")
+        if not (self.train.tokens or self.train.prompts or self.train.unfrozen):
+            raise UserError("config.train trains nothing; set train.tokens, train.prompts or train.unfrozen")
+        if self.train.first_block and not self.train.tokens:
+            raise UserError("config.train.first_block places tokens, but train.tokens is False; set it or leave it out")
+        if self.train.captions == 1:
+            raise UserError("config.train.captions is 1; a classifier needs two classes, 0 has no classifier")
+        if self.train.batch_size % self.train.microbatches:
+            raise UserError(
+                f"config.train.batch_size {self.train.batch_size} does not divide into {self.train.microbatches} "
+                "microbatches; use a multiple"
+            )
         low, high = self.train.crop_scale
         if not 0 < low <= high <= 1:
             raise UserError(f"config.train.crop_scale: ({low}, {high}) is no range of fractions above 0 and up to 1")

@@ -25,13 +25,15 @@ from lrjax.models import zoo
 from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
 from lrjax.recipes import read_command_line
-from lrjax.report.run_tables import SHOWN, run_tables
+from lrjax.report.run_tables import SHOWN, comparison_table, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore, Row
 from lrjax.sharding import join_processes, make_mesh
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
+from lrjax.train.card import write_card
 from lrjax.train.loop import check_tokens, check_training, train_tokens
+from lrjax.types import Tree
 
 _LOG = logging.getLogger("lrjax")
 
@@ -100,9 +102,17 @@ def _evaluate(
     )
     _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(predictor.params):,}", source)
     rows = suite.run(predictor, "vanilla", store=store, weights=weights)
-    if training is not None:
-        tokens = train_tokens(config, predictor, weights=weights)
-        rows += suite.run(predictor, "lr_tk0", store=store, weights=weights, lr_tokens=tokens)
+    if training is None:
+        return rows
+    scores = ResultStore(store.directory / "scores")  # on the way: no results of the run
+
+    def evaluate(adaptation: Tree, step: int) -> float:
+        return suite.score(predictor, adaptation, store=scores, weights=weights, variant=f"step {step}")
+
+    adaptation = train_tokens(config, predictor, weights=weights, evaluate=evaluate)
+    rows += suite.run_adapted(predictor, adaptation, store=store, weights=weights)
+    if jax.process_index() == 0:
+        write_card(config, row, adaptation, comparison_table(rows, datasets=suite.names))
     return rows
 
 

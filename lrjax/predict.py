@@ -1,5 +1,6 @@
 """The named predict functions of a loaded backbone: jitted, sharded, and all that evaluators see of a model."""
 
+import copy
 import functools
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from jax.sharding import Mesh
 
 from lrjax.data.loader import Batch
 from lrjax.data.tokenizers import Tokenizer
+from lrjax.models.adaptation import adapted_embeddings
 from lrjax.models.build import Encoders, count_params, normalize_rows
 from lrjax.models.zoo import Backbone
 from lrjax.ops.preprocess import Stage, batch_view_taps, normalize, render_view
@@ -29,12 +31,21 @@ class Predictor:
         tokenizer: the tokenizer of the row.
         mesh: the mesh; batches are laid out over its axis "data".
         dtype: compute dtype.
+        adaptation: what was trained for the backbone, as in `models.adaptation`; empty for the vanilla model.
     """
 
     def __init__(
-        self, row: Backbone, params: Tree, tokenizer: Tokenizer, mesh: Mesh, *, dtype: jnp.dtype = jnp.float32
+        self,
+        row: Backbone,
+        params: Tree,
+        tokenizer: Tokenizer,
+        mesh: Mesh,
+        *,
+        dtype: jnp.dtype = jnp.float32,
+        adaptation: Tree | None = None,
     ):
         self.row, self.params, self.tokenizer, self.mesh = row, params, tokenizer, mesh
+        self.adaptation = {} if adaptation is None else adaptation
         self.encoders = Encoders(row.spec, dtype, mesh)
         batch, whole = batch_sharding(mesh), replicated(mesh)
         self._text = jax.jit(self.encoders.text, out_shardings=whole)
@@ -48,10 +59,16 @@ class Predictor:
             f"{len(devices)} device{'s' * (len(devices) > 1)} ({devices[0].platform})>"
         )
 
-    def _embed_views(self, params: Tree, lr_tokens: Array | None, views: Array) -> Array:
+    def adapted(self, adaptation: Tree) -> "Predictor":
+        """Returns a predictor of the same parameters and compiled functions with another adaptation."""
+        other = copy.copy(self)
+        other.adaptation = adaptation
+        return other
+
+    def _embed_views(self, params: Tree, adaptation: Tree, views: Array) -> Array:
         def embed(images: Array) -> Array:
             images = normalize(images, self.row.preprocess.mean, self.row.preprocess.std)
-            return self.encoders.image(params, images, lr_tokens)
+            return adapted_embeddings(self.encoders, adaptation, params, images)
 
         # One view after the other: five at once take a third more of a CPU's time, and five times the memory.
         return jnp.swapaxes(jax.lax.map(embed, jnp.swapaxes(views, 0, 1)), 0, 1)
@@ -94,12 +111,13 @@ class Predictor:
 
         Args:
             views: uint8 [B, R, size, size, 3], 0..255.
-            lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+            lr_tokens: float [L + 1, N, D], which replace those of the adaptation; None leaves it as it is.
 
         Returns:
             float32 [B, R, E], L2-normalised, laid out over the batch.
         """
-        return self._image(self.params, lr_tokens, views)
+        adaptation = self.adaptation if lr_tokens is None else self.adaptation | {"tokens": lr_tokens}
+        return self._image(self.params, adaptation, views)
 
     def text(self, texts: list[str]) -> np.ndarray:
         """Embeds texts in batches of one fixed size.

@@ -20,7 +20,7 @@ from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first
 from lrjax.shards import Shards
-from lrjax.types import Array
+from lrjax.types import Array, Tree
 
 _LOG = logging.getLogger(__name__)
 
@@ -143,6 +143,43 @@ class Suite:
                 rows += self._evaluate(name, dataset, predictor, variant, **given)
         return rows
 
+    def run_adapted(
+        self,
+        predictor: Predictor,
+        adaptation: Tree,
+        *,
+        store: ResultStore,
+        weights: str,
+        variant: str = "lr_tk0",
+    ) -> list[Row]:
+        """Evaluates what was trained for a backbone.
+
+        Args:
+            predictor: the backbone.
+            adaptation: as in `models.adaptation`.
+            store: where rows go and where finished ones are found.
+            weights: hash of the backbone's weights.
+            variant: how the rows call it.
+
+        Returns:
+            All rows of this variant.
+        """
+        rest = {name: part for name, part in adaptation.items() if name != "tokens"}
+        if rest:
+            predictor, weights = predictor.adapted(rest), content_key(weights=weights, adaptation=jax.device_get(rest))
+        return self.run(predictor, variant, store=store, weights=weights, lr_tokens=adaptation.get("tokens"))
+
+    def score(self, predictor: Predictor, adaptation: Tree, *, store: ResultStore, weights: str, variant: str) -> float:
+        """Returns the mean low-resolution accuracy of what was trained, in [0, 1]; at "hr" where that is all there is.
+
+        Args:
+            predictor: as in `run_adapted`, as are the others.
+        """
+        rows = self.run_adapted(predictor, adaptation, store=store, weights=weights, variant=variant)
+        accuracies = [row for row in rows if row.metric == "acc1"]
+        low = [row.value for row in accuracies if row.resolution != "hr"] or [row.value for row in accuracies]
+        return float(np.mean(low))
+
     def _evaluate(
         self,
         name: str,
@@ -202,6 +239,7 @@ class Suite:
             )
             for path in outcome.skipped:
                 _LOG.warning("%s: skipped damaged image %s", dataset.name, path)
+            added = count_params({name: part for name, part in predictor.adaptation.items() if name != "blocks"})
             shared = {
                 "model": row.name,
                 "variant": variant,
@@ -212,7 +250,7 @@ class Suite:
                 "seed": self.config.seed,
                 "versions": package_versions(),
                 "extra": {
-                    "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size),
+                    "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
                     "classes": dataset.paper_classes,
                     "image_size": row.spec.image.size,
                     "skipped": list(outcome.skipped),

@@ -63,6 +63,12 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"zoom": {"shard_size": 0}}, r"config\.zoom\.shard_size is 0"),
         ({"zoom": {"keep": ["logits"]}}, r"config\.zoom\.keep is 'logits'; use one of 'confidence', 'guess'"),
         ({"train": {"buckets": ()}}, r"config\.train\.buckets is empty"),
+        ({"train": {"tokens": False}}, r"trains nothing; set train\.tokens, train\.prompts or train\.unfrozen"),
+        ({"train": {"tokens": False, "prompts": 5, "first_block": 1}}, r"first_block places tokens"),
+        ({"train": {"prompts": -1}}, r"config\.train\.prompts is -1; it must be at least 0"),
+        ({"train": {"unfrozen": 1.5}}, r"config\.train\.unfrozen is 1\.5; give a fraction"),
+        ({"train": {"captions": 1}}, r"config\.train\.captions is 1; a classifier needs two"),
+        ({"train": {"batch_size": 8, "microbatches": 3}}, r"batch_size 8 does not divide into 3 microbatches"),
         ({"train": {"buckets": ((32, 16),)}}, r"config\.train\.buckets: \(32, 16\) is no range of sides"),
         ({"train": {"buckets": ((16, 16),)}}, r"\(16, 16\) is no range"),
         ({"train": {"buckets": ((0, 16),)}}, r"\(0, 16\) is no range"),
@@ -135,6 +141,7 @@ def changed(config, path, value):
 
 # What is not a number, a truth value or a free text.
 OTHER = {
+    "train.captions": 7,
     "data.names": ("shapes", "letters"),
     "data.sources": {"shapes": "x"},
     "data.on_error": "skip",
@@ -156,7 +163,7 @@ OTHER = {
 
 
 def test_the_hash_depends_on_everything_but_the_working_directory():
-    config = build()
+    config = build(train={"prompts": 1})  # so that `tokens` can be False
     several = dataclasses.replace(config, model="", models=("RN50:openai", "EVA02-B-16"))
     hashes = {"models": config_hash(several), "sources": config_hash(changed(several, "models", ("RN50:openai=x",)))}
     for path, value in leaves(config):

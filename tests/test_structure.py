@@ -49,6 +49,7 @@ LAYERS = {
     "lrjax.report": 3,
     "lrjax.zoom_study": 3,
     "lrjax.predict": 3,
+    "lrjax.token_file": 3,
     "lrjax.train": 4,
     "lrjax.evaluators": 4,
     "lrjax.classifiers": 4,

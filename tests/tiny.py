@@ -44,7 +44,12 @@ def row():
 
 @functools.cache
 def params():
-    """Random parameters of `row` as numpy arrays, no scale one and no bias zero."""
+    """Random parameters of `row`."""
+    return random_params(row().spec)
+
+
+def random_params(spec):
+    """Random parameters as numpy arrays, no scale one and no bias zero."""
     rng = np.random.default_rng(7)
 
     def draw(path, leaf):
@@ -54,7 +59,7 @@ def params():
             return noise * np.float32(fan_in**-0.5)
         return 0.1 * noise + np.float32(path[-1].key == "scale")
 
-    return jax.tree_util.tree_map_with_path(draw, abstract_params(row().spec))
+    return jax.tree_util.tree_map_with_path(draw, abstract_params(spec))
 
 
 def tokenizer():

@@ -36,25 +36,34 @@ def rope(x, grid):
 def attention(x, layer, heads, grid, eps):
     batch, rows, width = x.shape
     q, k, v = (linear(x, layer[name]).reshape(batch, rows, heads, -1).transpose(1, 2) for name in ("q", "k", "v"))
-    q, k = (torch.cat([part[:, :, :1], rope(part[:, :, 1:], grid)], dim=2) for part in (q, k))
+    first = rows - grid**2  # the class token and prompts have no position
+    q, k = (torch.cat([part[:, :, :first], rope(part[:, :, first:], grid)], dim=2) for part in (q, k))
     weights = (q @ k.transpose(2, 3) / math.sqrt(width // heads)).softmax(dim=-1)
     joined = (weights @ v).transpose(1, 2).reshape(batch, rows, width)
     return linear(norm(joined, layer["norm"], eps), layer["out"])
 
 
-def image_tower(params, images, spec, tokens=None):
-    """Embeds normalised images [B, H, W, 3]; tokens are L + 1 tables [N, D]. Returns L2-normalised [B, E]."""
-    blocks = spec.blocks
+def image_tower(params, images, spec, tokens=None, *, prompts=None, replaced=None):
+    """Embeds normalised images [B, H, W, 3], L2-normalised [B, E].
+
+    Tokens are L + 1 tables [N, D], None where there is none; prompts are rows [P, D]; `replaced` holds the parameters
+    of single blocks by number.
+    """
+    blocks, replaced = spec.blocks, replaced or {}
     kernel = params["patch_embed"]["kernel"].permute(3, 2, 0, 1)
     x = F.conv2d(images.permute(0, 3, 1, 2), kernel, params["patch_embed"]["bias"], stride=spec.patch)
     x = x.flatten(2).transpose(1, 2)
-    if tokens is not None:
+    tokens = [None] * (blocks.depth + 1) if tokens is None else tokens
+    if tokens[0] is not None:
         x = x + tokens[0]
     x = torch.cat([params["class_token"].expand(len(x), 1, -1), x], dim=1) + params["position"]
+    if prompts is not None:
+        x = torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1:]], dim=1)
+    patches = x.shape[1] - spec.patches
     for depth in range(blocks.depth):
-        block = take(params["blocks"], depth)
-        if tokens is not None:
-            x = torch.cat([x[:, :1], x[:, 1:] + tokens[depth + 1]], dim=1)
+        block = replaced.get(str(depth)) or take(params["blocks"], depth)
+        if tokens[depth + 1] is not None:
+            x = torch.cat([x[:, :patches], x[:, patches:] + tokens[depth + 1]], dim=1)
         x = x + attention(norm(x, block["norm1"], blocks.eps), block["attention"], blocks.heads, spec.grid, blocks.eps)
         mlp, y = block["mlp"], norm(x, block["norm2"], blocks.eps)
         hidden = F.silu(linear(y, mlp["gate"])) * linear(y, mlp["up"])

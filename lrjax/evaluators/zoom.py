@@ -170,7 +170,12 @@ def _with_imagenet_constants(predictor: Predictor) -> Predictor:
         row = predictor.row
         row = dataclasses.replace(row, preprocess=dataclasses.replace(row.preprocess, **_IMAGENET))
         _RENORMALISED[predictor] = Predictor(
-            row, predictor.params, predictor.tokenizer, predictor.mesh, dtype=predictor.encoders.dtype
+            row,
+            predictor.params,
+            predictor.tokenizer,
+            predictor.mesh,
+            dtype=predictor.encoders.dtype,
+            adaptation=predictor.adaptation,
         )
     return _RENORMALISED[predictor]
 

@@ -70,13 +70,22 @@ class Encoders:
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), params)
         return nnx.merge(_abstract(self.spec)[0], cast)
 
-    def image(self, params: Tree, images: Array, lr_tokens: Array | None = None, *, remat: bool = False) -> Array:
+    def image(
+        self,
+        params: Tree,
+        images: Array,
+        lr_tokens: Array | None = None,
+        *,
+        prompts: Array | None = None,
+        remat: bool = False,
+    ) -> Array:
         """Embeds normalised images.
 
         Args:
             params: parameter tree of the spec.
             images: float [B, size, size, 3], normalised with the mean and deviation of the backbone.
             lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+            prompts: float [P, D], or None, see `ImageTower`.
             remat: whether blocks are recomputed in the backward pass.
 
         Returns:
@@ -86,9 +95,9 @@ class Encoders:
             UserError: the tokens are not those of the spec.
         """
         check_lr_tokens(self.spec.image, lr_tokens)
-        model = self._merge(params)
+        model, images = self._merge(params), jnp.asarray(images, self.dtype)
         with self._on_mesh():
-            return normalize_rows(model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, remat=remat)[0])
+            return normalize_rows(model.image(images, lr_tokens=lr_tokens, prompts=prompts, remat=remat)[0])
 
     def image_features(self, params: Tree, images: Array, lr_tokens: Array | None = None) -> Array:
         """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from lrjax.errors import UserError
 from lrjax.models.layers import CrossAttention
 from lrjax.models.spec import ResNetSpec
 from lrjax.types import Array
@@ -103,19 +104,31 @@ class ResNetTower(nnx.Module):
         self.pool = CrossAttention(inputs, inputs, spec.heads, output=spec.embedding, rngs=rngs)
 
     def __call__(
-        self, images: Array, *, lr_tokens: None = None, features: bool = False, remat: bool = False
+        self,
+        images: Array,
+        *,
+        lr_tokens: None = None,
+        prompts: None = None,
+        features: bool = False,
+        remat: bool = False,
     ) -> tuple[Array, tuple[Array, ...] | None]:
         """Encodes normalised images.
 
         Args:
             images: [B, size, size, 3], normalised; its dtype is the compute dtype.
             lr_tokens: must be None: a ResNet has no patch rows.
+            prompts: must be None for the same reason.
             features: whether the outputs of the four stages are returned too.
             remat: whether bottlenecks are recomputed in the backward pass.
 
         Returns:
             Embeddings [B, E], not L2-normalised, and the stage outputs [B, H, W, C] or None.
+
+        Raises:
+            UserError: there are prompts.
         """
+        if prompts is not None:
+            raise UserError("a ResNet has no patch rows to add prompts to; use a vision transformer")
         x = images
         for convolution in (self.stem1, self.stem2, self.stem3):
             x = jax.nn.relu(convolution(x))

@@ -50,7 +50,13 @@ class ImageTower(nnx.Module):
         self.rope_width = width // spec.blocks.heads if spec.blocks.rope else 0
 
     def __call__(
-        self, images: Array, *, lr_tokens: Array | None = None, features: bool = False, remat: bool = False
+        self,
+        images: Array,
+        *,
+        lr_tokens: Array | None = None,
+        prompts: Array | None = None,
+        features: bool = False,
+        remat: bool = False,
     ) -> tuple[Array, Array | None]:
         """Encodes normalised images.
 
@@ -58,6 +64,8 @@ class ImageTower(nnx.Module):
             images: [B, size, size, 3], normalised; its dtype is the compute dtype.
             lr_tokens: [L + 1, N, D] or None: table 0 is added to the patch embeddings before class token and positions,
                 table i + 1 to the patch rows at the input of block i (LR0.FM, arXiv 2502.03950, section 5).
+            prompts: [P, D] or None: rows that go before the patch rows at the input of the first block, without
+                positions, and that the pooling does not see (VPT, arXiv 2203.12119, section 3.2, "shallow").
             features: whether the outputs of all blocks are returned too.
             remat: whether blocks are recomputed in the backward pass.
 
@@ -73,9 +81,14 @@ class ImageTower(nnx.Module):
         x = x + self.position[...][None].astype(x.dtype)
         if self.pre_norm is not None:
             x = self.pre_norm(x).astype(x.dtype)
+        if prompts is not None:
+            x = _insert_prompts(x, prompts, self.class_token is not None)
         rope = jnp.asarray(rope_table(self.grid, self.rope_width)) if self.rope_width else None
         row = 0 if self.pool == "class" else None
         x, outputs = run_blocks(self.blocks, x, rope=rope, lr_tokens=lr_tokens, row=row, features=features, remat=remat)
+        if prompts is not None and row is None:
+            before = int(self.class_token is not None)
+            x = jnp.concatenate([x[:, :before], x[:, before + len(prompts) :]], axis=1)
         x = self._pool(x)
         return x if self.head is None else self.head(x), outputs
 
@@ -89,6 +102,12 @@ class ImageTower(nnx.Module):
         else:
             pooled = x[:, 0]
         return self.norm(pooled).astype(x.dtype)
+
+
+def _insert_prompts(x: Array, prompts: Array, class_token: bool) -> Array:
+    prompts = jnp.broadcast_to(prompts.astype(x.dtype), (x.shape[0], *prompts.shape))
+    before = int(class_token)
+    return jnp.concatenate([x[:, :before], prompts, x[:, before:]], axis=1)
 
 
 class TextTower(nnx.Module):

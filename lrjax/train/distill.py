@@ -1,4 +1,4 @@
-"""The LR-TK0 step: multi-scale distillation from the frozen backbone into its own low-resolution tokens."""
+"""The step: multi-scale distillation from the frozen backbone into what is trained beside it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,14 +9,15 @@ import optax
 from jax.sharding import Mesh
 
 from lrjax.config import Train
+from lrjax.models.adaptation import adapted_embeddings
 from lrjax.models.build import Encoders
-from lrjax.models.lr_tokens import init_lr_tokens
 from lrjax.models.zoo import Backbone
 from lrjax.ops.augment import CropBank, crop_bank, random_crop_box, resized_crop
 from lrjax.ops.degrade import LowResolutionBank, degrade, lr_bank, random_side
 from lrjax.ops.preprocess import normalize
 from lrjax.sharding import batch_sharding, replicated
-from lrjax.train.losses import distillation_loss
+from lrjax.train.losses import caption_loss, distillation_loss
+from lrjax.train.trainable import adaptation_of, init_trainable
 from lrjax.types import Array, Tree
 
 
@@ -70,7 +71,7 @@ class Distiller:
         row: the zoo row.
         encoders: its pure encoders.
         config: the training options.
-        optimizer: transformation of the trainable tree {"tokens": tuple of L + 1 tables [N, D], "log_scale": []}.
+        optimizer: transformation of the trainable tree of `init_trainable`.
     """
 
     row: Backbone
@@ -78,19 +79,47 @@ class Distiller:
     config: Train
     optimizer: optax.GradientTransformation
 
-    def init(self, seed: int) -> Tree:
-        """Returns the initial state: trainable tree, optimizer state and step counter."""
-        tokens = init_lr_tokens(self.row.spec.image, jax.random.key(seed), std=self.config.token_std)
-        trainable = {"tokens": tuple(tokens), "log_scale": jnp.log(jnp.float32(1 / 0.07))}
-        return {"trainable": trainable, "optimizer": self.optimizer.init(trainable), "step": jnp.zeros((), jnp.int32)}
-
-    def loss(self, trainable: Tree, frozen: Tree, views: Array) -> Array:
-        """Distils the HR view of the frozen model into all views of the model with tokens.
+    def init(self, seed: int, frozen: Tree | None = None) -> Tree:
+        """Returns the initial state: trainable tree, optimizer state and step counter.
 
         Args:
-            trainable: tokens and log_scale.
-            frozen: parameters of the backbone, shared by teacher and student.
+            seed: of the random part.
+            frozen: parameters of the backbone; only unfrozen blocks need them.
+        """
+        trainable = init_trainable(self.config, self.row.spec.image, jax.random.key(seed), frozen)
+        return {"trainable": trainable, "optimizer": self.optimizer.init(trainable), "step": jnp.zeros((), jnp.int32)}
+
+    def teach(self, frozen: Tree, views: Array) -> Array:
+        """Embeds the HR views with the backbone alone: float32 [B, E]."""
+        return self.encoders.image(frozen, self._normalize(views[:, 0]))
+
+    def study(self, trainable: Tree, frozen: Tree, views: Array) -> Array:
+        """Embeds all views with what is trained: float32 [B, 1 + buckets, E]."""
+        embedded = adapted_embeddings(
+            self.encoders,
+            adaptation_of(trainable, self.row.spec.image),
+            frozen,
+            self._normalize(views.reshape(-1, *views.shape[2:])),
+            remat=self.config.remat,
+        )
+        return embedded.reshape(*views.shape[:2], -1)
+
+    def compare(self, trainable: Tree, teacher: Array, students: Array, captions: Array | None) -> Array:
+        """The loss of the embeddings of a whole batch, float32 []."""
+        students = jnp.swapaxes(students, 0, 1)
+        loss = distillation_loss(teacher, students, trainable["log_scale"], clamp=self.config.clamp_scale)
+        if "classifier" in trainable:
+            loss += caption_loss(students, trainable["classifier"], captions)
+        return loss
+
+    def loss(self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None = None) -> Array:
+        """Distils the HR view of the frozen model into all views of the student.
+
+        Args:
+            trainable: tree of `init_trainable`.
+            frozen: parameters of the backbone; the student shares what is not trained.
             views: uint8 [B, 1 + buckets, size, size, 3], the HR view first.
+            captions: int [B], 0..captions - 1, for the classifier; None without one.
 
         Returns:
             float32 [].
@@ -98,43 +127,80 @@ class Distiller:
         Reference:
             LR0.FM (arXiv 2502.03950), section 5.
         """
-        images = normalize(views, self.row.preprocess.mean, self.row.preprocess.std)
-        teacher = self.encoders.image(frozen, images[:, 0])
-        students = self.encoders.image(
-            frozen,
-            images.reshape(-1, *images.shape[2:]),
-            jnp.stack(trainable["tokens"]),
-            remat=self.config.remat,
-        )
-        students = jnp.swapaxes(students.reshape(*images.shape[:2], -1), 0, 1)
-        return distillation_loss(teacher, students, trainable["log_scale"], clamp=self.config.clamp_scale)
+        return self.compare(trainable, self.teach(frozen, views), self.study(trainable, frozen, views), captions)
 
-    def make_step(self, mesh: Mesh, seed: int) -> Callable[[Tree, Tree, Array], tuple[Tree, Tree]]:
-        """Compiles the step (state, frozen, images) -> (state, log) with donated state.
+    def gradient(
+        self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None = None
+    ) -> tuple[Array, Tree]:
+        """Returns loss and gradient of a batch, with the memory of one microbatch.
+
+        All parts are embedded first, the loss of the whole batch is differentiated with respect to the embeddings, and
+        each part is embedded again to carry that on to the trainable tree. The result is that of the whole batch; the
+        student's forward pass runs twice.
+
+        Args:
+            trainable: as in `loss`, as are `frozen`, `views` and `captions`.
+
+        Reference:
+            GradCache (arXiv 2101.06983), section 3.
+        """
+        count = self.config.microbatches
+        if count == 1:
+            return jax.value_and_grad(self.loss)(trainable, frozen, views, captions)
+        parts = _split(views, count)
+        teacher, students = jax.lax.map(
+            lambda part: (self.teach(frozen, part), self.study(trainable, frozen, part)), parts
+        )
+        loss, (direct, wanted) = jax.value_and_grad(self.compare, argnums=(0, 2))(
+            trainable, _join(teacher), _join(students), captions
+        )
+
+        def add(total: Tree, part: tuple[Array, Array]) -> tuple[Tree, None]:
+            views, cotangent = part
+            _, pull = jax.vjp(lambda tree: self.study(tree, frozen, views), trainable)
+            return jax.tree.map(jnp.add, total, pull(cotangent)[0]), None
+
+        return loss, jax.lax.scan(add, direct, (parts, _split(wanted, count)))[0]
+
+    def make_step(self, mesh: Mesh, seed: int) -> Callable[..., tuple[Tree, Tree]]:
+        """Compiles the step (state, frozen, images, captions=None) -> (state, log) with donated state.
 
         Args:
             mesh: images are laid out over its axis "data", the state is replicated.
             seed: seed of crops and sides; the step counter is folded in, so that a resumed run draws the same.
 
         Returns:
-            The jitted step. Images are uint8 [B, S, S, 3]; the log holds float32 scalars "loss", "scale" and
-            "gradient_norm".
+            The jitted step. Images are uint8 [B, S, S, 3], captions int [B]; the log holds float32 scalars "loss",
+            "scale", "gradient_norm" and "norm", that of all that is trained.
         """
         make_views = ViewMaker.create(self.config, self.row.spec.image.size)
 
-        def step(state: Tree, frozen: Tree, images: Array) -> tuple[Tree, Tree]:
+        def step(state: Tree, frozen: Tree, images: Array, captions: Array | None = None) -> tuple[Tree, Tree]:
             key = jax.random.fold_in(jax.random.key(seed), state["step"])
             views = jax.lax.with_sharding_constraint(make_views(key, images), batch_sharding(mesh))
             trainable = state["trainable"]
-            loss, gradient = jax.value_and_grad(self.loss)(trainable, frozen, views)
+            loss, gradient = self.gradient(trainable, frozen, views, captions)
             updates, optimizer = self.optimizer.update(gradient, state["optimizer"], trainable)
             trainable = optax.apply_updates(trainable, updates)
             log = {
                 "loss": loss,
                 "scale": jnp.exp(trainable["log_scale"]),
                 "gradient_norm": optax.global_norm(gradient),
+                "norm": optax.global_norm(trainable),
             }
             return {"trainable": trainable, "optimizer": optimizer, "step": state["step"] + 1}, log
 
         whole = replicated(mesh)
         return jax.jit(step, donate_argnums=0, out_shardings=(whole, whole))
+
+    def _normalize(self, views: Array) -> Array:
+        return normalize(views, self.row.preprocess.mean, self.row.preprocess.std)
+
+
+def _split(x: Array, count: int) -> Array:
+    """[B, ...] -> [count, B / count, ...]; every count-th row, so that each part is spread over the devices as x is."""
+    return jnp.swapaxes(x.reshape(-1, count, *x.shape[1:]), 0, 1)
+
+
+def _join(parts: Array) -> Array:
+    return jnp.swapaxes(parts, 0, 1).reshape(-1, *parts.shape[2:])

@@ -1,14 +1,12 @@
 """The training loop: data in, checkpoints out, continued where it stopped."""
 
 import dataclasses
-import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 from tqdm import tqdm
 
@@ -16,14 +14,18 @@ from lrjax.config import Config
 from lrjax.data.datasets import open_training_source
 from lrjax.data.loader import training_batches
 from lrjax.errors import UserError
-from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import content_key
 from lrjax.sharding import put_batch, replicated
+from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller
-from lrjax.train.optim import make_optimizer
-from lrjax.types import Array, Tree
+from lrjax.train.guard import check_numbers, listen, loss_bound
+from lrjax.train.history import require_tensorboard
+from lrjax.train.optim import make_optimizer, rate_schedule
+from lrjax.train.outputs import RESULT, Outputs
+from lrjax.train.trainable import adaptation_of, check_method
+from lrjax.types import Tree
 
 
 def total_steps(config: Config, images: int) -> int:
@@ -43,19 +45,18 @@ def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Any, i
         The source of the training images and the number of optimizer steps.
 
     Raises:
-        UserError: the backbone has no patch rows, the images are missing or too few, or the batch does not divide over
-            the devices.
+        UserError: the images are missing, too few or without the captions asked for, the batch does not divide over
+            the devices, or the backbone cannot be trained as the options say.
     """
     options = config.train
-    if isinstance(row.spec.image, ResNetSpec):
+    check_method(options, row)
+    if options.tensorboard:
+        require_tensorboard()
+    if options.batch_size % (mesh.size * options.microbatches):
+        parts = f" in {options.microbatches} microbatches" if options.microbatches > 1 else ""
         raise UserError(
-            f"{row.name} is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer as "
-            "config.model, or set config.train.steps and config.train.epochs to 0 to evaluate it only"
-        )
-    if options.batch_size % mesh.size:
-        raise UserError(
-            f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices; "
-            "use a multiple of it"
+            f"config.train.batch_size {options.batch_size} does not divide over {mesh.size} devices{parts}; "
+            f"use a multiple of {mesh.size * options.microbatches}"
         )
     # The embedded backbone was trained on rendered images of seed 0; its tokens see others.
     source = open_training_source(options.root, count=options.count, seed=config.seed + 1)
@@ -64,11 +65,14 @@ def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Any, i
             f"config.train.root {options.root!r} gives {len(source)} images, which fill no batch of "
             f"{options.batch_size}; add images or use a smaller config.train.batch_size"
         )
+    if options.captions:
+        first = source[0]
+        caption_numbers({name: [first[name]] for name in ("id", "label") if name in first}, options.captions)
     return source, total_steps(config, len(source))
 
 
 def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) -> None:
-    """Checks that the tokens in the working directory, if there are any, are those of this training.
+    """Checks that the checkpoints in the working directory, if there are any, are those of this training.
 
     Args:
         config: the run.
@@ -92,28 +96,36 @@ def _training_key(config: Config, source: Any, row: Backbone, weights: str) -> s
         model=row.name,
         architecture=dataclasses.asdict(row.spec),
         preprocess=vars(row.preprocess),
-        options=dataclasses.asdict(config.train) | {"save_every": 0},
+        options=dataclasses.asdict(config.train) | {"save_every": 0, "evaluate_every": 0, "tensorboard": False},
         seed=config.seed,
         precision=config.precision,
         images=source.fingerprint,
     )
 
 
-def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array:
-    """Trains LR-TK0 tokens, or continues or restores an earlier training of the same configuration.
+def train_tokens(
+    config: Config, predictor: Predictor, *, weights: str, evaluate: Callable[[Tree, int], float] | None = None
+) -> Tree:
+    """Trains what the options say, or continues or restores an earlier training of the same configuration.
+
+    `workdir` receives checkpoints (`tokens/`), the course of the training (`training.csv`, `training.png`), the result
+    (`tokens.safetensors`) and, with evaluations, the best one so far (`best.safetensors`). SIGTERM saves and ends the
+    process with status 143.
 
     Args:
-        config: the run; checkpoints lie in `workdir/tokens`.
+        config: the run.
         predictor: the frozen backbone.
         weights: hash of the backbone's weights.
+        evaluate: scores an adaptation after a step, more is better; called if `evaluate_every` says so.
 
     Returns:
-        float32 [L + 1, N, D].
+        The adaptation of the backbone, as in `models.adaptation`: {"tokens": float32 [L + 1, N, D]} by default.
 
     Raises:
-        UserError: as in `check_training`, or the checkpoints in the working directory belong to another configuration.
+        UserError: the batch does not divide over the devices, there are too few images, the checkpoints in the working
+            directory belong to another configuration, the training diverged, or a file cannot be written.
     """
-    options, mesh = config.train, predictor.mesh
+    options, mesh, spec = config.train, predictor.mesh, predictor.row.spec.image
     source, steps = check_training(config, mesh, row=predictor.row)
     batches = training_batches(
         source,
@@ -123,92 +135,101 @@ def train_tokens(config: Config, predictor: Predictor, *, weights: str) -> Array
         shard=(jax.process_index(), jax.process_count()),
         workers=config.data.workers,
     )
-    distiller = Distiller(
-        predictor.row,
-        predictor.encoders,
-        options,
-        make_optimizer(options, predictor.row.spec.image.blocks.depth, steps),
-    )
-    state = jax.device_put(distiller.init(config.seed), replicated(mesh))
+    optimizer = make_optimizer(options, spec.blocks.depth, steps)
+    distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
+    init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=replicated(mesh))
     key = _training_key(config, source, predictor.row, weights)
+    outputs = Outputs(config, predictor.row, weights=weights, evaluate=evaluate)
     with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
-        state = checkpoints.restore(state, batches)
-        first = int(state["step"])
-        if first < steps:
-            step = distiller.make_step(mesh, config.seed)
-        progress = tqdm(
-            range(first, steps), desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0
+        state = checkpoints.restore(init(predictor.params), batches)
+        state = _run_steps(
+            state,
+            steps,
+            config=config,
+            predictor=predictor,
+            distiller=distiller,
+            batches=batches,
+            checkpoints=checkpoints,
+            outputs=outputs,
         )
-        if first < steps:
-            progress.set_postfix_str("first step, compiles")
-        previous = None
-        for index in progress:
-            images = put_batch(next(batches)["image"], mesh)
-            state, log = step(state, predictor.params, images)
-            if previous is not None:  # one step behind, so that a step is always under way
-                progress.set_postfix(loss=f"{float(previous['loss']):.3f}", scale=f"{float(previous['scale']):.1f}")
-            previous = log
-            checkpoints.save(index + 1, state, batches, last=index + 1 == steps)
-    return jnp.stack(state["trainable"]["tokens"])
+    adaptation = adaptation_of(state["trainable"], spec)
+    outputs.write(RESULT, adaptation, step=steps)
+    return adaptation
 
 
-class Checkpoints:
-    """Tokens, optimizer, step and data position of one training in one directory, written by orbax.
+def _run_steps(
+    state: Tree,
+    steps: int,
+    *,
+    config: Config,
+    predictor: Predictor,
+    distiller: Distiller,
+    batches: Any,
+    checkpoints: Checkpoints,
+    outputs: Outputs,
+) -> Tree:
+    options, mesh, first = config.train, predictor.mesh, int(state["step"])
+    bound, rate = loss_bound(options), rate_schedule(options, options.learning_rate, steps)
+    step = distiller.make_step(mesh, config.seed)
+    bar = tqdm(desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0)
+    bar.set_postfix_str("first step, compiles" if first < steps else "")
+
+    def record(number: int, log: Tree, images: Sequence[str]) -> None:
+        numbers = {name: float(value) for name, value in log.items()}
+        check_numbers(number, numbers, bound=bound, images=images, newest=checkpoints.newest)
+        bar.set_postfix(loss=f"{numbers['loss']:.3f}", scale=f"{numbers['scale']:.1f}", refresh=False)
+        outputs.add(number, numbers | {"learning_rate": float(rate(number - 1))}, images)
+
+    def score(number: int) -> None:
+        if options.evaluate_every and number and number % options.evaluate_every == 0:
+            stop.saved = checkpoints.newest
+            outputs.score(number, adaptation_of(state["trainable"], predictor.row.spec.image))
+            stop.saved = ""
+
+    with bar, listen() as stop, outputs.begin(first):
+        score(first)  # a killed process may have left it out; finished numbers are found again
+        pending = None
+        for number in range(first + 1, steps + 1):
+            batch = next(batches)
+            images = put_batch(batch["image"], mesh)
+            captions = put_batch(caption_numbers(batch, options.captions), mesh) if options.captions else None
+            state, log = step(state, predictor.params, images, captions)
+            if pending is not None:  # one step behind, so that a step is always under way
+                record(*pending)
+            pending = number, log, batch["id"]
+            evaluating = options.evaluate_every and number % options.evaluate_every == 0
+            if stop.asked or evaluating or number == steps or checkpoints.due(number):
+                record(*pending)
+                pending = None
+                checkpoints.save(number, state, batches)
+                if stop.asked:
+                    stop.saved = checkpoints.newest
+                    stop.leave()
+                score(number)
+            bar.update()
+    return state
+
+
+def caption_numbers(batch: Mapping[str, np.ndarray], captions: int) -> np.ndarray:
+    """Returns the number of the caption of every image of a batch, int32 [B].
 
     Args:
-        directory: where they lie.
-        key: hash of what determines the training; other checkpoints are refused.
-        save_every: steps between checkpoints.
+        batch: of `training_batches`, with "label".
+        captions: how many captions there are.
+
+    Raises:
+        UserError: an image has no number, or one that is not below `captions`.
     """
-
-    def __init__(self, directory: Path, key: str, *, save_every: int):
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, save_interval_steps=save_every)
-        self.directory, self.key = directory, key
-        self.manager = ocp.CheckpointManager(directory.resolve(), options=options)
-
-    def __enter__(self) -> "Checkpoints":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.manager.close()
-
-    def save(self, step: int, state: Tree, batches: Any, *, last: bool) -> None:
-        """Writes a checkpoint if one is due; the last step is always written."""
-        if not (last or self.manager.should_save(step)):
-            return
-        position = {"key": self.key, "data": _plain(batches.get_state())}
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position))
-        self.manager.save(step, args=items, force=True)
-
-    def position(self) -> dict[str, Any] | None:
-        """Returns where the newest checkpoint stands, None where there is none.
-
-        Raises:
-            UserError: it belongs to another configuration.
-        """
-        newest = self.manager.latest_step()
-        if newest is None:
-            return None
-        position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
-        if position["key"] != self.key:
+    if "label" not in batch:
+        raise UserError(
+            f"training image {batch['id'][0]} has no caption number, which config.train.captions={captions} needs; "
+            "train on images that were generated from numbered captions, or set config.train.captions to 0"
+        )
+    numbers = np.asarray(batch["label"])
+    for number, name in zip(numbers, batch["id"], strict=True):
+        if not 0 <= number < captions:
             raise UserError(
-                f"{self.directory} holds tokens that were trained with other options; "
-                "use another config.workdir or remove the directory"
+                f"training image {name} has caption {number}, but config.train.captions={captions} counts 0 to "
+                f"{captions - 1}; raise it"
             )
-        return position
-
-    def restore(self, state: Tree, batches: Any) -> Tree:
-        """Returns the newest state and moves the batches to its position; without a checkpoint the state is unchanged.
-
-        Raises:
-            UserError: the newest checkpoint belongs to another configuration.
-        """
-        if (position := self.position()) is None:
-            return state
-        batches.set_state(position["data"])
-        newest = self.manager.latest_step()
-        return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
-
-
-def _plain(state: Any) -> Any:
-    return json.loads(json.dumps(state, default=lambda value: np.asarray(value).tolist()))
+    return numbers.astype(np.int32)

@@ -46,3 +46,21 @@ def distillation_loss(teacher: Array, students: Array, log_scale: Array, *, clam
     """
     scale = jnp.exp(jnp.minimum(log_scale, MAX_LOG_SCALE) if clamp else log_scale)
     return sum(clip_loss(teacher, student, scale) for student in students)
+
+
+def caption_loss(students: Array, classifier: dict[str, Array], captions: Array) -> Array:
+    """Sum over views of the cross-entropy of a linear classifier of the embeddings into the captions.
+
+    Args:
+        students: float32 [views, B, E], L2-normalised.
+        classifier: "kernel" float32 [E, K] and "bias" float32 [K].
+        captions: int [B], 0..K-1, the caption that each image was generated from.
+
+    Returns:
+        float32 [].
+
+    Reference:
+        LR0.FM (arXiv 2502.03950), table 5.
+    """
+    logits = students @ classifier["kernel"] + classifier["bias"][None, None]
+    return sum(optax.softmax_cross_entropy_with_integer_labels(view, captions).mean() for view in logits)

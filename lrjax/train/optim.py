@@ -1,5 +1,6 @@
-"""The optimizer of the tokens: LAMB with warm-up, cosine decay, clipping and layer-wise rates."""
+"""The optimizer of what is trained: LAMB with warm-up, cosine decay, clipping and layer-wise rates."""
 
+import jax
 import optax
 
 from lrjax.config import Train
@@ -20,29 +21,62 @@ def layer_rates(depth: int, decay: float) -> tuple[float, ...]:
     return (1.0, *(decay ** (depth - i) for i in range(depth)))
 
 
+def rate_schedule(config: Train, rate: float, total_steps: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the step: linear warm-up, then a cosine to zero.
+
+    Args:
+        config: the training options.
+        rate: the peak.
+        total_steps: length; the warm-up is shortened to a tenth of it where it would be longer.
+    """
+    return optax.warmup_cosine_decay_schedule(0.0, rate, min(config.warmup_steps, total_steps // 10), total_steps)
+
+
 def make_optimizer(config: Train, depth: int, total_steps: int) -> optax.GradientTransformation:
-    """Builds the optimizer for a tree {"tokens": tuple of L + 1 tables, "log_scale": scalar}.
+    """Builds the optimizer for the trainable tree of `train.distill.Distiller`.
+
+    The prompts and the caption classifier have the full rate, block i has the factor of the table at its input times
+    `unfrozen_rate`.
 
     Args:
         config: rates and decays.
         depth: number of blocks L.
-        total_steps: length of the schedule; the warm-up is shortened to a tenth of it where it would be longer.
+        total_steps: length of the schedule.
 
     Returns:
-        Clipping by global norm, then LAMB per table (its trust ratio is per tensor, as in PyTorch), with weight decay
-        on the tables only.
+        Clipping by global norm, then LAMB per tensor (its trust ratio is per tensor, as in PyTorch), with weight decay
+        on tables and matrices only.
     """
-    warmup = min(config.warmup_steps, total_steps // 10)
 
-    def lamb(rate: float, weight_decay: float) -> optax.GradientTransformation:
-        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, total_steps)
-        return optax.lamb(schedule, weight_decay=weight_decay, eps=1e-6)
+    def lamb(rate: float) -> optax.GradientTransformation:
+        schedule = rate_schedule(config, rate, total_steps)
+        return optax.lamb(schedule, weight_decay=config.weight_decay, eps=1e-6, mask=_has_decay)
 
-    rates = layer_rates(depth, config.layer_decay)
-    groups = {f"table{i}": lamb(config.learning_rate * factor, config.weight_decay) for i, factor in enumerate(rates)}
-    groups["scale"] = lamb(config.scale_learning_rate, 0.0)
+    whole, *by_block = layer_rates(depth, config.layer_decay)
+    rates = {"whole": whole, **{f"table{i}": factor for i, factor in enumerate(by_block)}}
+    if config.unfrozen:
+        rates |= {f"block{i}": factor * config.unfrozen_rate for i, factor in enumerate(by_block)}
+    groups = {name: lamb(config.learning_rate * factor) for name, factor in rates.items()}
+    groups["scale"] = lamb(config.scale_learning_rate)
 
-    def labels(_: Tree) -> Tree:
-        return {"tokens": tuple(f"table{i}" for i in range(depth + 1)), "log_scale": "scale"}
+    def labels(trainable: Tree) -> Tree:
+        kinds = {
+            "tokens": lambda tables: tuple(_table(depth - len(tables) + i) for i in range(len(tables))),
+            "blocks": lambda blocks: {i: jax.tree.map(lambda _, i=i: f"block{i}", tree) for i, tree in blocks.items()},
+            "log_scale": lambda _: "scale",
+        }
+        return {
+            name: kinds[name](branch) if name in kinds else jax.tree.map(lambda _: "whole", branch)
+            for name, branch in trainable.items()
+        }
 
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.multi_transform(groups, labels))
+
+
+def _table(block: int) -> str:
+    """The group of the table at the input of a block; that after patchify is in front of block 0."""
+    return "whole" if block < 0 else f"table{block}"
+
+
+def _has_decay(tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, tree)

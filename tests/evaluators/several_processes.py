@@ -50,9 +50,9 @@ def run():
         steps=2, root=str(folder / "images"), buckets=((8, 9), (16, 17)), crop_scale=(1.0, 1.0), save_every=1
     )
     config = tiny.config(folder / f"run{processes}", options)
-    tokens = train_tokens(config, predictor, weights="abc")
+    tokens = train_tokens(config, predictor, weights="abc")["tokens"]
     found["tokens"] = np.asarray(tokens)
-    found["restored"] = np.asarray(train_tokens(config, predictor, weights="abc"))
+    found["restored"] = np.asarray(train_tokens(config, predictor, weights="abc")["tokens"])
     for name, damaged in (("whole", ()), ("damaged", (1, 4, 20))):
         for variant, lr_tokens in (("vanilla", None), ("tokens", tokens)):
             outcome = zeroshot.run(

@@ -177,7 +177,7 @@ def test_frozen_weights_stay_bit_identical_and_the_rest_moves():
     for old, new in zip(jax.tree.leaves(trees[0]), jax.tree.leaves(trees[-1]), strict=True):
         assert not np.array_equal(old, new)
     for tree, log in zip(trees[1:], logs, strict=True):
-        assert set(log) == {"loss", "scale", "gradient_norm"}
+        assert set(log) == {"loss", "scale", "gradient_norm", "norm"}
         assert log["scale"] == pytest.approx(float(np.exp(tree["log_scale"])), rel=1e-6)
         assert log["gradient_norm"] > 0
 
@@ -219,14 +219,16 @@ def test_loss_falls_on_repeated_images():
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-def test_eight_devices_give_the_step_of_one():
+@pytest.mark.parametrize(("devices", "placement"), [(2, "replicate"), (8, "replicate"), (8, "fsdp")])
+def test_devices_and_placement_do_not_change_twenty_steps(devices, placement):
     # The contrastive loss is over the global batch: a loss over the shards of one image each would be zero.
-    one, one_logs = run_steps()
-    eight, eight_logs = run_steps(devices=8)
-    for a, b in zip(one_logs, eight_logs, strict=True):
+    one, one_logs = run_steps(20)
+    many, logs = run_steps(20, devices=devices, placement=placement)
+    for a, b in zip(one_logs, logs, strict=True):
         assert a["loss"] > 0.1
-        assert b == pytest.approx(a, rel=1e-5)
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), eight, one)
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-5)  # 2e-6 was seen
+        assert b == pytest.approx(a, rel=1e-4)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), many[-1], one[-1])
 
 
 def test_gradients_on_eight_devices_equal_those_of_one():
@@ -246,13 +248,6 @@ def test_gradients_on_eight_devices_equal_those_of_one():
         assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a)
     # A difference of large sums: against float64 the float32 value itself is off by 1e-5.
     assert eight["log_scale"] == pytest.approx(one["log_scale"], rel=1e-4)
-
-
-def test_sharded_parameters_give_the_step_of_replicated_ones():
-    _, logs = run_steps(devices=8)
-    _, sharded_logs = run_steps(devices=8, placement="fsdp")
-    for a, b in zip(logs, sharded_logs, strict=True):
-        assert b == pytest.approx(a, rel=1e-5)
 
 
 def test_bfloat16_loss_is_close():

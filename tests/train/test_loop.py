@@ -28,12 +28,12 @@ class Steps:
         if key not in self.compiled:
             self.compiled[key] = self.original(distiller, mesh, seed)
 
-        def step(state, frozen, images):
+        def step(state, frozen, images, captions=None):
             if self.calls == self.stop_at:
                 raise KeyboardInterrupt
             self.calls += 1
             self.log.append((int(state["step"]), np.asarray(images)))
-            return self.compiled[key](state, frozen, images)
+            return self.compiled[key](state, frozen, images, captions)
 
         return step
 
@@ -61,7 +61,7 @@ def predictor():
 def train(workdir, folder, predictor, *, weights="abc", seed=0, **changes):
     # 12 images in batches of 8: the six steps cross epochs.
     options = tiny.train_options(**({"steps": 6, "root": str(folder)} | changes))
-    return np.asarray(loop.train_tokens(tiny.config(workdir, options, seed=seed), predictor, weights=weights))
+    return np.asarray(loop.train_tokens(tiny.config(workdir, options, seed=seed), predictor, weights=weights)["tokens"])
 
 
 @pytest.fixture(scope="module")

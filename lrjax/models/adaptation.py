@@ -1,0 +1,51 @@
+"""What is trained beside a frozen backbone, and how images are embedded with it."""
+
+import jax
+import jax.numpy as jnp
+
+from lrjax.models.build import Encoders
+from lrjax.types import Array, Tree
+
+
+def adapted_embeddings(
+    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: bool = False
+) -> Array:
+    """Embeds normalised images with a backbone and its adaptation.
+
+    Args:
+        encoders: of the backbone.
+        adaptation: any of "tokens" float [L + 1, N, D] (LR tokens), "prompts" float [P, D] (visual prompts) and
+            "blocks", parameters that replace those of the last blocks, by the number of the block.
+        params: parameter tree of the backbone.
+        images: float [B, size, size, 3], as for `Encoders.image`.
+        remat: whether blocks are recomputed in the backward pass.
+
+    Returns:
+        float32 [B, E], L2-normalised.
+    """
+    params = replace_blocks(params, adaptation.get("blocks", {}))
+    return encoders.image(params, images, adaptation.get("tokens"), prompts=adaptation.get("prompts"), remat=remat)
+
+
+def last_blocks(params: Tree, count: int) -> dict[str, Tree]:
+    """Returns float32 copies of the parameters of the last `count` blocks of the image tower, by block number."""
+    blocks = params["image"]["blocks"]
+    depth = jax.tree.leaves(blocks)[0].shape[0]
+    return {
+        str(index): jax.tree.map(lambda leaf, index=index: leaf[index].astype(jnp.float32), blocks)
+        for index in range(depth - count, depth)
+    }
+
+
+def replace_blocks(params: Tree, blocks: dict[str, Tree]) -> Tree:
+    """Returns a parameter tree whose last image blocks are those of `last_blocks`; none changes nothing."""
+    if not blocks:
+        return params
+    first = min(map(int, blocks))
+    ordered = [blocks[str(first + index)] for index in range(len(blocks))]
+    last = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ordered)
+    image = params["image"]
+    merged = jax.tree.map(
+        lambda whole, part: jnp.concatenate([whole[:first], part.astype(whole.dtype)]), image["blocks"], last
+    )
+    return params | {"image": image | {"blocks": merged}}

@@ -1,0 +1,128 @@
+"""What was trained for a backbone, as a safetensors file that says for which one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from lrjax.errors import UserError
+from lrjax.models.build import abstract_params
+from lrjax.models.lr_tokens import token_shape
+from lrjax.models.spec import ResNetSpec
+from lrjax.models.zoo import Backbone
+from lrjax.results import write_atomically
+from lrjax.streaming import named_leaves
+from lrjax.types import Array, Tree
+
+_KEY = "lrjax"  # one key only: safetensors writes several in any order, and equal trainings give equal files
+
+
+def write_adaptation(path: Path, adaptation: Tree, *, model: str, facts: Mapping[str, Any]) -> None:
+    """Writes an adaptation, completely or not at all.
+
+    Args:
+        path: the file.
+        adaptation: as in `models.adaptation`.
+        model: name of the backbone.
+        facts: JSON values that are kept with it, such as the recipe.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    tensors = {name: np.asarray(leaf, np.float32) for name, leaf in named_leaves(adaptation)}
+    metadata = {_KEY: json.dumps({"model": model, **facts}, sort_keys=True)}
+    try:
+        write_atomically(path, save(tensors, metadata))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error}); make room and run again") from error
+
+
+def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree, dict[str, Any]]:
+    """Reads an adaptation.
+
+    Args:
+        path: a file of `write_adaptation`.
+        row: the backbone that it is for; None leaves that unchecked.
+
+    Returns:
+        The adaptation, of float32 numpy arrays, and the facts that were written with it, "model" among them.
+
+    Raises:
+        UserError: the file is missing or none of `write_adaptation`, or it was trained for another backbone.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"token file {path} cannot be read ({error}); name a tokens.safetensors of a training"
+        ) from error
+    if _KEY not in metadata:
+        raise UserError(f"{path} holds no trained tokens; name a tokens.safetensors of a training")
+    facts = json.loads(metadata[_KEY])
+    if row is not None:
+        _check_model(path, tensors, facts["model"], row)
+    adaptation: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        *groups, leaf = name.split("/")
+        branch = adaptation
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[leaf] = tensor
+    return adaptation, facts
+
+
+def _check_model(path: str | Path, tensors: Mapping[str, np.ndarray], model: str, row: Backbone) -> None:
+    if isinstance(row.spec.image, ResNetSpec):
+        raise UserError(f"{path} was trained for {model}, not for {row.name}, which has no patch rows")
+    expected = {"tokens": token_shape(row.spec.image)}
+    blocks = named_leaves(abstract_params(row.spec)["image"]["blocks"])
+    shapes = {name: leaf.shape[1:] for name, leaf in blocks}
+    for name, tensor in tensors.items():
+        if name == "prompts":
+            wanted = (len(tensor), row.spec.image.blocks.width)
+        elif name.startswith("blocks/"):
+            wanted = shapes.get(name.split("/", 2)[2])
+        else:
+            wanted = expected.get(name)
+        if tensor.shape != wanted:
+            raise UserError(
+                f"{path} was trained for {model}: its {name} has the shape {list(tensor.shape)}, but {row.name} needs "
+                f"{None if wanted is None else list(wanted)}; load {model} instead"
+            )
+    if model != row.name:
+        raise UserError(f"{path} was trained for {model}, not for {row.name}; load {model} instead")
+
+
+def original_names(tokens: Array, layout: str) -> dict[str, np.ndarray]:
+    """Returns LR tokens by the names and in the shapes of the official LR0.FM code.
+
+    Args:
+        tokens: float32 [L + 1, N, D].
+        layout: "eva", "open_clip" (also CLIPA) or "metaclip", whose blocks run with the rows first. The name of the
+            table after patchify is known for "eva" only; the others are taken to have the same.
+
+    Returns:
+        L + 1 arrays [1, N, D]; for "metaclip" those of the blocks are [N, 1, D].
+
+    Raises:
+        UserError: the layout is unknown.
+
+    Reference:
+        LR0.FM (arXiv 2502.03950), official code.
+    """
+    prefixes = {"eva": "visual", "open_clip": "visual.transformer", "metaclip": "visual.transformer"}
+    if layout not in prefixes:
+        raise UserError(f"unknown layout {layout!r}; use one of {', '.join(prefixes)}")
+    first, *blocks = np.asarray(jax.device_get(tokens), np.float32)
+    axis = 1 if layout == "metaclip" else 0
+    return {
+        "visual.spatial_tokens": first[None],
+        **{f"{prefixes[layout]}.blocks_spatial_tokens.{i}": np.expand_dims(t, axis) for i, t in enumerate(blocks)},
+    }

@@ -1,0 +1,70 @@
+"""The model card of what was trained."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+
+from lrjax.config import Config
+from lrjax.models.row import Backbone
+from lrjax.results import write_atomically
+from lrjax.tables import Table
+from lrjax.token_file import read_adaptation
+from lrjax.train.outputs import BEST, RESULT
+from lrjax.types import Tree
+
+_CARD = """# {parts} for {model}
+
+{size:,} parameters beside the image tower of {model}, distilled from the backbone itself on images of several
+resolutions (LR0.FM, arXiv 2502.03950, section 5).
+
+```python
+model = lrjax.load("{model}", lr_tokens="{file}")
+embeddings = lrjax.encode_image(model, images)
+```
+{best}
+## {table.title}
+
+{comparison}
+
+{table.caption}
+
+## Recipe
+
+{steps} steps, seed {config.seed}, {config.precision}, weights {weights}.
+
+| config.train | value |
+|---|---|
+{options}
+"""
+
+
+def write_card(config: Config, row: Backbone, adaptation: Tree, table: Table) -> None:
+    """Writes `tokens.md` beside `tokens.safetensors`: backbone, accuracies before and after, recipe.
+
+    Args:
+        config: the run.
+        row: the backbone.
+        adaptation: what was trained.
+        table: accuracies before and after.
+    """
+    directory = Path(config.workdir)
+    facts, best = read_adaptation(directory / RESULT, row)[1], ""
+    if config.train.evaluate_every and (directory / BEST).is_file():
+        found = read_adaptation(directory / BEST, row)[1]
+        best = f"\nThe best evaluation, {100 * found['score']:.2f} % after step {found['step']}, is `{BEST}`.\n"
+    options = dataclasses.asdict(config.train)
+    card = _CARD.format(
+        parts=" and ".join(sorted(adaptation)),
+        model=row.name,
+        size=sum(leaf.size for leaf in jax.tree.leaves(adaptation)),
+        file=RESULT,
+        best=best,
+        table=table,
+        comparison=table.markdown(),
+        steps=facts["step"],
+        config=config,
+        weights=facts["weights"],
+        options="\n".join(f"| {name} | {value} |" for name, value in options.items()),
+    )
+    write_atomically(directory / "tokens.md", card)

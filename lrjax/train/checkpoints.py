@@ -1,0 +1,108 @@
+"""Checkpoints of a training, from which it continues bit by bit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orbax.checkpoint as ocp
+
+from lrjax.errors import UserError
+from lrjax.types import Tree
+
+
+class Checkpoints:
+    """What is trained, optimizer, step and data position of one training in one directory, written by orbax.
+
+    A checkpoint is complete when `save` returns, and only then is an older one removed.
+
+    Args:
+        directory: where they lie.
+        key: hash of what determines the training; other checkpoints are refused.
+        save_every: steps between checkpoints.
+    """
+
+    def __init__(self, directory: Path, key: str, *, save_every: int):
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2,
+            save_interval_steps=save_every,
+            cleanup_tmp_directories=True,  # of a killed process
+            enable_async_checkpointing=False,
+        )
+        self.directory, self.key = directory, key
+        self.manager = ocp.CheckpointManager(directory.resolve(), options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.manager.close()
+
+    @property
+    def newest(self) -> str:
+        """The newest checkpoint in words."""
+        step = self.manager.latest_step()
+        return (
+            "there is no checkpoint yet"
+            if step is None
+            else f"the last good checkpoint is {self.directory / str(step)}"
+        )
+
+    def due(self, step: int) -> bool:
+        """Returns whether a checkpoint is due after a step."""
+        return self.manager.should_save(step)
+
+    def save(self, step: int, state: Tree, batches: Any) -> None:
+        """Writes a checkpoint; one of this step that exists is kept.
+
+        Raises:
+            UserError: it cannot be written; older ones are untouched.
+        """
+        if self.manager.latest_step() == step:
+            return
+        position = {"key": self.key, "data": _plain(batches.get_state())}
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position))
+        try:
+            self.manager.save(step, args=items, force=True)
+        except (OSError, ValueError, RuntimeError) as error:  # tensorstore tells of a full disk by a ValueError
+            raise UserError(
+                f"the checkpoint of step {step} cannot be written ({_first_line(error)}); {self.newest}; "
+                "make room and run again to continue from there"
+            ) from error
+
+    def position(self) -> dict[str, Any] | None:
+        """Returns where the newest checkpoint stands, None where there is none.
+
+        Raises:
+            UserError: it belongs to another configuration.
+        """
+        newest = self.manager.latest_step()
+        if newest is None:
+            return None
+        position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
+        if position["key"] != self.key:
+            raise UserError(
+                f"{self.directory} holds tokens that were trained with other options; "
+                "use another config.workdir or remove the directory"
+            )
+        return position
+
+    def restore(self, state: Tree, batches: Any) -> Tree:
+        """Returns the newest state and moves the batches to its position; without a checkpoint the state is unchanged.
+
+        Raises:
+            UserError: the newest checkpoint belongs to another configuration.
+        """
+        if (position := self.position()) is None:
+            return state
+        batches.set_state(position["data"])
+        newest = self.manager.latest_step()
+        return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
+
+
+def _plain(state: Any) -> Any:
+    return json.loads(json.dumps(state, default=lambda value: np.asarray(value).tolist()))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,146 @@
+"""The course of a training: CSV files that are continued, curves for TensorBoard, and a chart."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.errors import UserError
+from lrjax.results import write_atomically
+
+COLUMNS = ("step", "loss", "scale", "learning_rate", "gradient_norm", "norm", "images")
+SCORE_COLUMNS = ("step", "score")
+
+
+class History:
+    """One line per step in `training.csv`, numbers in as many digits as float32 needs, and scores in `scores.csv`.
+
+    Args:
+        directory: the working directory.
+        first: step to continue after; lines of later ones, of a killed process, are written anew.
+        tensorboard: whether the numbers go to event files in `directory/tensorboard` too.
+
+    Raises:
+        UserError: the file is damaged, or tensorboardX is missing.
+    """
+
+    def __init__(self, directory: Path, *, first: int, tensorboard: bool):
+        self.path, self._scores_path = directory / "training.csv", directory / "scores.csv"
+        self.rows = [row for row in read_table(self.path, COLUMNS) if int(row["step"]) <= first]
+        self.scores = [row for row in read_table(self._scores_path, SCORE_COLUMNS) if int(row["step"]) <= first]
+        _write_table(self.path, COLUMNS, self.rows)
+        self._events = _event_writer(directory / "tensorboard", first) if tensorboard else None
+        self._file = self.path.open("a", newline="")
+        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+
+    def __enter__(self) -> "History":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+    def add(self, step: int, numbers: Mapping[str, float], images: Iterable[str]) -> None:
+        """Writes the line of a step.
+
+        Args:
+            step: counted from 1.
+            numbers: by column.
+            images: ids of the batch, of which a hash is kept.
+        """
+        row = {"step": str(step)} | {name: str(np.float32(value)) for name, value in numbers.items()}
+        row["images"] = hashlib.sha256("\n".join(images).encode()).hexdigest()[:16]
+        self.rows.append(row)
+        try:
+            self._writer.writerow(row)
+            self._file.flush()
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written ({error}); make room and run again to continue") from error
+        if self._events is not None:
+            for name, value in numbers.items():
+                self._events.add_scalar(name, float(value), step)
+
+    def add_score(self, step: int, score: float) -> None:
+        """Writes the score of the evaluation after a step."""
+        self.scores = [row for row in self.scores if row["step"] != str(step)]
+        self.scores.append({"step": str(step), "score": str(np.float32(score))})
+        _write_table(self._scores_path, SCORE_COLUMNS, self.scores)
+        if self._events is not None:
+            self._events.add_scalar("score", score, step)
+
+    def chart(self, title: str) -> Chart | None:
+        """The loss by step, thinned to at most 500 means; None without lines."""
+        if not self.rows:
+            return None
+        steps, losses = (np.array([float(row[name]) for row in self.rows]) for name in ("step", "loss"))
+        parts = np.array_split(np.arange(len(steps)), min(len(steps), 500))
+        line = Series(
+            name="loss",
+            x=[steps[part[-1]] for part in parts],
+            y=[losses[part].mean() for part in parts],
+            marker="" if len(parts) > 1 else "circle",
+        )
+        return Chart(
+            name="training",
+            title=title,
+            panels=[Panel(title="", series=[line])],
+            x=Axis(label="step"),
+            y=Axis(label="loss"),
+            alt=f"The loss of {len(steps)} steps, from {losses[0]:.3f} to {losses[-1]:.3f}.",
+        )
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Returns the lines of a CSV file of `History`, without a last one that was cut off.
+
+    Args:
+        path: the file; where there is none there are no lines.
+        columns: its columns, "step" first.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_text().split("\n")[:-1]  # what follows the last line end was cut off
+    rows = list(csv.DictReader(lines))
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values() or tuple(row) != tuple(columns) or not row["step"].isdecimal():
+            raise UserError(f"{path}, line {number} is damaged; remove the file to begin it anew")
+    return rows
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    try:
+        write_atomically(path, text.getvalue())
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error}); make room and run again to continue") from error
+
+
+def require_tensorboard() -> Any:
+    """Returns the module tensorboardX.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import tensorboardX
+    except ImportError as error:
+        raise UserError(
+            "config.train.tensorboard needs tensorboardX; pip install 'lrjax[tensorboard]' or set it to False"
+        ) from error
+    return tensorboardX
+
+
+def _event_writer(directory: Path, first: int) -> Any:
+    return require_tensorboard().SummaryWriter(str(directory), purge_step=first + 1)

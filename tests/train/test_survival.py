@@ -1,0 +1,183 @@
+"""Trainings that are killed, terminated, out of disk or diverging: nothing saved is lost, what follows is the same."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tiny
+from lrjax.errors import UserError
+from lrjax.train import loop
+from lrjax.train.distill import Distiller
+from lrjax.train.guard import check_numbers, loss_bound
+from lrjax.train.history import COLUMNS, History, read_table
+
+STEPS, SAVE_EVERY = 30, 4
+SCRIPT = Path(__file__).with_name("train_in_process.py")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts a training in a process: a function of a working directory and the arguments of the script."""
+    folder = tmp_path_factory.mktemp("survival")
+    images = tiny.write_training_images(folder / "images")
+    root = SCRIPT.parents[2]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
+        "XLA_FLAGS": "",  # one device
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # only the first one compiles
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    }
+
+    def start(workdir, *arguments):
+        command = [sys.executable, SCRIPT, images, workdir, STEPS, SAVE_EVERY, *arguments]
+        return subprocess.Popen([str(word) for word in command], env=environment, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def finish(process):
+    _, stderr = process.communicate(timeout=120)
+    return process.returncode, stderr
+
+
+def wait_for_step(process, workdir, step):
+    while process.poll() is None and len(rows_of(workdir)) < step:
+        time.sleep(0.002)
+    assert process.poll() is None, process.stderr.read()
+
+
+def rows_of(workdir):
+    return read_table(workdir / "training.csv", COLUMNS)
+
+
+def outcome(workdir):
+    return (workdir / "training.csv").read_text(), (workdir / "tokens.safetensors").read_bytes()
+
+
+def checkpoints(workdir):
+    return sorted(int(path.name) for path in (workdir / "tokens").iterdir() if path.name.isdecimal())
+
+
+@pytest.fixture(scope="module")
+def whole(start, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    assert finish(start(workdir))[0] == 0
+    assert [int(row["step"]) for row in rows_of(workdir)] == list(range(1, STEPS + 1))
+    assert len({row["images"] for row in rows_of(workdir)}) == STEPS
+    return workdir
+
+
+def test_killed_five_times_and_bit_identical(start, whole, tmp_path):
+    moments = random.Random(3)
+    for part in range(5):
+        process = start(tmp_path)
+        wait_for_step(process, tmp_path, part * STEPS // 6 + moments.randint(1, 5))
+        time.sleep(moments.uniform(0, 0.05))
+        process.kill()
+        assert finish(process)[0] == -signal.SIGKILL
+    assert finish(start(tmp_path))[0] == 0
+    assert outcome(tmp_path) == outcome(whole)
+
+
+def test_sigterm_saves_and_a_rerun_continues(start, whole, tmp_path):
+    process = start(tmp_path)
+    wait_for_step(process, tmp_path, SAVE_EVERY + 1)
+    process.send_signal(signal.SIGTERM)
+    status, stderr = finish(process)
+    assert status == 143
+    newest = checkpoints(tmp_path)[-1]
+    assert newest >= SAVE_EVERY + 1
+    assert "stopped by SIGTERM" in stderr
+    assert f"tokens/{newest}; run again" in stderr
+    assert len(rows_of(tmp_path)) == newest
+    assert not (tmp_path / "tokens.safetensors").exists()
+
+    saved = {path: path.read_bytes() for path in (tmp_path / "tokens" / str(newest)).rglob("*") if path.is_file()}
+    status, stderr = finish(start(tmp_path, 4096))  # no file may grow beyond: as on a full disk
+    assert status == 2
+    assert "cannot be written" in stderr and f"tokens/{newest}" in stderr and "make room" in stderr
+    assert all(path.read_bytes() == content for path, content in saved.items())
+    assert checkpoints(tmp_path)[-1] == newest
+
+    assert finish(start(tmp_path))[0] == 0
+    assert outcome(tmp_path) == outcome(whole)
+
+
+# Divergence
+
+
+def test_a_diverging_training_stops_before_it_saves(tmp_path, monkeypatch):
+    images = tiny.write_training_images(tmp_path / "images")
+    original = Distiller.loss
+
+    def loss(self, trainable, frozen, views, captions=None):
+        far = jnp.abs(trainable["log_scale"] - np.log(1 / 0.07)) > 0.02
+        return original(self, trainable, frozen, views, captions) * jnp.where(far, jnp.nan, 1.0)
+
+    options = tiny.train_options(steps=12, root=str(images), save_every=1, buckets=((8, 16),), scale_learning_rate=4e-3)
+    monkeypatch.setattr(Distiller, "loss", loss)
+    with pytest.raises(UserError, match="diverged at step") as caught:
+        loop.train_tokens(tiny.config(tmp_path / "run", options), tiny.predictor(), weights="abc")
+    message = str(caught.value)
+    newest = checkpoints(tmp_path / "run")[-1]
+    assert f"diverged at step {newest + 1}: " in message
+    assert "loss nan" in message
+    assert f"tokens/{newest};" in message
+    assert message.count(".png") == 8
+    assert len(rows_of(tmp_path / "run")) == newest
+
+
+def test_numbers_are_checked():
+    options = tiny.train_options(batch_size=64, buckets=((8, 16), (16, 32), (32, 40)), image_size=40)
+    bound = loss_bound(options)
+    assert bound == pytest.approx(10 * 4 * np.log(64))
+
+    def check(**numbers):
+        check_numbers(7, {"loss": 3.0, "scale": 14.0} | numbers, bound=bound, images=["a.png", "b.png"], newest="here")
+
+    check(loss=bound)
+    for numbers, words in (
+        ({"loss": float("nan")}, "step 7: loss nan; here"),
+        ({"loss": bound + 1}, r"loss 167\.4 above 166\.4, 10 times that of guessing; here"),
+        ({"scale": float("inf")}, "scale inf; here.*a.png, b.png"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check(**numbers)
+
+
+def test_history_is_continued_and_damage_is_told(tmp_path):
+    numbers = {"loss": 0.1, "scale": 14.0, "learning_rate": 1e-3, "gradient_norm": 2.0, "norm": 1 / 3}
+    with History(tmp_path, first=0, tensorboard=True) as history:
+        for step in (1, 2, 3):
+            history.add(step, numbers, ["a", "b"])
+        history.add_score(2, 0.5)
+        history.add_score(3, 0.25)
+    assert any((tmp_path / "tensorboard").iterdir())
+    path = tmp_path / "training.csv"
+    assert float(rows_of(tmp_path)[0]["norm"]) == np.float32(1 / 3)
+    with path.open("a") as file:
+        file.write("4,0.1")  # cut off
+    with History(tmp_path, first=2, tensorboard=False) as history:
+        assert [row["step"] for row in history.rows] == ["1", "2"]
+        assert history.scores == [{"step": "2", "score": "0.5"}]
+        assert history.chart("Training").panels[0].series[0].y == pytest.approx((0.1, 0.1))
+    assert path.read_text().count("\n") == 3
+    path.write_text(path.read_text() + "3,broken\n")
+    with pytest.raises(UserError, match=r"training\.csv, line 4 is damaged"):
+        rows_of(tmp_path)
+
+
+def test_tensorboard_is_asked_for_when_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    options = tiny.train_options(tensorboard=True)
+    with pytest.raises(UserError, match=r"needs tensorboardX; pip install 'lrjax\[tensorboard\]'"):
+        loop.check_training(tiny.config(tmp_path, options), tiny.predictor().mesh, row=tiny.row())
