@@ -112,16 +112,16 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     return Table(
         title="Data sets",
         caption="Images found and expected, decoded in this check, and how labels were matched with the classes.",
-        header=("data set", "location", "images", "expected", "decoded", "classes", "matched", "problems"),
+        header=("data set", "location", "problems", "images", "expected", "decoded", "classes", "matched"),
         rows=tuple(
             (
                 one.dataset.name,
                 one.place,
+                len(one.problems),
                 *(None if count is None else f"{count:,}" for count in (one.images, one.dataset.expected_count)),
                 one.decoded,
                 len(one.dataset.classes),
                 one.matched,
-                len(one.problems),
             )
             for one in findings
         ),

@@ -61,10 +61,10 @@ def test_a_recipe_of_several_kinds_without_problems(check, tmp_path, monkeypatch
             *("--config.data.sources.mnist", f"idx:{tmp_path}/digits"), count=30,
         )  # fmt: skip
         assert (status, problems) == (0, [])
-        assert table["eurosat"] == [f"folder:{tmp_path}/eurosat", "20", "20", "20", "10", "by", "name", "0"]
-        assert table["mnist"] == [f"idx:{tmp_path}/digits", "10", "10", "10", "10", "by", "number", "0"]
+        assert table["eurosat"] == [f"folder:{tmp_path}/eurosat", "0", "20", "20", "20", "10", "by", "name"]
+        assert table["mnist"] == [f"idx:{tmp_path}/digits", "0", "10", "10", "10", "10", "by", "number"]
         assert table["shapes"][:4] == ["drawn", "by", "the", "program"]
-        assert table["birds"] == [f"webdataset:{tmp_path}/own/birds.tar", "2", "2", "2", "2", "by", "name", "0"]
+        assert table["birds"] == [f"webdataset:{tmp_path}/own/birds.tar", "0", "2", "2", "2", "2", "by", "name"]
     sources = {"eurosat": f"webdataset:{tmp_path}/archive/eurosat.tar"}
     assert check(("eurosat",), sources=sources)[0] == 0
 
@@ -75,8 +75,8 @@ def test_problems(check, tmp_path):
     (tmp_path / "eurosat" / "Forest" / "1.png").write_bytes(on_disk.png("x")[:40])
     status, table, problems = check(("dtd", "eurosat"), root=str(tmp_path))
     assert status == 1
-    assert table["eurosat"][1:3] == ["21", "5,400"]
-    assert table["dtd"] == ["–", "–", "1,880", "0", "47", "–", "1"]  # noqa: RUF001
+    assert table["eurosat"][2:4] == ["21", "5,400"]
+    assert table["dtd"] == ["–", "1", "–", "1,880", "0", "47", "–"]  # noqa: RUF001
     assert len(problems) == 3
     assert re.match(r"dtd: data set 'dtd' has no folder '.*dtd' .*to get it: unpack dtd-r1.0.1.tar.gz", problems[0])
     assert problems[1] == "eurosat: 21 images instead of 5,400; check the split"
@@ -109,7 +109,7 @@ def test_all_damaged_images_are_found_with_full(check, tmp_path, monkeypatch):
     for name in ("Forest/0", "River/1"):
         on_disk.write(tmp_path / "eurosat" / f"{name}.png", b"")
     status, table, problems = check(("eurosat",), "--full", root=str(tmp_path))
-    assert (status, table["eurosat"][3]) == (1, "60")
+    assert (status, table["eurosat"][4]) == (1, "60")
     assert len(problems) == 21
     assert problems[-1] == "eurosat: 2 more images cannot be read"
 

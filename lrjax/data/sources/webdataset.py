@@ -38,8 +38,8 @@ class TarImages(ListedImages):
     """Images in tar archives, with their labels, without unpacking.
 
     With `.cls` or `.json` files, an archive is a WebDataset shard: `KEY.jpg` (or another image format) has its label, a
-    number or a class name, in `KEY.cls`, or as "label" in `KEY.json`; `classnames.txt` beside the shards or one folder
-    above names the numbers. Otherwise the label of an image is the path of its folder.
+    number or a class name, in `KEY.cls`, or as "label" in `KEY.json`; `classnames.txt` beside the shards or in the
+    location names the numbers. Otherwise the label of an image is the path of its folder.
 
     Args:
         location: an archive or a folder of archives, whose names end in ".tar".
@@ -63,10 +63,10 @@ class TarImages(ListedImages):
             labels += [label for _, label, _ in found]
             self.members += [member for _, _, member in found]
         if all(label is None for label in labels):
-            labels = _folder_names([one.split("/", 1)[1] if len(shards) > 1 else one for one in ids])
+            labels = _folder_names(location, [one.split("/", 1)[1] if len(shards) > 1 else one for one in ids])
         elif None in labels:
             raise UserError(f"image '{ids[labels.index(None)]}' of '{location}' has no label; add its .cls or .json")
-        super().__init__(location, ids, labels, _class_names(shards[0].parent))
+        super().__init__(location, ids, labels, _class_names(shards[0].parent, Path(location)))
 
     def encoded(self, index: int) -> bytes:
         """Returns the encoded bytes of an image."""
@@ -158,14 +158,19 @@ def _label(content: bytes, suffix: str, *, place: str) -> Label | None:
     return as_labels(value, place=place)
 
 
-def _folder_names(names: Sequence[str]) -> list[str]:
+def _folder_names(location: str | os.PathLike, names: Sequence[str]) -> list[str]:
     folders = [PurePosixPath(name).parent for name in names]
+    if flat := [name for name, folder in zip(names, folders, strict=True) if folder == PurePosixPath(".")]:
+        raise UserError(
+            f"image '{flat[0]}' of '{location}' is in no class folder and has no .cls or .json; "
+            "give each class a folder"
+        )
     above = os.path.commonpath([str(folder.parent) for folder in folders])
     return [str(folder.relative_to(above)) for folder in folders]
 
 
-def _class_names(folder: Path) -> list[str] | None:
-    for path in (folder / "classnames.txt", folder.parent / "classnames.txt"):
+def _class_names(*folders: Path) -> list[str] | None:
+    for path in (folder / "classnames.txt" for folder in folders):
         if path.is_file():
             return path.read_text(encoding="utf-8").splitlines()
     return None

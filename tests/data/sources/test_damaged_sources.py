@@ -26,6 +26,7 @@ def sample(key, label=b"0"):
     [
         ([], r"x.tar' holds no image; remove it"),
         ([("notes.txt", b"no image")], r"x.tar' holds no image; remove it"),
+        ([("x/a.png", PNG), ("b.png", PNG)], r"image 'b.png' of '.*x.tar' is in no class folder and has no .cls"),
         ([*sample("a"), *sample("a")], r"holds image 'a.png' twice"),
         ([*sample("a"), ("a.jpg", PNG)], r"holds two images of sample 'a'"),
         ([*sample("a"), ("b.png", PNG)], r"image 'b' of '.*x.tar' has no label; add its .cls or .json"),
