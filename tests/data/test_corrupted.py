@@ -8,6 +8,7 @@ from lrjax.data.corrupted import CorruptedSource
 from lrjax.data.loader import batches
 from lrjax.errors import UserError
 from lrjax.ops.corruptions import corrupt
+from lrjax.ops.preprocess import ViewSpec
 
 
 class Greys:
@@ -34,7 +35,7 @@ def test_images_are_corrupted_with_a_seed_of_their_own():
 
 
 def test_the_loader_reads_it():
-    batch = next(iter(batches(CorruptedSource(Greys(), "fog", severity=1), 3)))
+    batch = next(iter(batches(CorruptedSource(Greys(), "fog", severity=1), 3, specs=(ViewSpec(32),))))
     assert batch.sizes.tolist() == [[50, 40]] * 3
     assert batch.labels.tolist() == [0, 1, 2]
 

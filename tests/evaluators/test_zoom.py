@@ -145,7 +145,8 @@ def test_finished_shards_are_not_computed_again(tmp_path):
     assert sorted(source.read) == list(range(4, COUNT))
     assert outcome.measurements == plain_outcome().measurements
     for name, rows in plain_outcome().samples["hr"].items():
-        np.testing.assert_array_equal(outcome.samples["hr"][name], rows, err_msg=name)
+        # Batches of another size round otherwise, by one float16 at most.
+        np.testing.assert_allclose(outcome.samples["hr"][name], rows, atol=1e-3 * (name == "confidence"), err_msg=name)
     other = Interrupted(COUNT, 99)
     evaluate(other, shards=Shards(tmp_path, "another"), **options)
     assert len(other.read) == COUNT

@@ -41,13 +41,15 @@ def samples(right, **more):
     return {"correct": np.packbits(bits(right), axis=1), "index": index, "label": index % 3} | more
 
 
+def add(directory, one, arrays):
+    ResultStore(directory).add([one], {} if arrays is None else {one.key: arrays})
+
+
 def store(directory):
     """Writes the tables, and one result of another evaluator; the images of "two" lie in reverse order."""
-    results = ResultStore(directory)
-    results.add([row("one", "shapes", key="other", evaluator="zeroshot")], {"index": np.arange(5)})
+    add(directory, row("one", "shapes", key="other", evaluator="zeroshot"), {"index": np.arange(5)})
     for (model, dataset), right in RIGHT.items():
         found = samples(right)
         if model == "two":
             found = {name: values[::-1] for name, values in found.items()}
-        results.add([row(model, dataset, n=len(right))], found)
-    return results
+        add(directory, row(model, dataset, n=len(right)), found)

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from lrjax.hard import HardImage, read_manifest
-from lrjax.results import ResultStore
 from lrjax.zoom_study.__main__ import main
-from zoom_study.tables import row, samples, store
+from zoom_study.tables import add, row, samples, store
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_the_list_of_hard_images(results, tmp_path, capsys):
 
 def test_confusable_classes_of_imagenet(tmp_path):
     labels = {"label": np.array([657, 5, 836])}
-    ResultStore(tmp_path).add([row("one", "imagenet", classes=1000)], samples([[], [], [3]], **labels))
+    add(tmp_path, row("one", "imagenet", classes=1000), samples([[], [], [3]], **labels))
     path = tmp_path / "hard.json"
     assert main([str(tmp_path), "--hard", str(path)]) == 0
     assert [image.labels for image in read_manifest(path).images] == [(657,), (5,)]

@@ -7,7 +7,7 @@ from lrjax.errors import UserError
 from lrjax.ops.zoom import VIEWS
 from lrjax.results import ResultStore
 from lrjax.zoom_study.stored import common_images, load_tables, unpack
-from zoom_study.tables import RIGHT, bits, row, samples, store
+from zoom_study.tables import RIGHT, add, bits, row, samples, store
 
 
 def test_bits_come_back():
@@ -36,7 +36,7 @@ def test_models_are_brought_into_one_order(tmp_path):
 
 def test_other_images_cannot_be_compared(tmp_path):
     store(tmp_path)
-    ResultStore(tmp_path).add([row("three", "shapes")], samples([[], [], [], []]))
+    add(tmp_path, row("three", "shapes"), samples([[], [], [], []]))
     tables = [table for table in load_tables([tmp_path]) if table.dataset == "shapes"]
     with pytest.raises(UserError, match="one and three were not evaluated on the same images of shapes"):
         common_images(tables)
@@ -44,7 +44,7 @@ def test_other_images_cannot_be_compared(tmp_path):
 
 def test_the_newest_of_two_tables(tmp_path):
     store(tmp_path)
-    ResultStore(tmp_path).add([row("one", "shapes", key="again")], samples([[1]] * 5))
+    add(tmp_path, row("one", "shapes", key="again"), samples([[1]] * 5))
     with pytest.raises(UserError, match="two zoom tables of one on shapes"):
         load_tables([tmp_path])
     tables = load_tables([tmp_path], duplicates="newest")
@@ -55,7 +55,7 @@ def test_the_newest_of_two_tables(tmp_path):
 def test_guesses_and_probabilities_are_read_where_they_are(tmp_path):
     shape = (2, VIEWS)
     more = {"confidence": np.full(shape, 0.5, np.float16), "guess": np.ones(shape, np.int16)}
-    ResultStore(tmp_path).add([row("one", "shapes")], samples([[], [1]], **more))
+    add(tmp_path, row("one", "shapes"), samples([[], [1]], **more))
     (table,) = load_tables([tmp_path])
     np.testing.assert_array_equal(table.confidence, more["confidence"])
     np.testing.assert_array_equal(table.guesses, more["guess"])
@@ -73,7 +73,7 @@ def test_guesses_and_probabilities_are_read_where_they_are(tmp_path):
     ],
 )
 def test_incomplete_arrays_are_named(arrays, message, tmp_path):
-    ResultStore(tmp_path).add([row("one", "shapes")], arrays)
+    add(tmp_path, row("one", "shapes"), arrays)
     with pytest.raises(UserError, match=message):
         load_tables([tmp_path])
 
