@@ -79,7 +79,7 @@ def read_config(name: str, overrides: Sequence[str] = (), *, program: str) -> Co
 
 
 _TEXT_LISTS = tuple(
-    f"{dashes}config.{key}" for dashes in ("-", "--") for key in ("data.names", "evaluation.evaluators")
+    f"{dashes}config.{key}" for dashes in ("-", "--") for key in ("data.names", "evaluation.evaluators", "models")
 )
 
 

@@ -55,6 +55,8 @@ def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree
     Raises:
         UserError: the file is missing or none of `write_adaptation`, or it was trained for another backbone.
     """
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a directory; name a tokens.safetensors, which a training writes into its workdir")
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}

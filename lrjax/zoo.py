@@ -45,15 +45,16 @@ def zoo_table(names: Sequence[str]) -> Table:
 
 def _run(arguments: Sequence[str] | None) -> None:
     parser = Parser(prog="python -m lrjax.zoo", description="Lists the backbones.")
-    parser.add_argument("pattern", nargs="?", default="*", help='shell pattern of names, for instance "ViT-B-*"')
+    parser.add_argument("pattern", nargs="?", default="*", help='part of names, or a shell pattern such as "ViT-B-*"')
     parser.add_argument("--family", help="only this family, for instance SigLIP")
     parser.add_argument("--format", choices=("text", "json", *FORMATS), default="text", help="how to print them")
     parsed = parser.parse_args(arguments)
-    names = list_models(parsed.pattern, family=parsed.family)
+    whole = any(wildcard in parsed.pattern for wildcard in "*?[")
+    names = list_models(parsed.pattern if whole else f"*{parsed.pattern}*", family=parsed.family)
     if not names:
         families = ", ".join(sorted({row.family for row in zoo.BACKBONES.values()}))
         family = f" of the family {parsed.family!r}" if parsed.family else ""
-        raise UserError(f'no backbone{family} fits {parsed.pattern!r}; try "*{parsed.pattern}*"; families: {families}')
+        raise UserError(f"no backbone{family} fits {parsed.pattern!r}; families: {families}")
     if parsed.format == "json":
         rows = (zoo.get(name) for name in names)
         print(json.dumps([{"name": row.name} | dataclasses.asdict(row) for row in rows], indent=2))

@@ -133,6 +133,7 @@ def test_names_are_split_at_commas(read):
         assert read(*form, "--config.seed=3").data.names == ("a", "b", "c"), form
     assert read("--config.evaluation.evaluators=x,y").evaluation.evaluators == ("x", "y")
     assert read("--config.data.root=a,b").data.root == "a,b"
+    assert read("--config.model=", "--config.models=a=x,b:tag=y").models == ("a=x", "b:tag=y")
 
 
 def test_a_plain_dictionary_gets_sources(tmp_path):

@@ -82,7 +82,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
             row = source[position]
             to_rgb(row["image"])
         except ImageError as error:  # the remedy of a run, to skip the image, is not that of the check
-            return (), f"image '{error.name}' cannot be decoded; replace or remove it"
+            return (), f"image '{error.name}' cannot be decoded ({error.__cause__}); replace or remove it"
         except UserError as error:
             return (), str(error)
         return row["label"], None
@@ -104,7 +104,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
         problems.append(
             f"no image of class '{empty[0]}' ({len(empty)} of {len(dataset.classes)} classes without images)"
         )
-    return Finding(dataset, place, len(source), total, getattr(source, "matched", None), tuple(problems))
+    return Finding(dataset, place, len(source), total - len(damaged), getattr(source, "matched", None), tuple(problems))
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

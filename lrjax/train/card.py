@@ -19,7 +19,7 @@ _CARD = """# {parts} for {model}
 resolutions (LR0.FM, arXiv 2502.03950, section 5).
 
 ```python
-model = lrjax.load("{model}", lr_tokens="{file}")
+model = lrjax.load({names}, lr_tokens="{file}")
 embeddings = lrjax.encode_image(model, images)
 ```
 {best}
@@ -57,6 +57,7 @@ def write_card(config: Config, row: Backbone, adaptation: Tree, table: Table) ->
     card = _CARD.format(
         parts=" and ".join(sorted(adaptation)),
         model=row.name,
+        names=", ".join(f'"{name}"' for name in (row.name, config.source) if name),
         size=sum(leaf.size for leaf in jax.tree.leaves(adaptation)),
         file=RESULT,
         best=best,

@@ -67,6 +67,7 @@ def test_a_run_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
     assert "| Model | Data set | Images | Chance | 8" in card
     assert "16.7 → 16.7" in card
     assert "| prompts | 2 |" in card
+    assert f'lrjax.load("tiny", "{checkpoint}", lr_tokens="tokens.safetensors")' in card
 
     pictures = [tiny.picture(seed, 40, 36) for seed in range(2)]
     model = api.load("tiny", checkpoint, lr_tokens=run / "tokens.safetensors", devices=1)
