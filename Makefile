@@ -9,7 +9,7 @@ run: $(RUN)/ready
 	$(RUN)/bin/python -m lrjax.main --config configs/lr_tk0_eva.py
 
 test: lint browser
-	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile
+	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .
