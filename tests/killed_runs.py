@@ -115,7 +115,7 @@ def check(folder):
         folder / "recipe.py",
         models=tuple(names),
         devices=1,
-        data={"names": ("shapes", "colours", "letters"), "count": 24, "workers": 2},
+        data={"names": ("shapes", "colours"), "count": 24, "workers": 2},
         evaluation={"resolutions": (8,), "batch_size": 8},
         report={"plots": False, "weights": "equal"},
     )
