@@ -1,6 +1,5 @@
 """Finished parts of a long evaluation on disk, so that an interrupted one goes on where it was."""
 
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lrjax.errors import UserError
-from lrjax.results import write_atomically
+from lrjax.results import npz_bytes, write_atomically
 
 
 class Shards:
@@ -43,9 +42,7 @@ class Shards:
 
     def add(self, part: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Stores a finished part; in a run with several processes only process 0 may."""
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        write_atomically(self._path(part), buffer.getvalue())
+        write_atomically(self._path(part), npz_bytes(arrays))
 
     def clear(self) -> None:
         """Deletes all parts of this evaluation, once its results are stored."""

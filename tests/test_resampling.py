@@ -143,7 +143,7 @@ def test_robustness_that_is_undefined_in_a_replicate(made):
     rows, arrays = made
     few = np.zeros(SIZES["a"], bool)
     few[0] = True  # two of three replicates have it
-    one_right = {"index": np.arange(len(few)), "label": few.astype(int), "top5": np.ones((len(few), 1))}
+    one_right = {"index": np.arange(len(few)), "label": few.astype(int), "top5": np.ones((len(few), 1), int)}
     arrays = arrays | {"N-vanilla-a-hr": one_right}
     replicates = Replicates(Results(rows, samples=arrays.get))
     assert replicates.relative("N", "vanilla", "a", 16) is None

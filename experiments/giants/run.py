@@ -1,6 +1,6 @@
 """Measures the memory and time of converting a synthetic checkpoint of a giant, and of restoring it onto eight devices.
 
-PYTHONPATH=. python experiments/giants/run.py --work /tmp/giants
+PYTHONPATH=. python experiments/giants/run.py --work runs/giants
 
 EVA-CLIP-18B at its true widths with three of its 48 image blocks and its whole text tower: random fp16 weights, 3.6 GB.
 Each step runs in a process of its own, so that its peak memory is its own.

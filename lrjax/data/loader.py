@@ -91,7 +91,7 @@ def batches(
         UserError: an argument is out of range, a file cannot be read, or memory is too short.
         ImageError: an image is damaged and `on_error` is "error".
     """
-    plan, specs = _plan(source, batch_size, shard, indices), tuple(specs)
+    plan, specs = shard_positions(source, batch_size, shard, indices), tuple(specs)
     if on_error not in ("error", "skip"):
         raise UserError(f"on_error '{on_error}' is unknown; give 'error' or 'skip'")
     if rgb not in RGB:
@@ -160,10 +160,23 @@ def _check(batch_size: int, shard: tuple[int, int]) -> None:
         raise UserError(f"shard {index} of {shards} does not exist; give 0 <= index < count")
 
 
-def _plan(
-    source: Any, batch_size: int, shard: tuple[int, int], indices: Sequence[int] | np.ndarray | None
+def shard_positions(
+    source: Any, batch_size: int, shard: tuple[int, int], indices: Sequence[int] | np.ndarray | None = None
 ) -> np.ndarray:
-    """Positions of this shard, [steps * batch_size], -1 for padding."""
+    """Return the positions in the source that a shard reads, in batches that side by side are the global ones.
+
+    Args:
+        source: has a length.
+        batch_size: rows per shard.
+        shard: index of this shard and number of shards.
+        indices: positions to read, in this order; all by default.
+
+    Returns:
+        int64 [steps * batch_size], -1 for padding at the end.
+
+    Raises:
+        UserError: an argument is out of range.
+    """
     _check(batch_size, shard)
     index, shards = shard
     wanted = np.arange(len(source)) if indices is None else np.asarray(indices, np.int64).reshape(-1)

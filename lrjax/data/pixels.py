@@ -9,6 +9,7 @@ import grain
 import numpy as np
 
 from lrjax.data.images import ImageError, to_rgb
+from lrjax.data.loader import shard_positions
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,7 @@ def pixel_batches(
     Raises:
         ImageError: an image is damaged and `on_error` is "error".
     """
-    index, shards = shard
-    plan = np.full(-(-len(indices) // (batch_size * shards)) * shards * batch_size, -1, np.int64)
-    plan[: len(indices)] = indices
-    plan = plan.reshape(-1, shards, batch_size)[:, index].reshape(-1)
+    plan = shard_positions(source, batch_size, shard, indices)
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
     rows = grain.MapDataset.source(plan).map(functools.partial(_row, source, on_error)).to_iter_dataset(options)
     group = []

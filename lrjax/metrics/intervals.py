@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lrjax.metrics.label_sets import in_label_set
+
 REPLICATES = 2000
 CONFIDENCE = 0.95
 _CHUNK = 2**24
@@ -28,8 +30,7 @@ def right(samples: Mapping[str, np.ndarray]) -> np.ndarray:
         [n] bool.
     """
     order = np.argsort(samples["index"])
-    label = samples["label"][order].reshape(len(order), -1)
-    return (samples["top5"][order, :1] == label).any(axis=1)
+    return in_label_set(samples["top5"][order, 0], samples["label"][order])
 
 
 def bootstrap_accuracies(hits: ArrayLike, *, seed: int, replicates: int = REPLICATES) -> np.ndarray:
