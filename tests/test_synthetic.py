@@ -172,6 +172,7 @@ def test_overflow_and_missing_pipelines(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert command(folder, tmp_path / "out", "--pipeline", str(tmp_path / "empty")) == 2
     assert "empty' cannot be loaded" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_noise_differs_in_every_number():
@@ -210,8 +211,8 @@ def settings(captions, **changes):
 
 
 def test_a_folder_keeps_sets_apart(tmp_path):
-    SetOnDisk(tmp_path, CAPTIONS, 2, settings(CAPTIONS))
-    SetOnDisk(tmp_path, CAPTIONS, 2, settings(CAPTIONS))
+    for _ in range(2):
+        SetOnDisk(tmp_path, CAPTIONS, 2, settings(CAPTIONS)).add(0, 0, b"")
     SetOnDisk(tmp_path, CAPTIONS, 5, settings(CAPTIONS, seed=1))
     SetOnDisk(tmp_path, CAPTIONS[:2], 2, settings(CAPTIONS[:2]))
     others = ("x", "y", "z")

@@ -39,8 +39,8 @@ class Settings:
 class SetOnDisk:
     """A set in a folder, which may hold other sets.
 
-    Beside its images (`ImageSet.folder`) there are a file .json with its settings, from the beginning, and its manifest
-    .jsonl, once it is complete.
+    Beside its images (`ImageSet.folder`) there are a file .json with its settings, before the first one, and its
+    manifest .jsonl, once it is complete.
 
     Args:
         root: the folder.
@@ -49,21 +49,20 @@ class SetOnDisk:
         settings: what determines the images.
 
     Raises:
-        UserError: the folder holds images that do not go with these, or they are there already.
+        UserError: the folder holds images that do not go with these.
     """
 
     def __init__(self, root: str | Path, captions: Sequence[str], images: int, settings: Settings):
         self.root, self.captions, self.settings = Path(root).expanduser(), captions, settings
         self.layout = ImageSet(len(captions), images)
         self.plan = [(caption, image) for image in range(images) for caption in range(len(captions))]
-        path = self.root / f"{self.layout.folder}.json"
+        self._path = self.root / f"{self.layout.folder}.json"
         for other in sorted(self.root.glob("Mul_samples_*.json")):
-            check = _require_equal if other == path else _require_others
+            check = _require_equal if other == self._path else _require_others
             check(_read(other), settings, other.with_suffix(""))
-        if not path.exists():
-            if (self.root / self.layout.folder).exists():
-                raise UserError(f"'{self.root / self.layout.folder}' was made by another program; give another --out")
-            write_atomically(path, json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
+        folder = self.root / self.layout.folder
+        if folder.exists() and not self._path.exists():  # in this order: other parts write the file, then the folder
+            raise UserError(f"'{folder}' was made by another program; give another --out")
 
     def missing(self, shard: tuple[int, int] = (0, 1)) -> list[tuple[int, int]]:
         """Returns the numbers of caption and image of what a shard has yet to make, the first images first.
@@ -89,6 +88,8 @@ class SetOnDisk:
             image: its number among those of the caption.
             content: of the PNG file.
         """
+        if not self._path.exists():
+            write_atomically(self._path, json.dumps(dataclasses.asdict(self.settings), indent=1) + "\n")
         write_atomically(self.root / self.layout.file(caption, image), content)
 
     def write_manifest(self) -> Path:
