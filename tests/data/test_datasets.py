@@ -27,7 +27,7 @@ EXPECTED = {
     "eurosat": (5400, 10, 3, "texture"),
     "ucf101": (3783, 101, 48, "scene"),
 }
-MORE = ("cifar10", "imagenet_hard", "imagenet_plus_real", "imagenet_real", "mnist")
+MORE = ("cifar10", "imagenet_hard", "imagenet_hard_4k", "imagenet_plus_real", "imagenet_real", "mnist")
 PROCEDURAL = ("shapes", "textures", "letters", "scenes", "colours", "combinations")
 
 
