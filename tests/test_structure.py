@@ -219,6 +219,7 @@ def recipes():
         yield "lr_tk0_eva", backbone
     yield "sweep", "lr0fm"
     yield "imagenet_hard", "4k"
+    yield "zoom_hard", "imagenet"
     for dataset in zoom.DATASETS:
         yield "zoom", dataset
 

@@ -1,4 +1,4 @@
-"""`python -m lrjax.zoom_study`: prints what stored zoom tables tell, and writes pictures and lists of hard images."""
+"""`python -m lrjax.zoom_study`: prints what stored zoom tables tell, and writes pictures of it."""
 
 import argparse
 import sys
@@ -9,12 +9,11 @@ from lrjax.charts.png import require_matplotlib
 from lrjax.command_line import Parser, run
 from lrjax.data.images import decode
 from lrjax.errors import UserError
-from lrjax.hard import CONFUSABLE_CLASSES, hard_images, refine, write_manifest
 from lrjax.metrics.zoom import TOP
 from lrjax.results import write_atomically
 from lrjax.tables import Table, print_tables
 from lrjax.zoom_study import pictures, report
-from lrjax.zoom_study.stored import ZoomTable, common_images, load_tables
+from lrjax.zoom_study.stored import ZoomTable, load_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,12 +40,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--image", metavar="FILE", help="with --out: draw the first 36 crops of the covers of this image"
-    )
-    parser.add_argument("--hard", metavar="FILE", help="write the list of images that no crop of any model gets right")
-    parser.add_argument(
-        "--drop-confusable",
-        action="store_true",
-        help="with --hard: leave out the classes that ImageNet-Hard leaves out; for the 1000 classes of ImageNet",
     )
     return parser
 
@@ -86,8 +79,6 @@ def _run(parsed: argparse.Namespace) -> None:
     print_tables(list(shown.values()))
     if parsed.out is not None:
         _write(Path(parsed.out), shown | {"zoom-scales": report.scales_table(tables)}, drawn)
-    if parsed.hard is not None:
-        _write_hard(parsed.hard, by_dataset, drop_confusable=parsed.drop_confusable)
 
 
 def _write(directory: Path, tables: dict[str, Table], drawn: dict[str, bytes]) -> None:
@@ -97,17 +88,6 @@ def _write(directory: Path, tables: dict[str, Table], drawn: dict[str, bytes]) -
     for name, picture in drawn.items():
         write_atomically(directory / f"{name}.png", picture)
     print(f"\nwrote {len(tables)} tables and {len(drawn)} pictures to {directory}")
-
-
-def _write_hard(path: str, by_dataset: dict[str, list[ZoomTable]], *, drop_confusable: bool) -> None:
-    found = []
-    for dataset, tables in by_dataset.items():
-        if drop_confusable and tables[0].classes != 1000:
-            raise UserError(f"{dataset} does not have ImageNet's 1000 classes; leave --drop-confusable out")
-        found += hard_images(dataset, common_images(tables), index=tables[0].index, labels=tables[0].labels)
-    refinement = refine(found, confusable=CONFUSABLE_CLASSES if drop_confusable else ())
-    write_manifest(path, refinement, models=sorted({table.name for tables in by_dataset.values() for table in tables}))
-    print(f"\nwrote {len(refinement.images)} hard images to {path}")
 
 
 if __name__ == "__main__":
