@@ -24,7 +24,7 @@ from lrjax.hard.manifest import Manifest, read_reviews
 from lrjax.hard.score import origins_table
 from lrjax.results import find_samples, read_rows
 from lrjax.tables import Table, print_tables
-from lrjax.zoom_study.stored import ZoomTable, common_images, load_tables
+from lrjax.zoom_study.stored import by_dataset, common_images, load_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,34 +69,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(parsed: argparse.Namespace) -> None:
-    by_dataset: dict[str, list[ZoomTable]] = {}
-    for table in load_tables(parsed.results, duplicates="newest" if parsed.newest else "error"):
-        if parsed.dataset is None or table.dataset in parsed.dataset:
-            by_dataset.setdefault(table.dataset, []).append(table)
-    if missing := sorted(set(parsed.dataset or ()) - by_dataset.keys()):
+    grouped = by_dataset(load_tables(parsed.results, duplicates="newest" if parsed.newest else "error"))
+    if parsed.dataset is not None:
+        grouped = {name: tables for name, tables in grouped.items() if name in parsed.dataset}
+    if missing := sorted(set(parsed.dataset or ()) - grouped.keys()):
         raise UserError(f"there is no zoom table on {missing[0]}; leave --dataset out, or evaluate it")
-    opened = {name: open_again(tables[0].images) for name, tables in by_dataset.items()}
+    opened = {name: open_again(tables[0].images) for name, tables in grouped.items()}
     like = max((dataset for dataset, _ in opened.values()), key=lambda dataset: len(dataset.classes))
     if parsed.drop_confusable and len(like.classes) != 1000:
         raise UserError(f"{like.name} does not have ImageNet's 1000 classes; leave --drop-confusable out")
     found: list[HardImage] = []
-    for name, tables in by_dataset.items():
+    for name, tables in grouped.items():
         given = {"index": tables[0].index, "labels": tables[0].labels, "class_ids": _class_ids(opened[name][0], like)}
         found += hard_images(name, common_images(tables), **given)
-    counts = {name: len(tables[0].index) for name, tables in by_dataset.items()}
+    counts = {name: len(tables[0].index) for name, tables in grouped.items()}
     ill_posed, reviews = read_reviews(parsed.review) if parsed.review else ((), {})
     confusable = CONFUSABLE_CLASSES if parsed.drop_confusable else ()
     refinement = refine(found, ill_posed=ill_posed, reviews=reviews, confusable=confusable)
     if not refinement.images:
-        base = next(iter(by_dataset)).partition("+")[0]
+        base = next(iter(grouped)).partition("+")[0]
         raise UserError(
             f"of {sum(counts.values())} images {len(found)} are right under no view, and none of these is left; "
             f"evaluate more images, or corrupted ones such as {base}+fog-5"
         )
     manifest = Manifest(
         name=parsed.name,
-        models=tuple(sorted({table.name for tables in by_dataset.values() for table in tables})),
-        sources={name: tables[0].images for name, tables in by_dataset.items()},
+        models=tuple(sorted({table.name for tables in grouped.values() for table in tables})),
+        sources={name: tables[0].images for name, tables in grouped.items()},
         refinement=refinement,
     )
     sources = {name: source for name, (_, source) in opened.items()}

@@ -166,6 +166,14 @@ def _table(row: Row, samples: Mapping[str, np.ndarray] | None, place: str) -> Zo
     )
 
 
+def by_dataset(tables: Sequence[ZoomTable]) -> dict[str, list[ZoomTable]]:
+    """Groups tables by data set, both in their order."""
+    found: dict[str, list[ZoomTable]] = {}
+    for table in tables:
+        found.setdefault(table.dataset, []).append(table)
+    return found
+
+
 def common_images(tables: Sequence[ZoomTable]) -> list[np.ndarray]:
     """Brings the tables of several models on one data set into one order.
 

@@ -1,6 +1,5 @@
 """`python -m lrjax.hard` in this process: from zoom tables to a data set, again, after an interruption, and scores."""
 
-import dataclasses
 import json
 import re
 
@@ -9,30 +8,16 @@ import pytest
 from PIL import Image
 
 import on_disk
-from lrjax.config import Data
 from lrjax.data.datasets import get_dataset, open_source
-from lrjax.data.reopen import where
 from lrjax.hard.__main__ import main
 from lrjax.hard.manifest import read_manifest
 from lrjax.ops.corruptions import corrupt
 from lrjax.results import ResultStore
 from zoom_study.tables import add, row, samples
+from zoom_study.tables import store_with_images as store
 
 # right views of the five images of each data set; two of shapes and three of foggy shapes are right under none
 RIGHT = {"shapes": [[1], [2, 3], [], [4], []], "shapes+fog-5": [[], [], [7], [], [1]]}
-
-
-def store(directory, name, right, *, labels=None, root="", model="one", **more):
-    """Stores a zoom table of a data set, with where its images are."""
-    data = Data(names=(name,), root=str(root), count=5, seed=3)
-    dataset = get_dataset(name, data.root or None)
-    source = open_source(dataset, data.root or None, count=5 if dataset.procedural else None, seed=3)
-    key = f"{model}-{dataset.name.replace('+', '-')}"
-    found = row(model, dataset.name, key=key, classes=len(dataset.classes), n=len(right), **more)
-    extra = {**found.extra, "images": where(name, dataset, source, data)}
-    labels = [source[i]["label"] for i in range(len(right))] if labels is None else labels
-    add(directory, dataclasses.replace(found, extra=extra), samples(right, label=np.asarray(labels)))
-    return source
 
 
 @pytest.fixture
