@@ -4,6 +4,7 @@ the hub has it."""
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 import on_disk
 from lrjax.data.datasets import get_dataset, prompts_hash
+from lrjax.hard.__main__ import main as score
 from lrjax.metrics.label_sets import in_label_set
 from lrjax.models import zoo
 from lrjax.results import ResultStore
@@ -126,3 +128,7 @@ def test_imagenet_hard(tmp_path, capsys, monkeypatch, checkpoint):
     assert row.value == sum(guess in labels for labels in label_sets) / 10 >= 0.1
     assert "Robustness with intervals" in stdout
     assert row.extra["classes"] == 1000
+    assert score(["score", f"{tmp_path}/run"]) == 0
+    printed = capsys.readouterr().out
+    for origin in ("all", "imagenet_a", "imagenet_sketch"):
+        assert re.search(rf" hr +{origin} +{10 if origin == 'all' else 5} ", printed), printed
