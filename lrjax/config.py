@@ -20,7 +20,8 @@ class Data:
 
     Attributes:
         names: data sets, evaluated in this order.
-            A name of the registry, or the path of a YAML or JSON file that describes one (see `lrjax.data.rows`).
+            A name of the registry, or the path of a YAML or JSON file that describes one (see `lrjax.data.rows`), with
+            "+CORRUPTION-SEVERITY" behind it for corrupted images, such as "imagenet+fog-3".
         root: folder with NAME or NAME.tar for each data set; "tfds" for TensorFlow Datasets.
         sources: for a data set by name, LOCATION or KIND:LOCATION (see `lrjax.data.locations`) instead of the root.
         count: images per procedural data set.

@@ -28,6 +28,7 @@ from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, comparison_table, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore, Row
+from lrjax.runs import METRIC
 from lrjax.sharding import join_processes, make_mesh
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
@@ -126,7 +127,7 @@ def _report(config: Config, rows: Sequence[Row], *, names: Sequence[str], store:
     }
     if set(board.datasets) <= set(names):
         board = add_runs(board, rows)
-    tables = run_tables(rows, **options)
+    tables = run_tables(rows, **options) if any(row.metric == METRIC for row in rows) else {}
     print_tables([tables[name] for name in SHOWN if name in tables])
     write_report(rows, directory, board=board, tables=tables, plots=config.report.plots, **options)
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)

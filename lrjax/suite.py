@@ -13,6 +13,7 @@ from lrjax import evaluators
 from lrjax.classifiers import text_classifier
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
+from lrjax.data.reopen import where
 from lrjax.errors import UserError
 from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
@@ -111,6 +112,10 @@ class Suite:
                 seed=config.data.seed,
             )
             for dataset in self.datasets
+        }
+        self._places = {
+            dataset.name: where(name, dataset, self._sources[dataset.name], config.data)
+            for name, dataset in zip(config.data.names, self.datasets, strict=True)
         }
         if empty := [name for name, source in self._sources.items() if len(source) == 0]:
             raise UserError(f"data set {empty[0]!r} has no images; check its folder")
@@ -257,6 +262,7 @@ class Suite:
                     "weights": weights,
                     "prompts": prompts_hash(dataset),
                     "precision": self.config.precision,
+                    "images": self._places[dataset.name],
                 },
             }
             for side in missing:

@@ -1,9 +1,20 @@
-"""A whole run on data sets of a user: a YAML file beside an archive, and an archive of class folders."""
+"""A whole run on data sets of a user: a YAML file beside an archive, an archive of class folders, and ImageNet-Hard as
+the hub has it."""
 
+import dataclasses
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
 
 import on_disk
-from lrjax.data.datasets import prompts_hash
+from lrjax.data.datasets import get_dataset, prompts_hash
+from lrjax.hard.__main__ import main as score
+from lrjax.metrics.label_sets import in_label_set
 from lrjax.models import zoo
 from lrjax.results import ResultStore
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
@@ -60,3 +71,64 @@ def test_mistakes_of_own_data_sets(run, tmp_path):
     assert "twice" in failure(run(names))
     (tmp_path / "own" / "birds.yaml").write_text("classes: [a]")
     assert "has no templates" in failure(run())
+
+
+def write_imagenet_hard(folder, label_sets):
+    """Writes two Parquet files with the columns and the schema of the hub; the pictures have many modes and sizes."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    feature = {"dtype": "int64", "_type": "Value"}
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"feature": feature, "_type": "Sequence"},
+        "origin": feature | {"dtype": "string"},
+        "english_label": {"feature": feature | {"dtype": "string"}, "_type": "Sequence"},
+    }
+    names = get_dataset("imagenet").classes
+    folder.mkdir(parents=True)
+    for number, part in enumerate((range(5), range(5, len(label_sets)))):
+        images = []
+        for index in part:
+            mode, kind = [("RGB", "JPEG"), ("L", "PNG"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("P", "GIF")][index % 5]
+            pixels = np.random.default_rng(index).integers(0, 256, (40 + index, 50, 3), np.uint8)
+            content = io.BytesIO()
+            Image.fromarray(pixels).convert(mode).save(content, kind)
+            images.append({"bytes": content.getvalue(), "path": None})
+        table = pa.table(
+            {
+                "image": images,
+                "label": [list(label_sets[index]) for index in part],
+                "origin": ["imagenet_sketch" if index % 2 else "imagenet_a" for index in part],
+                "english_label": [[names[label] for label in label_sets[index]] for index in part],
+            }
+        ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        parquet.write_table(table, folder / f"validation-{number:05d}-of-00002.parquet", row_group_size=2)
+
+
+def test_imagenet_hard(tmp_path, capsys, monkeypatch, checkpoint):
+    monkeypatch.setitem(zoo.BACKBONES, "tiny", tiny_row())
+    one_template = dataclasses.replace(get_dataset("imagenet_hard"), templates=("a {}.",))  # 80 take their time
+    monkeypatch.setattr("lrjax.suite.get_datasets", lambda names, *_, **__: (one_template,) * len(names))
+    label_sets = [(index,) if index % 3 else (index, 500 + index, 999) for index in range(9)] + [tuple(range(1000))]
+    write_imagenet_hard(tmp_path / "data" / "imagenet_hard" / "data", label_sets)
+    given = ("--config", Path(__file__).parents[1] / "configs" / "imagenet_hard.py", "--config.devices=1")
+    given += (f"--config.models=tiny={checkpoint}", f"--config.data.root={tmp_path}/data", "--noconfig.report.plots")
+    status, stdout, stderr = Command(capsys)(*given, f"--config.workdir={tmp_path}/run", "--config.data.workers=2")
+    assert status == 0, stderr
+    assert "data set 'imagenet_hard' has 10 images instead of 10980" in stderr
+    store = ResultStore(tmp_path / "run")
+    (row,) = (row for row in store.rows if row.metric == "acc1")
+    samples = store.samples(row.key)
+    np.testing.assert_array_equal(samples["label"][0, :4], [0, 500, 999, -1])
+    assert [tuple(labels[labels >= 0]) for labels in samples["label"]] == label_sets
+    guess = samples["top5"][0, 0]
+    assert (samples["top5"][:, 0] == guess).all()  # every image gets the same class
+    assert (row.n, row.value) == (10, in_label_set(samples["top5"][:, 0], samples["label"]).mean())
+    assert row.value == sum(guess in labels for labels in label_sets) / 10 >= 0.1
+    assert "Robustness with intervals" in stdout
+    assert row.extra["classes"] == 1000
+    assert score(["score", f"{tmp_path}/run"]) == 0
+    printed = capsys.readouterr().out
+    for origin in ("all", "imagenet_a", "imagenet_sketch"):
+        assert re.search(rf" hr +{origin} +{10 if origin == 'all' else 5} ", printed), printed

@@ -218,6 +218,8 @@ def recipes():
     for backbone in lr_tk0_eva.BACKBONES:
         yield "lr_tk0_eva", backbone
     yield "sweep", "lr0fm"
+    yield "imagenet_hard", "4k"
+    yield "zoom_hard", "imagenet"
     for dataset in zoom.DATASETS:
         yield "zoom", dataset
 
@@ -234,7 +236,7 @@ def test_every_recipe_resolves(name, argument):
         row = zoo.get(model)
         assert model in (row.name, row.architecture)
         assert max(config.evaluation.resolutions, default=0) <= row.spec.image.size
-        assert source == ("" if argument else "embedded")
+        assert source == ("" if argument or name == "imagenet_hard" else "embedded")
         assert row.hub_id or source
 
 

@@ -4,6 +4,10 @@ import io
 import math
 import textwrap
 from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from lrjax.charts import Chart, Panel, Series, layout, names
 from lrjax.charts.layout import Scale
@@ -99,8 +103,19 @@ def draw(chart: Chart) -> bytes:
             legend = _legend(figure, chart, legend_columns, loc="upper left", bbox_to_anchor=corner)
             legend.set_in_layout(False)  # its place is the header, which the layout leaves free
         _print_names(figure, axes, chart)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
+        return encode(figure)
+
+
+def encode(figure: Any) -> bytes:
+    """Returns a figure of matplotlib as a PNG file; without the alpha channel that its own would have, a tenth smaller.
+
+    Args:
+        figure: with an Agg canvas.
+    """
+    figure.canvas.draw()
+    buffer = io.BytesIO()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    Image.fromarray(pixels).save(buffer, "png", dpi=(figure.dpi, figure.dpi))
     return buffer.getvalue()
 
 

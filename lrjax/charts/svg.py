@@ -8,10 +8,11 @@ import re
 from lrjax.charts import Chart, Panel, Series, layout, names
 from lrjax.charts.layout import Scale
 
-# Widths in units of the view box, and font sizes in the same unit: at the least widths that STYLE allows, no text is
-# smaller than 11 pixels.
-WIDTHS = {"single": 640, "places": 520, "small": 260, "wide": 380}
-FONTS = {"single": 13, "places": 13, "small": 12, "wide": 13}
+# Widths in units of the view box, and font sizes in the same unit: at the least widths that STYLE allows, and on a
+# screen of 320 pixels, no text is smaller than 11 pixels. A chart of one panel is drawn once more, narrow, for phones.
+WIDTHS = {"single": 640, "places": 520, "small": 260, "wide": 380, "narrow": 330}
+HEIGHTS = {"single": 400, "small": 200, "narrow": 300}  # of charts that are not horizontal
+FONTS = {"single": 13, "places": 13, "small": 12, "wide": 13, "narrow": 13}
 _MOST_ROOM = 0.55  # of the width, for the ticks of the vertical axis
 _WRAPPED_ROOM = 0.45  # of the width, where a name may take several lines
 _END_ROOM = 0.35  # of the width, for names at the ends of lines
@@ -54,16 +55,18 @@ STYLE = """\
 .chart .panels { display: grid; gap: 12px 16px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
 .chart .panels.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); }
-.chart .panels.single, .chart .panels.places { display: block; overflow-x: auto;
-  background: linear-gradient(90deg, var(--paper) 50%, transparent) 0 / 56px 100% no-repeat local,
-    linear-gradient(270deg, var(--paper) 50%, transparent) 100% / 56px 100% no-repeat local,
-    linear-gradient(90deg, var(--shade), transparent) 0 / 28px 100% no-repeat,
-    linear-gradient(270deg, var(--shade), transparent) 100% / 28px 100% no-repeat; }
+.chart .panels:is(.single, .places) { display: block; }
+.chart .panels.narrow { display: none; }
 .chart .panels svg { display: block; width: 100%; height: auto; overflow: visible; font-size: 12px; }
 .chart .panels.wide svg { font-size: 13px; }
 .chart .panels.wide svg:only-child { grid-column: 1 / -1; max-width: 480px; }
-.chart .panels.single svg { font-size: 13px; min-width: 560px; max-width: 820px; overflow: hidden; }
-.chart .panels.places svg { font-size: 13px; min-width: 450px; max-width: 680px; overflow: hidden; }
+.chart .panels.single svg { font-size: 13px; max-width: 820px; overflow: hidden; }
+.chart .panels.places svg { font-size: 13px; max-width: 680px; overflow: hidden; }
+.chart .panels.narrow svg { font-size: 13px; overflow: hidden; }
+@media screen and (max-width: 600px) {
+  .chart .panels:is(.single, .places) { display: none; }
+  .chart .panels.narrow { display: block; }
+}
 .chart svg text { fill: var(--ink); }
 .chart svg .title { font-weight: 600; }
 .chart svg .ticks text { fill: var(--muted); }
@@ -100,8 +103,7 @@ STYLE = """\
 @media print {
   .chart svg { break-inside: avoid; }
   .chart .panels { grid-template-columns: repeat(3, 1fr); }
-  .chart .panels.single, .chart .panels.places { overflow: visible; }
-  .chart .panels.single svg, .chart .panels.places svg { min-width: 0; max-width: 100%; }
+  .chart .panels:is(.single, .places) svg { max-width: 100%; }
   .chart .legend-item { border: 0; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
@@ -109,6 +111,9 @@ STYLE = """\
 
 def draw(chart: Chart) -> str:
     """Draws a chart as a figure element with a caption, a legend of buttons and one SVG per panel.
+
+    A single panel is drawn twice, for wide and for narrow screens, and `STYLE` shows the one that fits. Points of the
+    narrow drawing have no texts: they are those of the wide one, in the same order.
 
     Args:
         chart: what to draw.
@@ -125,9 +130,10 @@ def draw(chart: Chart) -> str:
     labels = [f"{arrow} {_escape(axis.label)}" for arrow, axis in (("↑", chart.y), ("→", chart.x)) if axis.label]
     if len(chart.panels) > 1 and labels:  # once for all panels, which wrap as there is room
         parts.append(f'<p class="axis-names">{" · ".join(labels)}</p>')
-    parts.append(f'<div class="panels {kind}">')
-    parts += [_panel(chart, panel, x, y, kind) for panel in chart.panels]
-    return "\n".join([*parts, "</div>", "</figure>\n"])
+    for look in (kind, "narrow") if kind in ("single", "places") else (kind,):
+        panels = [_panel(chart, panel, x, y, look) for panel in chart.panels]
+        parts += [f'<div class="panels {look}">', *panels, "</div>"]
+    return "\n".join([*parts, "</figure>\n"])
 
 
 def _kind(chart: Chart) -> str:
@@ -180,6 +186,7 @@ class _Frame:
     font: float
     rows: dict[float, list[str]]  # lines of text by tick of the vertical axis
     falling: bool  # whether the lower end of the vertical axis is at the top
+    told: bool  # whether points have their texts
 
     def across(self, value: float) -> float:
         return self.left + (self.right - self.left) * self.x.fraction(value)
@@ -200,14 +207,16 @@ def _frame(chart: Chart, panel: Panel, x: Scale, y: Scale, kind: str) -> _Frame:
     top = (font + 12 if panel.title else 12) + (4 if layout.valued(chart) else 0)
     lines = max((text.count("\n") + 1 for _, text in x.ticks), default=0)
     bottom = 8 + 1.2 * font * lines + (1.6 * font if labelled and chart.x.label else 0)
-    height = 200 if kind == "small" else 400
-    if chart.horizontal:
+    if not chart.horizontal:
+        height = HEIGHTS[kind]
+    else:
         most = max(len(lines) for lines in rows.values())
         pitch = 18 if layout.is_dense(chart) else max(22, 1.15 * font * most + 7)
         height = top + bottom + pitch * (y.high - y.low)
     left += 1.6 * font if labelled and chart.y.label else 0
     edges = {"left": left, "right": width - right, "top": top, "bottom": height - bottom}
-    return _Frame(x=x, y=y, width=width, height=height, font=font, rows=rows, falling=chart.horizontal, **edges)
+    edges |= {"falling": chart.horizontal, "told": kind != "narrow"}
+    return _Frame(x=x, y=y, width=width, height=height, font=font, rows=rows, **edges)
 
 
 def _rows(chart: Chart, y: Scale, width: float, font: float) -> dict[float, list[str]]:
@@ -237,7 +246,12 @@ def _axes(chart: Chart, panel: Panel, frame: _Frame) -> list[str]:
     grid += "".join(f"M{left} {_number(frame.up(at))}H{right}" for at, _ in frame.y.ticks)
     line = f"M{left} {bottom}H{right}" if chart.horizontal else f"M{left} {top}V{bottom}H{right}"
     parts = [f'<path class="grid" d="{grid}"/>', f'<path class="axis" d="{line}"/>', '<g class="ticks across">']
+    end = -math.inf
     for at, text in frame.x.ticks:
+        half = max(names.text_width(part, frame.font) for part in text.split("\n")) / 2
+        if frame.across(at) - half < end:  # there is no room for it
+            continue
+        end = frame.across(at) + half + 4
         for number, part in enumerate(text.split("\n"), 1):
             height = frame.bottom + 4 + 1.2 * frame.font * (number - 0.15)
             parts.append(f'<text x="{_number(frame.across(at))}" y="{_number(height)}">{_escape(part)}</text>')
@@ -301,8 +315,8 @@ def _series(chart: Chart, panel: Panel, series: Series, frame: _Frame, printed: 
             continue
         if series.marker:
             tag, shape = _shape(series.marker, *places[index], radii[index])
-            text = texts[index]
-            parts.append(f'<{tag} class="point" tabindex="0" {shape}><title>{_escape(text)}</title></{tag}>')
+            told = f'tabindex="0" {shape}><title>{_escape(texts[index])}</title></{tag}' if frame.told else f"{shape}/"
+            parts.append(f'<{tag} class="point" {told}>')
         if layout.valued(chart):
             up = layout.value_is_above(panel, series, index)
             height = places[index][1] + (-radii[index] - 5 if up else radii[index] + 14)

@@ -19,7 +19,7 @@ from lrjax.command_line import Parser
 from lrjax.command_line import run as run_command
 from lrjax.config import Data
 from lrjax.data.dataset import Dataset
-from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source
+from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source, uncorrupted
 from lrjax.data.images import ImageError, to_rgb
 from lrjax.errors import UserError
 from lrjax.recipes import read_config
@@ -66,7 +66,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
         if dataset.procedural:
             source, place = open_source(dataset, count=data.count, seed=data.seed), "drawn by the program"
         else:
-            source, place = find_source(dataset, data.root or None, sources=data.sources)
+            source, place = find_source(uncorrupted(dataset), data.root or None, sources=data.sources)
     except UserError as error:
         return Finding(dataset, None, None, 0, None, (str(error),))
     problems = [*getattr(source, "doubts", ())]

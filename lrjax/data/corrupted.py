@@ -10,6 +10,16 @@ from lrjax.errors import UserError
 from lrjax.ops.corruptions import CORRUPTIONS, corrupt
 
 
+def check_corruption(name: str, severity: int) -> None:
+    """Checks that there is a corruption.
+
+    Raises:
+        UserError: the name or the severity is unknown.
+    """
+    if name not in CORRUPTIONS or severity not in range(1, 6):
+        raise UserError(f"there is no {name!r} of severity {severity}; use 1 to 5 of {', '.join(CORRUPTIONS)}")
+
+
 class CorruptedSource:
     """A source with every image corrupted at its full size; an image is the same in every run.
 
@@ -27,8 +37,7 @@ class CorruptedSource:
     """
 
     def __init__(self, source: Any, name: str, *, severity: int, seed: int = 0, texture: np.ndarray | None = None):
-        if name not in CORRUPTIONS or severity not in range(1, 6):
-            raise UserError(f"there is no {name!r} of severity {severity}; use 1 to 5 of {', '.join(CORRUPTIONS)}")
+        check_corruption(name, severity)
         self.source, self.name, self.severity, self.seed, self.texture = source, name, severity, seed, texture
 
     def __len__(self) -> int:

@@ -30,6 +30,7 @@ class Dataset:
         licence: what a user may do with it.
         get: how to get it.
         place: position among the fifteen of LR0.FM, from 1; 0 for others.
+        corruption: name and severity of what is done to every image, see `lrjax.data.corrupted`; None leaves them.
     """
 
     name: str
@@ -52,3 +53,4 @@ class Dataset:
     licence: str = ""
     get: str = ""
     place: int = 0
+    corruption: tuple[str, int] | None = None

@@ -2,12 +2,15 @@
 
 The registry is the folder `assets/datasets`, one JSON file per data set, and the procedural ones that need no files.
 `lrjax.data.rows` describes the format, in which users add their own, `lrjax.data.locations` where images may be.
+NAME+CORRUPTION-SEVERITY, such as "imagenet+fog-3", is the data set NAME with every image corrupted as it is read.
 """
 
+import dataclasses
 import difflib
 import functools
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lrjax.data import prompts
+from lrjax.data.corrupted import CorruptedSource, check_corruption
 from lrjax.data.dataset import Dataset
 from lrjax.data.locations import locate, open_located
 from lrjax.data.relabel import relabel
@@ -26,6 +30,7 @@ from lrjax.data.sources.folder import ImageList
 from lrjax.errors import UserError
 
 _LOG = logging.getLogger(__name__)
+_CORRUPTED = re.compile(r"(.+)\+([a-z_]+)-(\d+)")
 
 
 @functools.cache
@@ -39,12 +44,17 @@ def get_dataset(name: str, root: str | os.PathLike | None = None) -> Dataset:
     """Return a data set.
 
     Args:
-        name: one of `dataset_names()`, or the path of a YAML or JSON file (see `lrjax.data.rows`).
+        name: one of `dataset_names()`, or the path of a YAML or JSON file (see `lrjax.data.rows`); with
+            "+CORRUPTION-SEVERITY" behind it the same with corrupted images.
         root: folder in which NAME.yaml may describe a data set that the registry has not.
 
     Raises:
         UserError: the name is unknown, and the message proposes similar ones; or the file is wrong.
     """
+    if match := _CORRUPTED.fullmatch(name):
+        base, corruption = get_dataset(match[1], root), (match[2], int(match[3]))
+        check_corruption(*corruption)
+        return dataclasses.replace(base, name=f"{base.name}+{match[2]}-{match[3]}", corruption=corruption)
     if name in dataset_names():
         return _registered(name)
     own = [Path(name)] if name.endswith(SUFFIXES) else [Path(f"{Path(root or '') / name}{one}") for one in SUFFIXES]
@@ -78,10 +88,18 @@ def get_datasets(
     known = [dataset.name for dataset in found]
     if len(set(known)) < len(known):
         raise UserError(f"config.data.names names {max(known, key=known.count)!r} twice; remove or rename one")
+    own = [uncorrupted(dataset).name for dataset in found]
     for name in sources or ():
-        if name not in (*known, *dataset_names()):
+        if name not in (*own, *dataset_names()):
             raise UserError(f"config.data.sources has an entry for the unknown data set '{name}'; correct its name")
     return found
+
+
+def uncorrupted(dataset: Dataset) -> Dataset:
+    """Return the data set whose images a corrupted one takes; another one as it is."""
+    if dataset.corruption is None:
+        return dataset
+    return dataclasses.replace(dataset, name=dataset.name.rpartition("+")[0], corruption=None)
 
 
 def prompts_hash(dataset: Dataset | str) -> str:
@@ -106,7 +124,7 @@ def open_source(
         sources: for a data set by name, LOCATION or KIND:LOCATION (see `lrjax.data.locations`), instead of the root.
         count: number of images: of a procedural data set 10 per class by default; of another one a random sample
             without repetition, all by default.
-        seed: seed of a procedural data set or of the sample, 0 to 2**32 - 1.
+        seed: seed of a procedural data set, of the sample and of corruptions, 0 to 2**32 - 1.
 
     Returns:
         A source: `len(source)` and `source[i] -> {"image", "label", "id"}`; the label is a tuple where several are
@@ -116,6 +134,10 @@ def open_source(
         UserError: the data set is unknown, or its files are missing or do not fit its classes.
     """
     dataset = get_dataset(dataset, root) if isinstance(dataset, str) else dataset
+    if dataset.corruption is not None:
+        name, severity = dataset.corruption
+        images = open_source(uncorrupted(dataset), root, sources=sources, count=count, seed=seed)
+        return CorruptedSource(images, name, severity=severity, seed=seed)
     if count is not None and count < 1:
         raise UserError(
             f"count {count} of data set '{dataset.name}' is not positive; give the number of images or None"

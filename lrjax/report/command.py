@@ -16,7 +16,7 @@ from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results import Row, find_samples, read_rows
-from lrjax.runs import Options
+from lrjax.runs import METRIC, Options
 from lrjax.studies import STUDIES, run_study
 from lrjax.tables import FORMATS, Table, print_tables
 
@@ -149,7 +149,7 @@ def _run(arguments: Sequence[str]) -> None:
             print("\n".join(FORMATS[parsed.format](table) for table in ranking), end="")
         else:
             print_tables(ranking)
-    elif rows:
+    elif any(row.metric == METRIC for row in rows):
         tables = run_tables(rows, **options)
         print_tables([tables[name] for name in SHOWN if name in tables])
         if any(entry.own for entry in board.entries):

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lrjax import __version__
-from lrjax.charts import Chart, svg
+from lrjax.charts import Chart, map_html, svg
 from lrjax.data.published import load_published
 from lrjax.leaderboard import METRICS, Leaderboard
 from lrjax.report import page_parts
@@ -17,6 +17,7 @@ from lrjax.report.page_datasets import dataset_page
 from lrjax.report.page_index import index_page
 from lrjax.report.page_models import model_page
 from lrjax.report.page_parts import Site
+from lrjax.report.skipped import Skipped
 from lrjax.studies import figures
 from lrjax.studies.figures import dataset_title
 from lrjax.studies.study import Study
@@ -29,6 +30,8 @@ LONG_TABLE = 20
 """Tables of own runs with more lines than this are folded."""
 MANY_PANELS = 4
 """Charts of own runs with more panels than this are folded, unless they are the first."""
+MOST_NAMES = 200
+"""Damaged images of a data set that are named one by one."""
 
 
 def pages(
@@ -38,6 +41,8 @@ def pages(
     tables: Sequence[Table] = (),
     charts: Sequence[Chart] = (),
     run_rows: Table | None = None,
+    zoom: Mapping[str, Any] | None = None,
+    skipped: Sequence[Skipped] = (),
     versions: Mapping[str, str],
     command: str,
     plots: bool = True,
@@ -50,12 +55,14 @@ def pages(
         tables: of the user's own runs, shown on the front page.
         charts: of the user's own runs, likewise.
         run_rows: where the rows of the own runs come from; None without own runs.
+        zoom: of `zoom_page`; None without zoom results, and then without their page.
+        skipped: damaged images that the runs left out, shown on the front page and on those of their models.
         versions: of the packages that made the numbers, by name.
         command: the command line that made the report.
         plots: whether the charts of the studies are there as `studies/CHART.png`, to be linked.
 
     Returns:
-        HTML text by relative path: index.html, studies.html, method.html, models/SLUG.html,
+        HTML text by relative path: index.html, studies.html, zoom.html, method.html, models/SLUG.html,
         datasets/NAME.html.
     """
     site = Site(board)
@@ -63,18 +70,23 @@ def pages(
 
     def render(template: str, root: str, **content: Any) -> str:
         text = environment.get_template(template).render(
-            root=root, board=board, site=site, with_studies=bool(studies), **content
+            root=root, board=board, site=site, with_studies=bool(studies), zoom=zoom, **content
         )
         return page_parts.keep_units(text)
 
     found = {
-        "index.html": render("index.html.j2", "", tables=tables, charts=_titled(charts), **index_page(site)),
+        "index.html": render(
+            "index.html.j2", "", tables=tables, charts=_titled(charts), skipped=skipped, **index_page(site)
+        ),
         "method.html": render("method.html.j2", "", run_rows=run_rows, versions=versions, command=command, **_method()),
     }
     if studies:
         found["studies.html"] = render("studies.html.j2", "", studies=studies, verdicts=_verdicts(studies), plots=plots)
+    if zoom is not None:
+        found["zoom.html"] = render("zoom.html.j2", "")
     for number, name in enumerate(board.names):
-        found[site.links[name]] = render("model.html.j2", "../", **model_page(site, number))
+        own = [one for one in skipped if one.entry == name]
+        found[site.links[name]] = render("model.html.j2", "../", skipped=own, **model_page(site, number))
     for column, name in enumerate(board.datasets):
         found[f"datasets/{name}.html"] = render("dataset.html.j2", "../", **dataset_page(site, column))
     return found
@@ -106,7 +118,11 @@ def _environment(site: Site) -> "jinja2.Environment":
         "titles": {name: dataset_title(name) for name in site.board.datasets},
         "long_table": LONG_TABLE,
         "many_panels": MANY_PANELS,
+        "most_names": MOST_NAMES,
         "draw": lambda chart: Markup(svg.draw(chart)),
+        "draw_maps": lambda maps: Markup(map_html.draw_maps(maps)),
+        "draw_sheet": lambda sheet: Markup(map_html.draw_sheet(sheet)),
+        "map_style": Markup(_compact(map_html.STYLE)),
     }
     environment.filters |= {
         name: getattr(page_parts, name)

@@ -13,8 +13,10 @@ from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.page import pages
+from lrjax.report.page_zoom import zoom_page
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import run_tables
+from lrjax.report.skipped import skipped_images
 from lrjax.results import Row, package_versions, write_atomically
 from lrjax.runs import METRIC, Options, Results
 from lrjax.studies import Study
@@ -62,7 +64,7 @@ def write_report(
 
     `index.html` and the pages it links, the leaderboard as CSV, Markdown and LaTeX; with rows also report.md,
     summary.json, and every table of `run_tables` but the comparison as CSV, Markdown and LaTeX; with plots
-    accuracy.png, datasets_<model>.png and the pictures of the studies.
+    accuracy.png, datasets_<model>.png and the pictures of the studies. Results of zooming have a page, zoom.html.
 
     Args:
         rows: result rows of the user; may be empty.
@@ -86,7 +88,10 @@ def write_report(
     shown: list[Table] = []
     charts: dict[str, Chart] = {}
     provenance = None
-    if rows:
+    names = options.get("datasets")
+    chosen = [row for row in rows if names is None or row.dataset in names]
+    zoom = zoom_page(chosen, options.get("samples"), duplicates=options.get("duplicates", "error"))
+    if any(row.metric == METRIC for row in rows):
         results = Results(rows, **options)
         tables = run_tables(rows, **options) if tables is None else tables
         shown = [table for name, table in tables.items() if name != "per_dataset"]  # the comparison says it in less
@@ -117,6 +122,8 @@ def write_report(
         tables=shown,
         charts=list(charts.values()),
         run_rows=provenance,
+        zoom=zoom,
+        skipped=skipped_images(chosen),
         versions=package_versions(*_DRAWN_WITH),
         command=command,
         plots=plots,

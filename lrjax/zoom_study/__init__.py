@@ -1,1 +1,1 @@
-"""What a stored table of zoom views tells: numbers as tables, pictures, and lists of hard images."""
+"""What a stored table of zoom views tells: numbers as tables, and pictures."""

@@ -1,12 +1,15 @@
-"""The pictures of the studies: accuracy against scale, the bound at each anchor, the views of one image."""
+"""The pictures of the studies: accuracy against scale, the bound at each anchor, the views of one image.
+
+They are described here, for the command and for the page of the report to draw.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
-from lrjax.charts import Axis, Chart, Panel, Series, png
-from lrjax.charts.maps import Map, draw_maps, draw_sheet
+from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.charts.maps import Map, Maps, Sheet
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
 from lrjax.ops.preprocess import short_side_size
@@ -14,17 +17,14 @@ from lrjax.ops.zoom import ANCHORS, SCALES, anchor_starts
 from lrjax.zoom_study.stored import ZoomTable
 
 _SIZE = 224
-_TICKS = (10, 32, 64, 128, 224, 448, 1024)
+_TICKS = (10, 32, 96, 224, 512, 1024)
 
 
-def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> bytes:
-    """Draws the accuracy of the middle crop against scale, and dashed the best of the nine crops of a scale.
+def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
+    """Shows the accuracy of the middle crop against scale, and dashed the best of the nine crops of a scale.
 
     Args:
         by_dataset: tables of several models by data set.
-
-    Returns:
-        A PNG file.
     """
     panels = []
     for dataset, tables in by_dataset.items():
@@ -35,7 +35,7 @@ def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> bytes:
             series.append(Series(name=f"{table.name}, middle crop", y=100 * found.middle, **shared))
             series.append(Series(name=f"{table.name}, best of nine", y=100 * found.nine, dashed=True, **shared))
         panels.append(Panel(title=dataset, series=series))
-    chart = Chart(
+    return Chart(
         name="zoom-scales",
         title="Accuracy against scale: the middle crop, and dashed the best of nine",
         panels=panels,
@@ -44,24 +44,19 @@ def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> bytes:
         alt="Lines of accuracy against the length of the shorter side, one pair per model.",
         columns=3,
     )
-    return png.draw(chart)
 
 
-def anchor_maps(tables: Sequence[ZoomTable]) -> bytes:
-    """Draws the upper bound at each anchor, one 3 x 3 map per table.
+def anchor_maps(tables: Sequence[ZoomTable]) -> Maps:
+    """Shows the upper bound at each anchor, one 3 x 3 map per table.
 
     Args:
         tables: the tables.
-
-    Returns:
-        A PNG file.
     """
     maps = [
         Map(title=f"{table.name}\n{table.dataset}", values=100 * zoom.anchor_bounds(table.correct)) for table in tables
     ]
-    return draw_maps(
-        "Right at any scale, by the place of the crop", maps, low=0, high=100, label="images in %", columns=4
-    )
+    title = "Right at any scale, by the place of the crop"
+    return Maps(name="zoom-anchors", title=title, maps=maps, low=0, high=100, label="images in %")
 
 
 def view_grid(correct: np.ndarray) -> np.ndarray:
@@ -80,15 +75,12 @@ def view_grid(correct: np.ndarray) -> np.ndarray:
     return by_scale.reshape(3, 3, 6, 6).transpose(0, 2, 1, 3).reshape(18, 18)
 
 
-def view_map(tables: Sequence[ZoomTable], index: int) -> bytes:
-    """Draws which of the 324 views of an image each model gets right.
+def view_map(tables: Sequence[ZoomTable], index: int) -> Maps:
+    """Shows which of the 324 views of an image each model gets right.
 
     Args:
         tables: the tables.
         index: position of the image in its data set; tables without it are left out.
-
-    Returns:
-        A PNG file.
 
     Raises:
         UserError: no table has the image.
@@ -97,8 +89,8 @@ def view_map(tables: Sequence[ZoomTable], index: int) -> bytes:
         Map(title=f"{table.name}, {table.dataset}\n{row.sum()} of {row.size} right", values=view_grid(row))
         for table, row in _with_image(tables, index)
     ]
-    title = f"Image {index}: right views (dark), by place and, in each block, rising scale"
-    return draw_maps(title, maps, low=0, high=1, block=6, columns=3)
+    title = f"Image {index}: right views (blue), by place and, in each block, rising scale"
+    return Maps(name=f"zoom-views-{index}", title=title, maps=maps, low=0, high=1, block=6, columns=3)
 
 
 def _with_image(tables: Sequence[ZoomTable], index: int) -> list[tuple[ZoomTable, np.ndarray]]:
@@ -125,17 +117,27 @@ def crop(image: Image.Image, view: int) -> np.ndarray:
     return np.asarray(resized.crop((left, top, left + _SIZE, top + _SIZE)))
 
 
-def crops(image: Image.Image, table: ZoomTable, views: Sequence[int], *, index: int | None = None) -> bytes:
-    """Draws views of an image, such as the first 36 of a cover.
+def divided_image(table: ZoomTable) -> int:
+    """Returns the position of an image that is right under about half of the views, the first of several.
+
+    Args:
+        table: the table.
+    """
+    order = np.argsort(table.index)
+    return int(table.index[order][np.argmin(np.abs(table.correct[order].mean(axis=1) - 0.5))])
+
+
+def crops(
+    image: Image.Image, table: ZoomTable, views: Sequence[int], *, index: int | None = None, name: str = "zoom-crops"
+) -> Sheet:
+    """Shows views of an image, such as the first 36 of a cover.
 
     Args:
         image: the image.
         table: the table that the views were chosen from.
         views: columns of the table.
         index: position of the image in the data set, for frames that tell which views are right; default no frames.
-
-    Returns:
-        A PNG file.
+        name: of the sheet.
 
     Raises:
         UserError: there is no view, or the table does not have the image.
@@ -143,7 +145,8 @@ def crops(image: Image.Image, table: ZoomTable, views: Sequence[int], *, index: 
     right = None if index is None else _with_image([table], index)[0][1][np.asarray(views, int)]
     captions = [f"{zoom.VIEW_SCALES[view]} px, {_PLACES[zoom.VIEW_ANCHORS[view]]}" for view in views]
     title = f"{table.name}, {table.dataset}: first {len(views)} crops of the cover"
-    return draw_sheet(title, [crop(image, int(view)) for view in views], captions=captions, right=right)
+    pictures = [crop(image, int(view)) for view in views]
+    return Sheet(name=name, title=title, pictures=pictures, captions=captions, right=right)
 
 
 _PLACES = tuple(

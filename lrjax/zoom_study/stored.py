@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ class ZoomTable:
         probabilities: float [N, 324, K] where they were stored.
         confidence: float [N, 324], the probability of each view's guess, where it was stored.
         guesses: int [N, 324], the class that each view is taken for, where it was stored.
+        images: where the images are, for `data.reopen.open_again`; None where the rows do not tell.
     """
 
     model: str
@@ -45,6 +47,7 @@ class ZoomTable:
     probabilities: np.ndarray | None = None
     confidence: np.ndarray | None = None
     guesses: np.ndarray | None = None
+    images: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -87,26 +90,55 @@ def load_tables(directories: Sequence[str | os.PathLike], *, duplicates: str = "
     Raises:
         UserError: there is no table, one is damaged, or there are several of one kind.
     """
-    found: dict[tuple, ZoomTable] = {}
+    found: list[ZoomTable] = []
     for directory in directories:
         store = ResultStore(directory)
-        rows = {row.key: row for row in store.rows if row.evaluator == EVALUATOR}
-        if not rows:
+        if not (tables := tables_of(store.rows, store.samples, duplicates=duplicates, place=str(directory))):
             raise UserError(
                 f"there are no results of the evaluator {EVALUATOR!r} in {store.path}; evaluate with it first"
             )
-        for key, row in rows.items():
-            table = _table(row, store.samples(key), f"{store.directory}, key {key}")
-            kind = (table.model, table.variant, table.dataset, table.resolution)
-            if kind in found and duplicates == "error":
-                raise UserError(
-                    f"there are two zoom tables of {table.name} on {table.dataset}; name one directory, or use --newest"
-                )
-            found[kind] = table
+        found += tables
+    return _distinct(found, duplicates)
+
+
+def tables_of(
+    rows: Sequence[Row],
+    samples: Callable[[str], Mapping[str, np.ndarray] | None],
+    *,
+    duplicates: str = "error",
+    place: str = "results",
+) -> list[ZoomTable]:
+    """Makes the tables of rows.
+
+    Args:
+        rows: result rows; those of other evaluators are passed over.
+        samples: gives the per-image arrays of a key, or None.
+        duplicates: as in `load_tables`.
+        place: what messages call the results.
+
+    Returns:
+        In the order of the rows.
+
+    Raises:
+        UserError: arrays are missing or damaged, or there are several tables of one kind.
+    """
+    newest = {row.key: row for row in rows if row.evaluator == EVALUATOR}
+    return _distinct([_table(row, samples(key), f"{place}, key {key}") for key, row in newest.items()], duplicates)
+
+
+def _distinct(tables: Sequence[ZoomTable], duplicates: str) -> list[ZoomTable]:
+    found: dict[tuple, ZoomTable] = {}
+    for table in tables:
+        kind = (table.model, table.variant, table.dataset, table.resolution)
+        if kind in found and duplicates == "error":
+            raise UserError(
+                f"there are two zoom tables of {table.name} on {table.dataset}; name one directory, or use --newest"
+            )
+        found[kind] = table
     return list(found.values())
 
 
-def _table(row: Row, samples: dict[str, np.ndarray] | None, place: str) -> ZoomTable:
+def _table(row: Row, samples: Mapping[str, np.ndarray] | None, place: str) -> ZoomTable:
     if samples is None or (missing := {"correct", "index", "label"} - samples.keys()):
         lacking = "any" if samples is None else ", ".join(sorted(missing))
         raise UserError(f"{place}: the stored arrays lack {lacking}; evaluate again")
@@ -130,7 +162,16 @@ def _table(row: Row, samples: dict[str, np.ndarray] | None, place: str) -> ZoomT
         probabilities=samples.get("probabilities"),
         confidence=samples.get("confidence"),
         guesses=samples.get("guess"),
+        images=row.extra.get("images"),
     )
+
+
+def by_dataset(tables: Sequence[ZoomTable]) -> dict[str, list[ZoomTable]]:
+    """Groups tables by data set, both in their order."""
+    found: dict[str, list[ZoomTable]] = {}
+    for table in tables:
+        found.setdefault(table.dataset, []).append(table)
+    return found
 
 
 def common_images(tables: Sequence[ZoomTable]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Maps and sheets as PNG files: colours and places of what is drawn."""
+"""Maps and sheets as PNG files and as HTML: colours and places of what is drawn."""
 
 import io
 
@@ -6,10 +6,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrjax.charts.maps import Map, draw_maps, draw_sheet
+from lrjax.charts import map_html, map_png
+from lrjax.charts.maps import Map, Maps, Sheet
 from lrjax.errors import UserError
 
 DARK, LIGHT, GREEN, ORANGE = (0, 58, 93), (244, 247, 250), (0, 158, 115), (213, 94, 0)
+
+
+def maps(title, maps, **options):
+    return Maps(name="m", title=title, maps=maps, **options)
+
+
+def sheet(title, pictures, **options):
+    return Sheet(name="s", title=title, pictures=pictures, **options)
+
+
+def draw_maps(*arguments, **options):
+    return map_png.draw_maps(maps(*arguments, **options))
+
+
+def draw_sheet(*arguments, **options):
+    return map_png.draw_sheet(sheet(*arguments, **options))
 
 
 def pixels(data):
@@ -38,9 +55,9 @@ def test_cells_lie_as_in_the_array_and_are_coloured_by_the_common_scale():
 
 
 def test_small_maps_are_written_with_their_values():
-    maps = [Map(title="a", values=np.full((3, 3), 0.0))]
+    filled = [Map(title="a", values=np.full((3, 3), 0.0))]
     blank = [Map(title="a", values=np.full((6, 6), 0.0))]
-    ink = [(pixels(draw_maps("t", one, low=0, high=100)).max(axis=2) < 60).sum() for one in (maps, blank)]
+    ink = [(pixels(draw_maps("t", one, low=0, high=100)).max(axis=2) < 60).sum() for one in (filled, blank)]
     assert ink[0] > 1.5 * ink[1]
 
 
@@ -55,8 +72,9 @@ def test_titles_are_not_cut():
 
 
 def test_equal_maps_give_equal_bytes():
-    maps = [Map(title="a $x$", values=[[1.0, np.nan]]), Map(title="b", values=[[True], [False]])]
-    assert draw_maps("t", maps, low=0, high=1, label="%") == draw_maps("t", maps, low=0, high=1, label="%")
+    two = [Map(title="a $x$", values=[[1.0, np.nan]]), Map(title="b", values=[[True], [False]])]
+    for draw in (map_png.draw_maps, map_html.draw_maps):
+        assert draw(maps("t", two, low=0, high=1, label="%")) == draw(maps("t", two, low=0, high=1, label="%"))
 
 
 def test_frames_tell_right_from_wrong():

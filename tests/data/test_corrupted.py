@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import on_disk
+from lrjax.config import Data
+from lrjax.data.__main__ import check
 from lrjax.data.corrupted import CorruptedSource
+from lrjax.data.datasets import get_dataset, get_datasets, open_source
 from lrjax.data.loader import batches
 from lrjax.errors import UserError
 from lrjax.ops.corruptions import corrupt
@@ -57,3 +61,29 @@ def test_the_fingerprint_tells_everything_apart():
 def test_mistakes_are_named_before_anything_is_read(name, severity):
     with pytest.raises(UserError, match=f"no '{name}' of severity {severity}"):
         CorruptedSource(Greys(), name, severity=severity)
+
+
+def test_corrupted_data_sets_have_names():
+    dataset, source = get_dataset("letters+snow-2"), open_source("letters+snow-2", count=3, seed=4)
+    assert (dataset.name, dataset.corruption) == ("letters+snow-2", ("snow", 2))
+    assert dataset.classes == get_dataset("letters").classes
+    letters = open_source("letters", count=3, seed=4)
+    assert len(source) == 3 and source.fingerprint != letters.fingerprint
+    np.testing.assert_array_equal(source[2]["image"], corrupt(letters[2]["image"], "snow", severity=2, seed=(4, 2)))
+    for name in ("letters+rain-1", "letters+snow-6"):
+        with pytest.raises(UserError, match=f"no '{name[8:-2]}' of severity {name[-1]}"):
+            get_dataset(name)
+    with pytest.raises(UserError, match="unknown data set 'lettres'; did you mean letters"):
+        get_dataset("lettres+snow-1")
+
+
+def test_corrupted_data_sets_lie_where_their_images_are(tmp_path):
+    on_disk.write_images(tmp_path / "pictures")
+    own = {"prompts": "eurosat", "path": "nowhere"}
+    on_disk.write(tmp_path / "own.json", str(own).replace("'", '"'))
+    name, sources = f"{tmp_path}/own.json+brightness-1", {"own": f"folder:{tmp_path}/pictures"}
+    ((dataset,), data) = get_datasets((name,), sources=sources), Data(names=(name,), sources=sources)
+    assert dataset.name == "own+brightness-1"
+    assert len(open_source(dataset, sources=sources)) == len(on_disk.NAMES)
+    finding = check(dataset, data, full=False)
+    assert (finding.images, finding.problems) == (len(on_disk.NAMES), ())

@@ -27,7 +27,7 @@ EXPECTED = {
     "eurosat": (5400, 10, 3, "texture"),
     "ucf101": (3783, 101, 48, "scene"),
 }
-MORE = ("cifar10", "imagenet_hard", "imagenet_plus_real", "imagenet_real", "mnist")
+MORE = ("cifar10", "imagenet_hard", "imagenet_hard_4k", "imagenet_plus_real", "imagenet_real", "mnist")
 PROCEDURAL = ("shapes", "textures", "letters", "scenes", "colours", "combinations")
 
 
@@ -109,7 +109,7 @@ def test_unknown_name_proposes_a_close_one():
 def test_prompts_hash_depends_on_content_and_order():
     assert datasets.prompts_hash("imagenet") == datasets.prompts_hash("imagenet_v2")
     hashes = {datasets.prompts_hash(name) for name in datasets.dataset_names()}
-    assert len(hashes) == len(datasets.dataset_names()) - 5
+    assert len(hashes) == len(datasets.dataset_names()) - 6
     # printf '%s' '[["a", "b"], ["{}"]]' | sha256sum
     assert prompts.content_hash(["a", "b"], ["{}"]) == "760d04dc1e6db3ff"
     assert prompts.content_hash(["b", "a"], ["{}"]) != prompts.content_hash(["a", "b"], ["{}"])

@@ -146,6 +146,7 @@ def test_the_registry_beyond_lr0fm():
         ("imagenet_real", 46_837, "imagenet"),
         ("imagenet_plus_real", 50_000, "imagenet"),
         ("imagenet_hard", 10_980, None),
+        ("imagenet_hard_4k", 10_980, None),
     ]:
         dataset = datasets.get_dataset(name)
         assert (dataset.expected_count, dataset.images) == (count, images)

@@ -8,6 +8,7 @@ from lrjax.charts import Axis, Chart, Panel, Series
 from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.report.page import pages
+from lrjax.report.skipped import Skipped
 from lrjax.results import Row
 from lrjax.studies.study import Finding, Study
 from lrjax.tables import Table
@@ -79,6 +80,7 @@ def report(board, study):
         board,
         studies=[study],
         tables=[table],
+        skipped=[Skipped("EVA02-B-16 [lr_tk0]", "dtd", ("banded/1.jpg", *(f"{i}.jpg" for i in range(300))))],
         run_rows=Table("Rows", "Where from.", ("File", "Lines"), (("runs/results.jsonl", 225),), 1),
         versions={"numpy": "2.0", "jax": "0.10"},
         command="python -m lrjax.report html runs <x>",

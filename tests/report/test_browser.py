@@ -153,7 +153,7 @@ def label_of(board, name, resolution):
 def test_a_tooltip_shows_the_data(visit, board):
     page = visit()
     page.get_by_role("button", name="ALBEF 4").click()
-    series = page.locator("#chart-mean-accuracy .series[data-name='ALBEF (4M)']")
+    series = page.locator("#chart-mean-accuracy .single .series[data-name='ALBEF (4M)']")
     point = series.locator(".point").nth(2)
     point.scroll_into_view_if_needed()
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # a scroll hides it
@@ -161,7 +161,7 @@ def test_a_tooltip_shows_the_data(visit, board):
     tip = page.get_by_role("tooltip")
     assert tip.inner_text() == label_of(board, "ALBEF (4M)", 64)
     assert "on" in series.get_attribute("class").split()
-    assert "dim" in page.locator(".series[data-name='RN50']").get_attribute("class").split()
+    assert "dim" in page.locator(".single .series[data-name='RN50']").get_attribute("class").split()
     page.mouse.move(5, 5)
     assert not tip.is_visible()
     assert page.locator("#chart-mean-accuracy .on, #chart-mean-accuracy .dim").count() == 0
@@ -170,7 +170,7 @@ def test_a_tooltip_shows_the_data(visit, board):
 def test_a_touch_shows_the_tooltip(visit, board):
     page = visit(size=(360, 740), has_touch=True)
     page.get_by_role("button", name="ALBEF 4").tap()
-    point = page.locator("#chart-mean-accuracy .series[data-name='ALBEF (4M)'] .point").nth(1)
+    point = page.locator("#chart-mean-accuracy .narrow .series[data-name='ALBEF (4M)'] .point").nth(1)
     point.scroll_into_view_if_needed()
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # a scroll hides it
     box = point.bounding_box()
@@ -186,7 +186,7 @@ def test_the_keyboard_walks_the_chart(visit, board):
     page.get_by_role("button", name="ALBEF 4").click()
     points = page.locator("#chart-mean-accuracy .series:visible .point[tabindex='0']")
     assert points.count() == 1  # one stop for the whole chart
-    series = page.locator("#chart-mean-accuracy .series[data-name='ALBEF (14M)']")
+    series = page.locator("#chart-mean-accuracy .single .series[data-name='ALBEF (14M)']")
     series.locator(".point").first.focus()
     tip = page.get_by_role("tooltip")
     assert tip.inner_text() == label_of(board, "ALBEF (14M)", 16)
@@ -229,7 +229,7 @@ def test_a_hostile_name_is_text(visit):
     page = visit()
     link = page.locator("tr[data-group='your run'] a", has_text=HOSTILE)
     assert link.inner_text() == f"{HOSTILE} [vanilla]"
-    point = page.locator(f'.series[data-name="{HOSTILE} [vanilla]"] .point').last
+    point = page.locator(f'.single .series[data-name="{HOSTILE} [vanilla]"] .point').last
     point.focus()
     assert page.get_by_role("tooltip").inner_text() == f"{HOSTILE} [vanilla]\nHR: 70.0\N{NO-BREAK SPACE}%"
     assert page.locator("img").count() == 0

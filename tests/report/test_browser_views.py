@@ -22,6 +22,15 @@ def test_a_phone_does_not_scroll_sideways(visit, path):
         assert page.locator("thead .name").bounding_box()["y"] == pytest.approx(frame["y"], abs=1)
         assert not page.locator("th.more").first.is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for chart in page.locator(".panels:visible").all():  # nor does a chart in its box, and its text can be read
+        assert chart.evaluate("one => one.scrollWidth <= one.clientWidth")
+        sizes = chart.evaluate(
+            """one => [...one.querySelectorAll('text')].map(text => {
+              const { a, b } = text.getScreenCTM(); // the name of the vertical axis is turned
+              return Math.hypot(a, b) * parseFloat(getComputedStyle(text).fontSize);
+            })"""
+        )
+        assert min(sizes) >= 11
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
@@ -134,7 +143,7 @@ def test_without_a_script(visit, board):
     assert page.get_by_role("columnheader", name="WAR-16").is_visible()
     page.locator("#res-64").check()  # the switch is plain CSS
     assert page.locator("th.r:visible").all_inner_texts() == ["WAR-64", "SAR-64", "ACC-64"]
-    assert page.locator("#chart-mean-accuracy svg").is_visible()
+    assert page.locator("#chart-mean-accuracy .single svg").is_visible()
 
 
 def test_the_skip_link_and_visible_focus(visit):

@@ -1,7 +1,12 @@
 """Stored tables of two models on two data sets, small and known."""
 
+import dataclasses
+
 import numpy as np
 
+from lrjax.config import Data
+from lrjax.data.datasets import get_dataset, open_source
+from lrjax.data.reopen import where
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.ops.zoom import VIEWS
 from lrjax.results import ResultStore, Row
@@ -29,8 +34,9 @@ def bits(right):
 
 
 def row(model, dataset, *, key=None, n=5, evaluator="zoom", classes=40):
+    metric = "zoom_acc1" if evaluator == "zoom" else "acc1"
     return Row(
-        model=model, variant="vanilla", dataset=dataset, resolution="hr", metric="acc1", value=0.5, n=n,
+        model=model, variant="vanilla", dataset=dataset, resolution="hr", metric=metric, value=0.5, n=n,
         key=key or f"{model}-{dataset}", config_hash="c", evaluator=evaluator, evaluator_version=1, seed=0, versions={},
         extra={} if classes is None else {"classes": classes},
     )  # fmt: skip
@@ -53,3 +59,16 @@ def store(directory):
         if model == "two":
             found = {name: values[::-1] for name, values in found.items()}
         add(directory, row(model, dataset, n=len(right)), found)
+
+
+def store_with_images(directory, name, right, *, labels=None, root="", model="one", **more):
+    """Stores a zoom table of a data set, with where its images are."""
+    data = Data(names=(name,), root=str(root), count=5, seed=3)
+    dataset = get_dataset(name, data.root or None)
+    source = open_source(dataset, data.root or None, count=5 if dataset.procedural else None, seed=3)
+    key = f"{model}-{dataset.name.replace('+', '-')}"
+    found = row(model, dataset.name, key=key, classes=len(dataset.classes), n=len(right), **more)
+    extra = {**found.extra, "images": where(name, dataset, source, data)}
+    labels = [source[i]["label"] for i in range(len(right))] if labels is None else labels
+    add(directory, dataclasses.replace(found, extra=extra), samples(right, label=np.asarray(labels)))
+    return source

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrjax.hard import HardImage, read_manifest
 from lrjax.zoom_study.__main__ import main
-from zoom_study.tables import add, row, samples, store
+from zoom_study.tables import store
 
 
 @pytest.fixture
@@ -43,27 +42,6 @@ def test_tables_and_pictures_are_written(results, tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_the_list_of_hard_images(results, tmp_path, capsys):
-    assert main([str(results), "--hard", str(tmp_path / "hard.json")]) == 0
-    assert "wrote 3 hard images" in capsys.readouterr().out
-    images = read_manifest(tmp_path / "hard.json").images
-    assert images == (
-        HardImage(dataset="shapes", index=4, labels=(1,)),
-        HardImage(dataset="scenes", index=0, labels=(0,)),
-        HardImage(dataset="scenes", index=2, labels=(2,)),
-    )
-
-
-def test_confusable_classes_of_imagenet(tmp_path):
-    labels = {"label": np.array([657, 5, 836])}
-    add(tmp_path, row("one", "imagenet", classes=1000), samples([[], [], [3]], **labels))
-    path = tmp_path / "hard.json"
-    assert main([str(tmp_path), "--hard", str(path)]) == 0
-    assert [image.labels for image in read_manifest(path).images] == [(657,), (5,)]
-    assert main([str(tmp_path), "--hard", str(path), "--drop-confusable"]) == 0
-    assert [image.labels for image in read_manifest(path).images] == [(5,)]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -76,10 +54,6 @@ def test_confusable_classes_of_imagenet(tmp_path):
         (["results", "--index", "1"], "error: --index and --image draw pictures"),
         (["results", "--out", "out", "--index", "77"], "error: no zoom table has an image 77"),
         (["results", "--out", "out", "--image", "none.png"], "error: image 'none.png' cannot be decoded"),
-        (
-            ["results", "--hard", "hard.json", "--drop-confusable"],
-            "error: shapes does not have ImageNet's 1000 classes",
-        ),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_leave_nothing(arguments, message, results, tmp_path, monkeypatch, capsys):

@@ -19,6 +19,7 @@ class ListedImages:
     """Images whose ids and labels are known without reading them.
 
     A kind of source gives these and implements `encoded`. Its labels are those of the files: numbers or class names.
+    `origins` names the data set that each image comes from; None where the files do not tell.
 
     Args:
         location: what errors call the source.
@@ -31,6 +32,8 @@ class ListedImages:
     Raises:
         UserError: there is no image, or an id occurs twice.
     """
+
+    origins: Sequence[str] | None = None
 
     def __init__(
         self,
@@ -111,6 +114,12 @@ class Part:
         """Labels of the images; None where only reading them tells."""
         known = getattr(self.source, "labels", None)
         return self._labels or (None if known is None else [known[position] for position in self.positions])
+
+    @property
+    def origins(self) -> list[str] | None:
+        """The data set that each image comes from; None where the whole does not tell."""
+        known = getattr(self.source, "origins", None)
+        return None if known is None else [known[position] for position in self.positions]
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ _GROUPS_KEPT = 2  # images are read in order: the group of one thread and the ne
 
 
 class ParquetImages(ListedImages):
-    """Images in Parquet files with a column `image` (or `img`) of {bytes, path} and a column `label`.
+    """Images in Parquet files with a column `image` (or `img`) of {bytes, path}, a column `label` and perhaps `origin`.
 
     Labels are numbers, class names or lists of these; class names of the numbers are taken from the schema, where the
     library `datasets` writes them. Images are read by row group.
@@ -32,19 +32,22 @@ class ParquetImages(ListedImages):
     def __init__(self, location: str | os.PathLike, *, split: str = "test"):
         self.files = find_files(Path(location), split)
         self.rows: list[tuple[int, int, int]] = []  # file, row group, row in it
-        ids, paths, labels, names = [], [], [], None
+        ids, paths, labels, origins, names = [], [], [], [], None
         for number, path in enumerate(self.files):
             file, self.column = _open(path)
             names = names or _class_names(file)
+            columns = ["label", *({"origin"} & set(file.schema_arrow.names))]
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=[f"{self.column}.path", "label"])
+                table = file.read_row_group(group, columns=[f"{self.column}.path", *columns])
                 self.rows += [(number, group, row) for row in range(len(table))]
                 paths += [(one or {}).get("path") for one in table[self.column].to_pylist()]
                 labels += table["label"].to_pylist()
+                origins += table["origin"].to_pylist() if "origin" in columns else [None] * len(table)
             ids += [f"{path.stem}/{row}" for row in range(len(self.rows) - len(ids))]
         labels = [as_labels(label, place=f"'{ids[row]}' of '{location}'") for row, label in enumerate(labels)]
         unique = None not in paths and len(set(paths)) == len(paths)
         super().__init__(location, paths if unique else ids, labels, names)
+        self.origins = None if None in origins else origins
         self._cache: collections.OrderedDict[tuple[int, int], Any] = collections.OrderedDict()
         self._lock = threading.Lock()
 

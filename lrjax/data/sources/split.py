@@ -95,7 +95,7 @@ def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:
 
 
 def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
-    """Opens a folder with a table metadata.jsonl or metadata.csv of `file_name` and `label`.
+    """Opens a folder with a table metadata.jsonl or metadata.csv of `file_name`, `label` and perhaps `origin`.
 
     Args:
         folder: with the table, or with a folder `split` that has it; the file names start at the table.
@@ -108,7 +108,7 @@ def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
     table = next((place for place in places if place.is_file()), None)
     if table is None:
         raise UserError(f"folder '{folder}' has neither {' nor '.join(METADATA)}; add one, or use another kind")
-    paths, labels = [], []
+    paths, labels, origins = [], [], []
     for number, row in _table_rows(table):
         place = f"row {number} of '{table}'"
         if not isinstance(row, dict) or not isinstance(row.get("file_name"), str) or row.get("label") in (None, ""):
@@ -116,7 +116,10 @@ def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
         label = as_labels(row["label"], place=place)
         paths.append(row["file_name"])
         labels.append(int(label) if table.suffix == ".csv" and label.isdigit() else label)
-    return ImageFiles(table, table.parent, paths, labels)
+        origins.append(row.get("origin"))
+    images = ImageFiles(table, table.parent, paths, labels)
+    images.origins = None if None in origins else origins
+    return images
 
 
 def read_json(path: Path) -> Any:

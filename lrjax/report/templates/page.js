@@ -198,11 +198,12 @@
       current.setAttribute("tabindex", "0");
     };
     svg.addEventListener("refocus", () => enter(visible()[0]));
-    for (const point of points) {
+    const twins = all(".point", svg.closest("figure").querySelector("svg[role]")); // of a drawing for phones
+    for (const [number, point] of points.entries()) {
       const title = point.querySelector("title"); // the browser would show it beside the tooltip
-      point.dataset.label = title.textContent;
-      point.setAttribute("aria-label", title.textContent);
-      title.remove();
+      point.dataset.label = title ? title.textContent : twins[number].dataset.label;
+      point.setAttribute("aria-label", point.dataset.label);
+      title?.remove();
       point.setAttribute("tabindex", point === current ? "0" : "-1");
       point.addEventListener("focus", () => {
         enter(point);

@@ -1,0 +1,56 @@
+"""Where the images of a result were, so that they can be opened again and are known to be the same ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lrjax.config import Data
+from lrjax.data.dataset import Dataset
+from lrjax.data.datasets import get_dataset, open_source
+from lrjax.errors import UserError
+
+_KEYS = {"name", "root", "sources", "count", "seed", "fingerprint"}
+
+
+def where(name: str, dataset: Dataset, source: Any, data: Data) -> dict[str, Any]:
+    """Describes the images of a data set, in a form that can be stored as JSON.
+
+    Args:
+        name: of `data.names`.
+        dataset: the data set of this name.
+        source: its images.
+        data: how they were opened.
+
+    Returns:
+        What `open_again` takes. Paths are as they were given, so they hold in the same working directory.
+    """
+    return {
+        "name": name,
+        "root": data.root,
+        "sources": dict(data.sources),
+        "count": data.count if dataset.procedural else None,
+        "seed": data.seed,
+        "fingerprint": source.fingerprint,
+    }
+
+
+def open_again(place: Mapping[str, Any] | None) -> tuple[Dataset, Any]:
+    """Opens the images of a result again.
+
+    Args:
+        place: of `where`; None where a result has none.
+
+    Returns:
+        The data set, and its source.
+
+    Raises:
+        UserError: the images are not there, or others than they were.
+    """
+    if place is None or not place.keys() >= _KEYS:
+        raise UserError("the result does not tell where its images are; evaluate again")
+    root = place["root"] or None
+    dataset = get_dataset(place["name"], root)
+    options = {name: place[name] for name in ("sources", "count", "seed")}
+    source = open_source(dataset, root, **options)
+    if source.fingerprint != place["fingerprint"]:
+        raise UserError(f"the images of {dataset.name} are others than those of the result; evaluate again")
+    return dataset, source

@@ -1,0 +1,95 @@
+"""A hard set as a folder: its pictures, their labels, and the row that makes it a data set of `config.data.names`."""
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+from tqdm import tqdm
+
+from lrjax.data.dataset import Dataset
+from lrjax.errors import UserError
+from lrjax.hard.construction import HardImage
+from lrjax.hard.manifest import Manifest, manifest_text
+from lrjax.results import write_atomically
+
+MANIFEST = "manifest.json"
+
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # the others are kept as TIFF, so that no pixel changes
+
+
+def write_folder(folder: Path, manifest: Manifest, *, sources: Mapping[str, Any], like: Dataset) -> Path:
+    """Writes a set; a second run, or one after an interruption, writes only what is missing.
+
+    `manifest.json` comes first and the row last, so a folder with a row is complete.
+
+    Args:
+        folder: new, or one that was begun with the same manifest.
+        manifest: the set.
+        sources: the images, by data set.
+        like: data set that gives classes and templates.
+
+    Returns:
+        Path of the row, NAME.yaml.
+
+    Raises:
+        UserError: the folder holds something else, a name does not fit, or an image is missing or damaged.
+    """
+    images = manifest.refinement.images
+    if not re.fullmatch(r"[\w-]+", manifest.name):
+        raise UserError(f"a hard set is called {manifest.name!r}; name it with letters, digits, '_' and '-'")
+    for image in images:
+        if not 0 <= image.index < len(sources[image.dataset]):
+            raise UserError(
+                f"{image.dataset} has {len(sources[image.dataset])} images, but image {image.index} is hard"
+            )
+    _begin(folder, manifest_text(manifest))
+    rows = []
+    for image in tqdm(images, desc=manifest.name, unit="img"):
+        name = _written(folder, image) or _write(folder, image, sources[image.dataset])
+        labels = image.labels[0] if len(image.labels) == 1 else image.labels
+        rows.append(json.dumps({"file_name": name, "label": labels, "origin": image.dataset}) + "\n")
+    write_atomically(folder / "metadata.jsonl", "".join(rows))
+    row = {
+        "title": f"images that no zoom view of {', '.join(manifest.models)} gets right",
+        "group": list(like.group),
+        "count": len(images),
+        "classes": list(like.classes),
+        "templates": list(like.templates),
+        "path": "metadata:.",
+    }
+    path = folder / f"{manifest.name}.yaml"
+    write_atomically(path, yaml.safe_dump(row, sort_keys=False, allow_unicode=True, width=120))
+    return path
+
+
+def _begin(folder: Path, manifest: str) -> None:
+    path = folder / MANIFEST
+    if path.exists():
+        if path.read_text() != manifest:
+            raise UserError(f"{folder} holds another hard set; name another folder, or remove it")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty and holds no hard set; name another folder")
+    else:
+        write_atomically(path, manifest)
+
+
+def _written(folder: Path, image: HardImage) -> str | None:
+    """The picture of an image where an earlier run has written it."""
+    names = (f"images/{image.name}.{suffix}" for suffix in ("png", "tiff"))
+    return next((name for name in names if (folder / name).is_file()), None)
+
+
+def _write(folder: Path, image: HardImage, source: Any) -> str:
+    picture = source[image.index]["image"]
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    kind = "png" if picture.mode in _PNG_MODES else "tiff"
+    content = io.BytesIO()
+    picture.save(content, kind)
+    name = f"images/{image.name}.{kind}"
+    write_atomically(folder / name, content.getvalue())
+    return name

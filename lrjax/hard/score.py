@@ -1,0 +1,53 @@
+"""Accuracy on a hard set by the data set that its images come from."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from lrjax.data.reopen import open_again
+from lrjax.errors import UserError
+from lrjax.metrics.intervals import bootstrap_accuracies, interval, right
+from lrjax.results import Row
+from lrjax.runs import METRIC
+from lrjax.tables import Estimate, Table
+
+
+def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.ndarray] | None]) -> Table:
+    """Splits accuracies by the data sets that the images of a set come from.
+
+    Args:
+        rows: result rows; those of other metrics than "acc1", and of data sets whose images tell no origin, are passed
+            over.
+        samples: gives the per-image arrays of a key, or None.
+
+    Returns:
+        The table, in percent with 95 % intervals.
+
+    Raises:
+        UserError: no row is on images that tell their origin, or images or arrays are missing.
+    """
+    lines, origins_of = [], {}
+    for row in (row for row in rows if row.metric == METRIC):
+        if row.dataset not in origins_of:
+            source = open_again(row.extra.get("images"))[1]
+            origins_of[row.dataset] = getattr(source, "origins", None)
+        if (origins := origins_of[row.dataset]) is None:
+            continue
+        arrays = samples(row.key)
+        if arrays is None:
+            raise UserError(f"the per-image arrays of {row.model} on {row.dataset} are missing; evaluate again")
+        hits, names = right(arrays), np.asarray(origins)[np.sort(arrays["index"])]
+        for origin in ("all", *dict.fromkeys(names.tolist())):
+            part = hits if origin == "all" else hits[names == origin]
+            low, high = interval(bootstrap_accuracies([part], seed=0)[:, 0])
+            accuracy = Estimate(*(100 * float(value) for value in (part.mean(), low, high)))
+            lines.append((row.model, row.variant, row.dataset, str(row.resolution), origin, len(part), accuracy))
+    if not lines:
+        raise UserError("no result is on images that tell their origin, as those of a hard set do; evaluate on one")
+    return Table(
+        title="Accuracy by origin",
+        caption="Top-1 in percent; in brackets the middle 95 % of bootstrap replicates over images.",
+        header=("Model", "Variant", "Data set", "At", "Origin", "Images", "Top-1"),
+        rows=tuple(lines),
+        labels=5,
+    )
