@@ -5,6 +5,7 @@ python -m lrjax.main --config configs/lr_tk0_eva.py
 
 import gc
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,12 +29,15 @@ from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, comparison_table, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore, Row
+from lrjax.runs import METRIC
 from lrjax.sharding import join_processes, make_mesh
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
 from lrjax.train.card import write_card
 from lrjax.train.loop import check_tokens, check_training, train_tokens
 from lrjax.types import Tree
+from lrjax.zoom_study.report import bounds_table, covers
+from lrjax.zoom_study.stored import tables_of
 
 _LOG = logging.getLogger("lrjax")
 
@@ -118,6 +122,16 @@ def _evaluate(
 
 def _report(config: Config, rows: Sequence[Row], *, names: Sequence[str], store: ResultStore) -> None:
     store.add(rows)  # in the order of the config, whatever was interrupted
+    if any(row.metric == METRIC for row in rows):
+        _report_accuracy(config, rows, names=names, store=store)
+    if zooms := tables_of(rows, store):
+        print_tables([bounds_table(zooms, covers(zooms))])
+        place = shlex.quote(str(store.directory))
+        _LOG.info("more on zooming: python -m lrjax.zoom_study %s --out %s/zoom", place, place)
+    _LOG.info("results: %s", store.path)
+
+
+def _report_accuracy(config: Config, rows: Sequence[Row], *, names: Sequence[str], store: ResultStore) -> None:
     directory, board = Path(config.workdir) / "report", published_leaderboard()
     options = {
         "datasets": names,
@@ -129,7 +143,7 @@ def _report(config: Config, rows: Sequence[Row], *, names: Sequence[str], store:
     tables = run_tables(rows, **options)
     print_tables([tables[name] for name in SHOWN if name in tables])
     write_report(rows, directory, board=board, tables=tables, plots=config.report.plots, **options)
-    _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
+    _LOG.info("report: %s", directory / "index.html")
 
 
 class _Format(logging.Formatter):

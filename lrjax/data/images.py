@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lrjax.errors import UserError
-from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start
+from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_side_size
 from lrjax.ops.resample import vertical_pass_first
+from lrjax.ops.zoom import WindowSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF")
 """Pillow's names of the formats that are decoded; none of them starts another program, as PostScript does."""
@@ -168,6 +169,38 @@ def render_view(image: Image.Image, spec: ViewSpec) -> Image.Image:
     top, left = (centre_start(length, spec.size) for length in size)
     window = (left, top, left + spec.size, top + spec.size)
     return _resize(image, size, kernel=kernel, pass_order=order, window=window)
+
+
+def host_windows(image: np.ndarray, spec: WindowSpec) -> np.ndarray:
+    """Cuts the windows of an image with Pillow, as `ops.zoom.render_windows` does on the devices.
+
+    Args:
+        image: uint8 [H, W, 3], 0..255.
+        spec: the windows.
+
+    Returns:
+        uint8 [n, size, size, 3], n windows in the order of the places of the spec, black outside of the image.
+
+    Raises:
+        ValueError: a resized strip of the image would have more pixels than Pillow's limit, 2 *
+            PIL.Image.MAX_IMAGE_PIXELS.
+    """
+    new_size = short_side_size(*image.shape[:2], spec.side)
+    axes = (0, 1) if vertical_pass_first(image.shape[:2], new_size, pass_order=spec.pass_order) else (1, 0)
+    # The passes round alike, so that the one along the first axis may always be the vertical one, of a turned image.
+    picture = Image.fromarray(np.ascontiguousarray(image.transpose(*axes, 2)))
+    (first, second), side = (new_size[axis] for axis in axes), spec.size
+    whole, strips = _bounded_resize(picture, (first, picture.width), Image.Resampling.BICUBIC), []
+    for start in spec.starts(first, side):  # only what the windows of a strip show goes through the second pass
+        strip = whole.crop((0, start, picture.width, start + side))
+        strip = _bounded_resize(strip, (side, second), Image.Resampling.BICUBIC)
+        strips.append([strip.crop((start, 0, start + side, side)) for start in spec.starts(second, side)])
+    views = []
+    for row, column, mirrored in spec.places:
+        i, j = (row, column)[axes[0]], (row, column)[axes[1]]
+        view = np.asarray(strips[i][j]).transpose(*axes, 2)
+        views.append(view[:, ::-1] if mirrored else view)
+    return np.stack(views)
 
 
 def _resize(

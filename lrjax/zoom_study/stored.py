@@ -14,6 +14,7 @@ EVALUATOR = "zoom"
 """Name of the evaluator whose rows are read."""
 
 _BYTES = -(-VIEWS // 8)
+_OPTIONAL = {"guesses": "guess"} | {name: name for name in ("confidence", "crops", "centre", "aggregated")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,9 +30,11 @@ class ZoomTable:
         correct: bool [N, 324].
         index: int [N], positions of the images in the data set.
         labels: int [N] or [N, L].
-        probabilities: float [N, 324, K] where they were stored.
         confidence: float [N, 324], the probability of each view's guess, where it was stored.
         guesses: int [N, 324], the class that each view is taken for, where it was stored.
+        crops: int [N, 4], guesses from five and ten crops (`CROPS`), -1 for none, where they were stored.
+        centre: int [N, 11], guesses from centre crops (`CENTRE_SCALES`), where they were stored.
+        aggregated: int [N, 6], guesses from a set of views (`AGGREGATES`), -1 for none, where they were stored.
     """
 
     model: str
@@ -42,9 +45,11 @@ class ZoomTable:
     correct: np.ndarray
     index: np.ndarray
     labels: np.ndarray
-    probabilities: np.ndarray | None = None
     confidence: np.ndarray | None = None
     guesses: np.ndarray | None = None
+    crops: np.ndarray | None = None
+    centre: np.ndarray | None = None
+    aggregated: np.ndarray | None = None
 
     @property
     def name(self) -> str:
@@ -90,13 +95,12 @@ def load_tables(directories: Sequence[str | os.PathLike], *, duplicates: str = "
     found: dict[tuple, ZoomTable] = {}
     for directory in directories:
         store = ResultStore(directory)
-        rows = {row.key: row for row in store.rows if row.evaluator == EVALUATOR}
-        if not rows:
+        tables = tables_of(store.rows, store)
+        if not tables:
             raise UserError(
                 f"there are no results of the evaluator {EVALUATOR!r} in {store.path}; evaluate with it first"
             )
-        for key, row in rows.items():
-            table = _table(row, store.samples(key), f"{store.directory}, key {key}")
+        for table in tables:
             kind = (table.model, table.variant, table.dataset, table.resolution)
             if kind in found and duplicates == "error":
                 raise UserError(
@@ -106,12 +110,26 @@ def load_tables(directories: Sequence[str | os.PathLike], *, duplicates: str = "
     return list(found.values())
 
 
+def tables_of(rows: Sequence[Row], store: ResultStore) -> list[ZoomTable]:
+    """Reads the tables of some results.
+
+    Args:
+        rows: of any evaluators; those of others are passed over.
+        store: has the per-example arrays.
+
+    Raises:
+        UserError: a table is damaged.
+    """
+    found = {row.key: row for row in rows if row.evaluator == EVALUATOR}
+    return [_table(row, store.samples(key), f"{store.directory}, key {key}") for key, row in found.items()]
+
+
 def _table(row: Row, samples: dict[str, np.ndarray] | None, place: str) -> ZoomTable:
     if samples is None or (missing := {"correct", "index", "label"} - samples.keys()):
         lacking = "any" if samples is None else ", ".join(sorted(missing))
         raise UserError(f"{place}: the stored arrays lack {lacking}; evaluate again")
     correct = unpack(samples["correct"])
-    for name in ("index", "label", "probabilities", "confidence", "guess"):
+    for name in ("index", "label", *_OPTIONAL.values()):
         if name in samples and len(samples[name]) != len(correct):
             raise UserError(
                 f"{place}: there are {len(correct)} images but {len(samples[name])} of {name}; evaluate again"
@@ -127,9 +145,7 @@ def _table(row: Row, samples: dict[str, np.ndarray] | None, place: str) -> ZoomT
         correct=correct,
         index=samples["index"],
         labels=samples["label"],
-        probabilities=samples.get("probabilities"),
-        confidence=samples.get("confidence"),
-        guesses=samples.get("guess"),
+        **{field: samples.get(name) for field, name in _OPTIONAL.items()},
     )
 
 
