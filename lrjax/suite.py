@@ -106,7 +106,8 @@ class Suite:
         self.datasets = get_datasets(config.data.names, config.data.root or None, sources=config.data.sources)
         for name in self.evaluators:
             for row in rows:
-                self._inputs(name, row, "vanilla")
+                for variant in ("vanilla", *(("lr_tk0",) if config.train.steps or config.train.epochs else ())):
+                    self._inputs(name, row, variant)
         self._sources = {
             dataset.name: open_source(
                 dataset,
@@ -131,7 +132,7 @@ class Suite:
         for dataset in self.datasets:
             renamed.append(dataclasses.replace(dataset, name=f"{dataset.name}_{region}"))
             own = None if dataset.procedural else known
-            self._sources[renamed[-1].name] = RegionSource(whole[dataset.name], region, boxes=own)
+            self._sources[renamed[-1].name] = RegionSource(whole[dataset.name], region, boxes=own, name=dataset.name)
         self.datasets = tuple(renamed)
 
     def _inputs(self, name: str, row: Backbone, variant: str) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class RegionSource:
         region: one of `REGIONS`.
         boxes: of `read_boxes`, found by the file name in the id; None takes `source[i]["boxes"]`, which procedural
             pictures have.
+        name: what errors call the source.
 
     Raises:
         UserError: the region is unknown, or the source has no boxes of its own.
@@ -105,13 +106,11 @@ class RegionSource:
     Reference: arXiv 2304.05538, appendix C.1 (FGSet and BGSet).
     """
 
-    def __init__(self, source: Any, region: str, *, boxes: Mapping[str, Boxes] | None = None):
+    def __init__(self, source: Any, region: str, *, boxes: Mapping[str, Boxes] | None = None, name: str = "images"):
         if region not in REGIONS:
             raise UserError(f"the region {region!r} is unknown; use one of {', '.join(REGIONS)}")
         if boxes is None and not getattr(source, "has_boxes", False):
-            raise UserError(
-                "these images have no bounding boxes of their own; set config.data.boxes to a folder of them"
-            )
+            raise UserError(f"'{name}' has no bounding boxes of its own; set config.data.boxes to a folder of them")
         self.source, self.region, self.boxes = source, region, boxes
 
     def __len__(self) -> int:

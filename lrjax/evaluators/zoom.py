@@ -71,6 +71,9 @@ def run(
 ) -> Outcome:
     """Classifies all views of every image; a view is as large as the model's input (`ops.zoom.zoom_spec`).
 
+    Images of up to 1024 pixels a side are resized on the devices, larger ones by Pillow, with equal pixels
+    (`zoom_views.view_maker` tells the memory).
+
     Args:
         predictor: the backbone.
         source: random-access examples {"image": PIL image or uint8 [H, W, 3], "label": int or tuple of ints}. A guess

@@ -95,8 +95,8 @@ def test_rendered_pictures_know_their_boxes(name):
 
 @pytest.mark.parametrize("name", ["textures", "scenes"])
 def test_pictures_without_an_object_have_no_region(name):
-    with pytest.raises(UserError, match=r"no bounding boxes of their own; set config\.data\.boxes"):
-        RegionSource(ProceduralSource(name, 3, seed=0), "background")
+    with pytest.raises(UserError, match=rf"'{name}' has no bounding boxes of its own; set config\.data\.boxes"):
+        RegionSource(ProceduralSource(name, 3, seed=0), "background", name=name)
 
 
 def test_the_fingerprint_knows_region_and_boxes(tmp_path):
