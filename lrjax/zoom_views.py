@@ -31,8 +31,8 @@ def view_maker(
 ) -> Callable[..., Array]:
     """Puts the images of a batch on the mesh.
 
-    That takes 3 bytes per pixel of the canvas, at most 3 MiB per image. Large images stay with the host, which resizes
-    them for each scale anew; of them only the views are put on the mesh.
+    That takes 3 bytes per pixel of the canvas, at most 3 MiB per image. Large images stay with the host, in 4 bytes per
+    pixel, which resizes them for each scale anew; of them only the views are put on the mesh.
 
     Args:
         batch: the rows of this process.

@@ -171,11 +171,11 @@ def render_view(image: Image.Image, spec: ViewSpec) -> Image.Image:
     return _resize(image, size, kernel=kernel, pass_order=order, window=window)
 
 
-def host_windows(image: np.ndarray, spec: WindowSpec) -> np.ndarray:
+def host_windows(image: Image.Image, spec: WindowSpec) -> np.ndarray:
     """Cuts the windows of an image with Pillow, as `ops.zoom.render_windows` does on the devices.
 
     Args:
-        image: uint8 [H, W, 3], 0..255.
+        image: RGB.
         spec: the windows.
 
     Returns:
@@ -185,20 +185,25 @@ def host_windows(image: np.ndarray, spec: WindowSpec) -> np.ndarray:
         ValueError: a resized strip of the image would have more pixels than Pillow's limit, 2 *
             PIL.Image.MAX_IMAGE_PIXELS.
     """
-    new_size = short_side_size(*image.shape[:2], spec.side)
-    axes = (0, 1) if vertical_pass_first(image.shape[:2], new_size, pass_order=spec.pass_order) else (1, 0)
-    # The passes round alike, so that the one along the first axis may always be the vertical one, of a turned image.
-    picture = Image.fromarray(np.ascontiguousarray(image.transpose(*axes, 2)))
-    (first, second), side = (new_size[axis] for axis in axes), spec.size
-    whole, strips = _bounded_resize(picture, (first, picture.width), Image.Resampling.BICUBIC), []
-    for start in spec.starts(first, side):  # only what the windows of a strip show goes through the second pass
-        strip = whole.crop((0, start, picture.width, start + side))
-        strip = _bounded_resize(strip, (side, second), Image.Resampling.BICUBIC)
-        strips.append([strip.crop((start, 0, start + side, side)) for start in spec.starts(second, side)])
+    new_size = short_side_size(image.height, image.width, spec.side)
+    starts = [spec.starts(length, spec.size) for length in new_size]
+    first = 0 if vertical_pass_first((image.height, image.width), new_size, pass_order=spec.pass_order) else 1
+    second = 1 - first  # axes: 0 the rows, 1 the columns
+
+    def resized(picture: Image.Image, axis: int) -> Image.Image:
+        size = (new_size[0], picture.width) if axis == 0 else (picture.height, new_size[1])
+        return _bounded_resize(picture, size, Image.Resampling.BICUBIC)
+
+    def window(picture: Image.Image, axis: int, start: int) -> Image.Image:
+        end = start + spec.size
+        return picture.crop((0, start, picture.width, end) if axis == 0 else (start, 0, end, picture.height))
+
+    whole = resized(image, first)
+    # Only what the windows of a strip show goes through the second pass.
+    strips = [resized(window(whole, first, start), second) for start in starts[first]]
     views = []
-    for row, column, mirrored in spec.places:
-        i, j = (row, column)[axes[0]], (row, column)[axes[1]]
-        view = np.asarray(strips[i][j]).transpose(*axes, 2)
+    for *place, mirrored in spec.places:
+        view = np.asarray(window(strips[place[first]], second, starts[second][place[second]]))
         views.append(view[:, ::-1] if mirrored else view)
     return np.stack(views)
 

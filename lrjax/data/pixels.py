@@ -7,6 +7,7 @@ from typing import Any
 
 import grain
 import numpy as np
+from PIL import Image
 
 from lrjax.data.images import ImageError, to_rgb
 from lrjax.data.loader import shard_positions
@@ -24,7 +25,7 @@ class PixelBatch:
         images: uint8 [B, S, S, 3], 0..255, black elsewhere; S is the largest side of an image on the canvas, at most
             `LARGEST_CANVAS`.
         sizes: int32 [B, 2], height and width in pixels; 1 for rows without an image on the canvas.
-        large: by row, uint8 [H, W, 3], the images of which a side is longer than `LARGEST_CANVAS`.
+        large: by row, RGB, the images of which a side is longer than `LARGEST_CANVAS`.
         labels: int32 [B, M], the right classes of every image, filled with -1.
         mask: bool [B], False for rows without an image: padding and damaged images.
         index: int32 [B], position in the source; -1 for padding.
@@ -32,7 +33,7 @@ class PixelBatch:
 
     images: np.ndarray
     sizes: np.ndarray
-    large: Mapping[int, np.ndarray]
+    large: Mapping[int, Image.Image]
     labels: np.ndarray
     mask: np.ndarray
     index: np.ndarray
@@ -90,14 +91,15 @@ def _row(source: Any, on_error: str, index: int) -> tuple[int, dict[str, Any] | 
                 "damaged images (config.data.on_error 'skip')",
                 row["id"],
             )
-        return int(index), {"image": pixels, "label": np.atleast_1d(row["label"])}
+        image = Image.fromarray(pixels) if max(height, width) > LARGEST_CANVAS else pixels
+        return int(index), {"image": image, "label": np.atleast_1d(row["label"])}
     except ImageError as error:  # handed on as a value: raised in the caller's thread, in the order of the images
         return int(index), None if on_error == "skip" else error
 
 
 def _collate(rows: list[tuple[int, dict[str, Any] | None]]) -> PixelBatch:
     found = [(position, row) for position, (_, row) in enumerate(rows) if row is not None]
-    large = {position: row["image"] for position, row in found if max(row["image"].shape) > LARGEST_CANVAS}
+    large = {position: row["image"] for position, row in found if isinstance(row["image"], Image.Image)}
     side = max((max(row["image"].shape[:2]) for position, row in found if position not in large), default=1)
     width = max((len(row["label"]) for _, row in found), default=1)
     batch = PixelBatch(

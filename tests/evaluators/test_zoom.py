@@ -43,7 +43,7 @@ def pillow_views(image):
 
 def pillow_crops(image):
     specs = (crop_spec(mirrored=True, size=SIZE), *centre_zoom_specs(size=SIZE))
-    return np.concatenate([host_windows(image, spec) for spec in specs])
+    return np.concatenate([host_windows(Image.fromarray(image), spec) for spec in specs])
 
 
 @functools.cache
