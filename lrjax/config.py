@@ -30,6 +30,9 @@ class Data:
         rgb: when images become RGB: "after" the resizes, as LR0.FM does, or "before" them; palettes, transparency, CMYK
             and 16 bits make a difference.
         workers: threads that decode.
+        region: "foreground" blackens what lies outside of the bounding boxes of the objects, "background" what lies
+            inside; the data sets then have this word behind their names. "" shows whole images.
+        boxes: folder of the boxes of real images, PASCAL VOC's XML as in ILSVRC; procedural pictures know theirs.
     """
 
     names: tuple[str, ...]
@@ -40,6 +43,8 @@ class Data:
     on_error: str = "error"
     rgb: str = "after"
     workers: int = 2
+    region: str = ""
+    boxes: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,12 +147,18 @@ class Zoom:
         shard_size: images after which results are put on disk; an interrupted run goes on behind the last of them.
         keep: what is stored of every view besides whether it is right: "confidence", the probability of the guess
             (float16), and "guess", its class.
+        aggregate: file of sets of views, which `python -m lrjax.zoom_study RESULTS --covers FILE` writes; the
+            probabilities under the views of the model's set are combined, by their maximum and by their mean, while
+            the views are classified. "" combines nothing.
+        crops: whether 5-crop, 10-crop and centre crops at 11 scales are classified too, 21 views more.
     """
 
     normalisation: str = "imagenet"
     scales_at_once: int = 1
     shard_size: int = 1024
     keep: tuple[str, ...] = ()
+    aggregate: str = ""
+    crops: bool = True
 
     def __post_init__(self):
         _one_of("zoom.normalisation", self.normalisation, ("imagenet", "native"))
@@ -220,6 +231,9 @@ class Config:
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
         _one_of("data.rgb", self.data.rgb, ("after", "before"))
+        _one_of("data.region", self.data.region, ("", "foreground", "background"))
+        if self.data.boxes and not self.data.region:
+            raise UserError("config.data.boxes is set without config.data.region; set that to what the boxes leave")
         _one_of("report.weights", self.report.weights, ("paper", "equal"))
         for key, names in (("data.names", self.data.names), ("evaluation.evaluators", self.evaluation.evaluators)):
             if not names:

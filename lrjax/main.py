@@ -5,6 +5,7 @@ python -m lrjax.main --config configs/lr_tk0_eva.py
 
 import gc
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ from lrjax.tables import print_tables
 from lrjax.train.card import write_card
 from lrjax.train.loop import check_tokens, check_training, train_tokens
 from lrjax.types import Tree
+from lrjax.zoom_study.report import bounds_table, covers
+from lrjax.zoom_study.stored import tables_of
 
 _LOG = logging.getLogger("lrjax")
 
@@ -130,6 +133,10 @@ def _report(config: Config, rows: Sequence[Row], *, names: Sequence[str], store:
     tables = run_tables(rows, **options) if any(row.metric == METRIC for row in rows) else {}
     print_tables([tables[name] for name in SHOWN if name in tables])
     write_report(rows, directory, board=board, tables=tables, plots=config.report.plots, **options)
+    if zooms := tables_of(rows, store.samples):
+        print_tables([bounds_table(zooms, covers(zooms))])
+        place = shlex.quote(str(store.directory))
+        _LOG.info("more on zooming: python -m lrjax.zoom_study %s --out %s/zoom", place, place)
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
 
 

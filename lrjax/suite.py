@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from lrjax import evaluators
 from lrjax.classifiers import text_classifier
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
+from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import where
 from lrjax.errors import UserError
 from lrjax.models.build import count_params
@@ -36,6 +37,7 @@ def result_key(
     weights: str,
     tokens: np.ndarray | None,
     resolution: int | str,
+    inputs: Mapping[str, Any] | None = None,
 ) -> str:
     """Hashes all that determines a result, so that a finished one is found again and a changed one is not.
 
@@ -48,6 +50,7 @@ def result_key(
         weights: hash of the backbone's weights.
         tokens: float [L + 1, N, D], or None for the vanilla model.
         resolution: LR side in pixels, or "hr".
+        inputs: contents of the files that the options of the evaluator name, instead of their paths.
     """
     options = getattr(config, evaluator, None)
     return content_key(
@@ -66,7 +69,7 @@ def result_key(
         rgb=config.data.rgb,
         on_error=config.data.on_error,
         resolution=resolution,
-        **({} if options is None else {"options": vars(options)}),
+        **({} if options is None else {"options": vars(options) | dict(inputs or {})}),
     )
 
 
@@ -102,7 +105,10 @@ class Suite:
                 )
         self.evaluators = {name: evaluators.find(name) for name in config.evaluation.evaluators}
         self.datasets = get_datasets(config.data.names, config.data.root or None, sources=config.data.sources)
-        self.names = tuple(dataset.name for dataset in self.datasets)
+        for name in self.evaluators:
+            for row in rows:
+                for variant in ("vanilla", *(("lr_tk0",) if config.train.steps or config.train.epochs else ())):
+                    self._inputs(name, row, variant)
         self._sources = {
             dataset.name: open_source(
                 dataset,
@@ -113,12 +119,23 @@ class Suite:
             )
             for dataset in self.datasets
         }
+        if empty := [name for name, source in self._sources.items() if len(source) == 0]:
+            raise UserError(f"data set {empty[0]!r} has no images; check its folder")
+        if config.data.region:
+            boxes = read_boxes(config.data.boxes) if config.data.boxes else None
+            pairs = [cut(one, self._sources[one.name], config.data.region, boxes=boxes) for one in self.datasets]
+            self.datasets = tuple(dataset for dataset, _ in pairs)
+            self._sources = {dataset.name: source for dataset, source in pairs}
+        self.names = tuple(dataset.name for dataset in self.datasets)
         self._places = {
             dataset.name: where(name, dataset, self._sources[dataset.name], config.data)
             for name, dataset in zip(config.data.names, self.datasets, strict=True)
         }
-        if empty := [name for name, source in self._sources.items() if len(source) == 0]:
-            raise UserError(f"data set {empty[0]!r} has no images; check its folder")
+
+    def _inputs(self, name: str, row: Backbone, variant: str) -> dict[str, Any]:
+        """What an evaluator reads from the files that its options name."""
+        options = getattr(self.config, name, None)
+        return {} if options is None else self.evaluators[name].inputs(options, model=row.name, variant=variant)
 
     def run(
         self,
@@ -197,7 +214,7 @@ class Suite:
         lr_tokens: Array | None,
     ) -> list[Row]:
         module, source, row = self.evaluators[name], self._sources[dataset.name], predictor.row
-        tokens = None if lr_tokens is None else np.asarray(lr_tokens)
+        tokens, inputs = None if lr_tokens is None else np.asarray(lr_tokens), self._inputs(name, row, variant)
         keys = {
             side: result_key(
                 predictor,
@@ -208,6 +225,7 @@ class Suite:
                 weights=weights,
                 tokens=tokens,
                 resolution=side,
+                inputs=inputs,
             )
             for side in (*sorted(set(self.config.evaluation.resolutions) - {row.spec.image.size}), "hr")
         }
@@ -229,7 +247,7 @@ class Suite:
             own: dict[str, Any] = {"rgb": self.config.data.rgb}
             if options is not None:
                 shards = Shards(store.directory / "shards", keys[missing[0]])
-                own = {"options": options, "shards": shards}
+                own = {"options": options, "shards": shards, **inputs}
             outcome = module.run(
                 predictor,
                 source,

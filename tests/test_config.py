@@ -60,6 +60,8 @@ def test_integers_become_floats_and_not_the_other_way():
             r"config\.zoom\.normalisation is 'clip'; use one of 'imagenet', 'native'",
         ),
         ({"zoom": {"scales_at_once": 5}}, r"config\.zoom\.scales_at_once is 5; use 1, 2, 3, 4, 6, 9, 12, 18 or 36"),
+        ({"data": {"region": "sky"}}, r"config\.data\.region is 'sky'; use one of '', 'foreground', 'background'"),
+        ({"data": {"boxes": "x"}}, r"config\.data\.boxes is set without config\.data\.region"),
         ({"zoom": {"shard_size": 0}}, r"config\.zoom\.shard_size is 0"),
         ({"zoom": {"keep": ["logits"]}}, r"config\.zoom\.keep is 'logits'; use one of 'confidence', 'guess'"),
         ({"train": {"buckets": ()}}, r"config\.train\.buckets is empty"),
@@ -147,6 +149,7 @@ OTHER = {
     "data.sources": {"shapes": "x"},
     "data.on_error": "skip",
     "data.rgb": "before",
+    "data.region": "background",
     "evaluation.evaluators": ("zoom",),
     "evaluation.resolutions": (16,),
     "train.buckets": ((16, 32),),
@@ -164,7 +167,7 @@ OTHER = {
 
 
 def test_the_hash_depends_on_everything_but_the_working_directory():
-    config = build(train={"prompts": 1})  # so that `tokens` can be False
+    config = build(train={"prompts": 1}, data={"region": "foreground"})  # `tokens` can be False, `boxes` can be set
     several = dataclasses.replace(config, model="", models=("RN50:openai", "EVA02-B-16"))
     hashes = {"models": config_hash(several), "sources": config_hash(changed(several, "models", ("RN50:openai=x",)))}
     for path, value in leaves(config):

@@ -88,6 +88,18 @@ def fails(command, tmp_path, *arguments, alone=True):
             "RN50:openai is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer",
         ),
         (["--config.numerics=exact"], "config.numerics is 'exact'; use one of 'open_clip', 'as_trained'"),
+        (
+            ["--config.evaluation.evaluators=zoom", "--config.zoom.aggregate=nowhere.json"],
+            "the view sets 'nowhere.json' cannot be read",
+        ),
+        (
+            ["--config.data.names=textures", "--config.data.region=background"],
+            "'textures' has no bounding boxes of its",
+        ),
+        (
+            ["--config.data.region=background", "--config.data.boxes=nowhere"],
+            "config.data.boxes: 'nowhere' has no XML file with a bounding box",
+        ),
         (["--config.train.steps=1", "--config.train.root=nowhere"], "image folder 'nowhere' does not exist"),
         (["--config.train.steps=1", "--config.train.count=9"], "config.train.root 'procedural' gives 9 images"),
     ],

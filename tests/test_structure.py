@@ -48,6 +48,7 @@ LAYERS = {
     "lrjax.studies": 3,
     "lrjax.report": 3,
     "lrjax.zoom_study": 3,
+    "lrjax.zoom_views": 3,
     "lrjax.predict": 3,
     "lrjax.token_file": 3,
     "lrjax.train": 4,

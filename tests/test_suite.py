@@ -12,9 +12,11 @@ from lrjax import suite
 from lrjax.data.datasets import get_dataset
 from lrjax.data.procedural import ProceduralSource
 from lrjax.data.tokenizers import train_tokenizer
-from lrjax.evaluators import zeroshot
+from lrjax.evaluators import Measurement, Outcome, zeroshot, zoom
+from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
+from lrjax.ops.zoom import VIEWS
 from lrjax.results import ResultStore
 from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
 from tiny import write_training_images
@@ -252,6 +254,45 @@ def test_the_version_of_the_evaluator_counts_and_what_changes_no_number_does_not
     assert suite.result_key(**(key_parts | {"config": other})) == key
     monkeypatch.setattr(zeroshot, "VERSION", zeroshot.VERSION + 1)
     assert suite.result_key(**key_parts) != key
+
+
+def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe, monkeypatch):
+    given = []
+
+    def run(predictor, source, classifier, *, aggregate, options, **_):
+        given.append((aggregate.tolist(), source.region, options.keep))
+        index = np.arange(len(source))
+        table = np.zeros((len(source), VIEWS), bool)
+        table[:3, 5] = table[:1, STANDARD_VIEW] = True
+        samples = {"index": index, "label": index % 12, "correct": np.packbits(table, axis=1)}
+        return Outcome((Measurement("zoom_acc1", "hr", 0.25, len(source)),), {"hr": samples}, ())
+
+    def write(path, views):
+        sets = [{"model": "tiny", "variant": "vanilla", "views": views}]
+        path.write_text(json.dumps({"format": 1, "dataset": "shapes", "covers": sets}))
+
+    monkeypatch.setattr(zoom, "run", run)
+    file, data = tmp_path / "covers.json", ("--config.data.names=shapes", "--config.data.count=4")
+    arguments = ("--config", recipe, *data, "--config.data.region=foreground", "--config.evaluation.evaluators=zoom",
+                 "--config.evaluation.resolutions=()")  # fmt: skip
+    write(file, [[0, 0, 10], [0, 0, 32]])
+    status, printed, told = command(*arguments, f"--config.zoom.aggregate={file}")
+    assert status == 0, told
+    assert given == [([0, 2], "foreground", ())]
+    shown = " ".join(printed.split())
+    assert "1 crop 36 crops 324 crops" in shown
+    assert "tiny shapes_foreground 4 25.0 75.0 75.0 25.0" in shown
+    assert f"python -m lrjax.zoom_study {tmp_path / 'run'} --out {tmp_path / 'run'}/zoom" in told
+    row = ResultStore(tmp_path / "run").rows[0]
+    assert (row.dataset, row.extra["classes"]) == ("shapes_foreground", 12)
+    file.rename(tmp_path / "moved.json")
+    succeeds(command(*arguments, f"--config.zoom.aggregate={tmp_path / 'moved.json'}"))
+    assert len(given) == 1
+    write(file, [[2, 2, 896]])
+    last = view_index(2, 2, 896)
+    succeeds(command(*arguments, f"--config.zoom.aggregate={file}"))
+    succeeds(command(*arguments, f"--config.zoom.aggregate={file}", "--config.data.region=background"))
+    assert [one[:2] for one in given[1:]] == [([last], "foreground"), ([last], "background")]
 
 
 def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, calls):

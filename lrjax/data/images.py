@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lrjax.errors import UserError
-from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start
+from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_side_size
 from lrjax.ops.resample import vertical_pass_first
+from lrjax.ops.zoom import WindowSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF")
 """Pillow's names of the formats that are decoded; none of them starts another program, as PostScript does."""
@@ -168,6 +169,43 @@ def render_view(image: Image.Image, spec: ViewSpec) -> Image.Image:
     top, left = (centre_start(length, spec.size) for length in size)
     window = (left, top, left + spec.size, top + spec.size)
     return _resize(image, size, kernel=kernel, pass_order=order, window=window)
+
+
+def host_windows(image: Image.Image, spec: WindowSpec) -> np.ndarray:
+    """Cuts the windows of an image with Pillow, as `ops.zoom.render_windows` does on the devices.
+
+    Args:
+        image: RGB.
+        spec: the windows.
+
+    Returns:
+        uint8 [n, size, size, 3], n windows in the order of the places of the spec, black outside of the image.
+
+    Raises:
+        ValueError: a resized strip of the image would have more pixels than Pillow's limit, 2 *
+            PIL.Image.MAX_IMAGE_PIXELS.
+    """
+    new_size = short_side_size(image.height, image.width, spec.side)
+    starts = [spec.starts(length, spec.size) for length in new_size]
+    first = 0 if vertical_pass_first((image.height, image.width), new_size, pass_order=spec.pass_order) else 1
+    second = 1 - first  # axes: 0 the rows, 1 the columns
+
+    def resized(picture: Image.Image, axis: int) -> Image.Image:
+        size = (new_size[0], picture.width) if axis == 0 else (picture.height, new_size[1])
+        return _bounded_resize(picture, size, Image.Resampling.BICUBIC)
+
+    def window(picture: Image.Image, axis: int, start: int) -> Image.Image:
+        end = start + spec.size
+        return picture.crop((0, start, picture.width, end) if axis == 0 else (start, 0, end, picture.height))
+
+    whole = resized(image, first)
+    # Only what the windows of a strip show goes through the second pass.
+    strips = [resized(window(whole, first, start), second) for start in starts[first]]
+    views = []
+    for *place, mirrored in spec.places:
+        view = np.asarray(window(strips[place[first]], second, starts[second][place[second]]))
+        views.append(view[:, ::-1] if mirrored else view)
+    return np.stack(views)
 
 
 def _resize(

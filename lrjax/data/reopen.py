@@ -6,9 +6,10 @@ from typing import Any
 from lrjax.config import Data
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import get_dataset, open_source
+from lrjax.data.regions import cut, read_boxes
 from lrjax.errors import UserError
 
-_KEYS = {"name", "root", "sources", "count", "seed", "fingerprint"}
+_KEYS = {"name", "root", "sources", "count", "seed", "region", "boxes", "fingerprint"}
 
 
 def where(name: str, dataset: Dataset, source: Any, data: Data) -> dict[str, Any]:
@@ -29,6 +30,8 @@ def where(name: str, dataset: Dataset, source: Any, data: Data) -> dict[str, Any
         "sources": dict(data.sources),
         "count": data.count if dataset.procedural else None,
         "seed": data.seed,
+        "region": data.region,
+        "boxes": data.boxes,
         "fingerprint": source.fingerprint,
     }
 
@@ -51,6 +54,9 @@ def open_again(place: Mapping[str, Any] | None) -> tuple[Dataset, Any]:
     dataset = get_dataset(place["name"], root)
     options = {name: place[name] for name in ("sources", "count", "seed")}
     source = open_source(dataset, root, **options)
+    if place["region"]:
+        boxes = read_boxes(place["boxes"]) if place["boxes"] else None
+        dataset, source = cut(dataset, source, place["region"], boxes=boxes)
     if source.fingerprint != place["fingerprint"]:
         raise UserError(f"the images of {dataset.name} are others than those of the result; evaluate again")
     return dataset, source

@@ -1,4 +1,7 @@
-"""Evaluators: one module per question, found by name; each has a VERSION and a `run`."""
+"""Evaluators: one module per question, found by name; each has a VERSION and a `run`.
+
+One with a group of config keys of its own has `inputs` too, which reads the files that they name.
+"""
 
 import dataclasses
 import importlib

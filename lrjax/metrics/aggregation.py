@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
-from lrjax.metrics.zoom import check_views
+from lrjax.metrics.zoom import GROUPS, check_views
+
+RULES = ("max", "mean")
+"""How the probabilities of several views become those of the image."""
+
+CROPS = tuple(f"{count}-crop {rule}" for count in (5, 10) for rule in RULES)
+"""Predictions from corners and centre, and from these and their mirror images."""
+
+AGGREGATES = tuple(f"{group} {rule}" for group in GROUPS for rule in RULES)
+"""Predictions from the views of a set that zoom in, that zoom out, and that do neither."""
 
 
 def aggregate(probabilities: ArrayLike, *, views: ArrayLike | None = None, rule: str) -> np.ndarray:
@@ -27,7 +36,7 @@ def aggregate(probabilities: ArrayLike, *, views: ArrayLike | None = None, rule:
         UserError: another shape, an empty set, an unknown rule, or values that are not probabilities.
     """
     values = np.asarray(probabilities)
-    if rule not in ("mean", "max"):
+    if rule not in RULES:
         raise UserError(f'rule={rule!r} is unknown; use "mean" or "max"')
     if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Many views of one image: the 324 zooms (36 scales at 9 anchors), five and ten crops, and cuts to bounding boxes.
+"""Many views of one image: the 324 zooms (36 scales at 9 anchors), five and ten crops, and centre crops by scale.
 
 The views of one scale are windows of one resized image. It is resized once, and only where a window shows it: the
 distinct rows and columns that the windows show are resampled with the taps of `lrjax.ops.resample`, then the windows
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrjax.errors import UserError
-from lrjax.ops.preprocess import ViewSpec, short_side_size
+from lrjax.ops.preprocess import centre_start, short_side_size
 from lrjax.ops.resample import Taps, apply_taps, stack_taps, tap_bound, taps, vertical_pass_first
 from lrjax.types import Array, ArrayLike
 
@@ -161,7 +161,11 @@ def crop_spec(*, mirrored: bool, size: int = _PUBLISHED_SIZE, pass_order: str = 
     )
 
 
-def centre_zoom_specs(*, size: int = _PUBLISHED_SIZE, pass_order: str = "pillow13") -> tuple[ViewSpec, ...]:
+def _centre_only(length: int, size: int) -> tuple[int]:
+    return (centre_start(length, size),)
+
+
+def centre_zoom_specs(*, size: int = _PUBLISHED_SIZE, pass_order: str = "pillow13") -> tuple[WindowSpec, ...]:
     """Returns the views of `CENTRE_SCALES`: the shorter side resized, then torchvision's centre crop.
 
     Args:
@@ -172,7 +176,14 @@ def centre_zoom_specs(*, size: int = _PUBLISHED_SIZE, pass_order: str = "pillow1
         arXiv 2304.05538, figure A11.
     """
     return tuple(
-        ViewSpec(size=size, resize=_proportional(scale, size), pass_order=pass_order) for scale in CENTRE_SCALES
+        WindowSpec(
+            side=_proportional(scale, size),
+            size=size,
+            starts=_centre_only,
+            places=((0, 0, False),),
+            pass_order=pass_order,
+        )
+        for scale in CENTRE_SCALES
     )
 
 
@@ -293,43 +304,3 @@ def render_windows(
 
     canvas, items = jax.tree.map(jnp.asarray, (canvas, items))
     return jax.lax.map(scales, (canvas, items), batch_size=None if images_at_once == 1 else images_at_once)
-
-
-def _inside(image: ArrayLike, boxes: ArrayLike) -> Array:
-    rows, columns = (jnp.arange(length)[:, None] for length in image.shape[:2])
-    left, top, right, bottom = (jnp.asarray(boxes)[None, :, edge] for edge in range(4))
-    inside_rows, inside_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
-    return jnp.any(inside_rows[:, None] & inside_columns[None], axis=-1)[..., None]
-
-
-def foreground(image: ArrayLike, boxes: ArrayLike) -> Array:
-    """Blackens what lies outside of all bounding boxes.
-
-    Args:
-        image: uint8 [H, W, C], 0..255.
-        boxes: int [n, 4], (left, top, right, bottom) in pixels, right and bottom exclusive; boxes without area, such as
-            rows of -1 that pad a batch, hold nothing.
-
-    Returns:
-        uint8 [H, W, C].
-
-    Reference:
-        arXiv 2304.05538, appendix C.1.
-    """
-    return jnp.where(_inside(image, boxes), image, 0).astype(jnp.uint8)
-
-
-def background(image: ArrayLike, boxes: ArrayLike) -> Array:
-    """Blackens what lies inside of any bounding box.
-
-    Args:
-        image: uint8 [H, W, C], 0..255.
-        boxes: int [n, 4] as of `foreground`.
-
-    Returns:
-        uint8 [H, W, C].
-
-    Reference:
-        arXiv 2304.05538, appendix C.1.
-    """
-    return jnp.where(_inside(image, boxes), 0, image).astype(jnp.uint8)

@@ -14,6 +14,7 @@ from lrjax.metrics.zoom import TOP
 from lrjax.results import write_atomically
 from lrjax.tables import Table, print_tables
 from lrjax.zoom_study import pictures, report
+from lrjax.zoom_study.covers import write_covers
 from lrjax.zoom_study.stored import by_dataset, load_tables
 
 
@@ -35,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--newest", action="store_true", help="of several tables of one kind take the newest")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="only this data set; may be repeated")
     parser.add_argument("--cover-of", metavar="DATASET", help="data set to find the covers on (default: each its own)")
+    parser.add_argument(
+        "--covers", metavar="FILE", help="write the covers, for config.zoom.aggregate of evaluations on other data sets"
+    )
     parser.add_argument("--out", metavar="DIR", help="where to write tables (CSV, Markdown) and pictures (PNG)")
     parser.add_argument(
         "--index", type=int, metavar="N", help="with --out: draw the views of the image at this position"
@@ -66,9 +70,13 @@ def _run(parsed: argparse.Namespace) -> None:
     }
     if (aggregation := report.aggregation_table(tables, sets)) is not None:
         shown["zoom-aggregation"] = aggregation
+    if (centre := report.centre_table(tables)) is not None:
+        shown["zoom-centre"] = centre
     drawn: list[tuple[str, bytes]] = []
     if parsed.out is not None:
-        curves, maps, sheets = pictures.curves(grouped), [pictures.anchor_maps(tables)], []
+        charts, maps, sheets = [pictures.curves(grouped)], [pictures.anchor_maps(tables)], []
+        if centre is not None:
+            charts.append(pictures.centre_curves(grouped))
         if parsed.index is not None:
             maps.append(pictures.view_map(tables, parsed.index))
         if image is not None:
@@ -76,11 +84,18 @@ def _run(parsed: argparse.Namespace) -> None:
                 if len(cover):
                     name = f"zoom-crops-{number}"
                     sheets.append(pictures.crops(image, table, cover[:TOP], index=parsed.index, name=name))
-        drawn = [(curves.name, png.draw(curves)), *((one.name, map_png.draw_maps(one)) for one in maps)]
+        drawn = [(chart.name, png.draw(chart)) for chart in charts]
+        drawn += [(one.name, map_png.draw_maps(one)) for one in maps]
         drawn += [(one.name, map_png.draw_sheet(one)) for one in sheets]
+    if parsed.covers is not None and parsed.cover_of is None and len(grouped) > 1:
+        raise UserError(f"--covers finds the covers on one data set; name it with --cover-of: {', '.join(grouped)}")
     print_tables(list(shown.values()))
     if parsed.out is not None:
         _write(Path(parsed.out), shown | {"zoom-scales": report.scales_table(tables)}, drawn)
+    if parsed.covers is not None:
+        dataset = parsed.cover_of or tables[0].dataset
+        write_covers(parsed.covers, tables, sets, dataset=dataset)
+        print(f"\nwrote the covers of {dataset} to {parsed.covers}")
 
 
 def _write(directory: Path, tables: dict[str, Table], drawn: Sequence[tuple[str, bytes]]) -> None:

@@ -12,8 +12,9 @@ from lrjax.charts import Axis, Chart, Panel, Series
 from lrjax.charts.maps import Map, Maps, Sheet
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
+from lrjax.metrics.label_sets import in_label_set
 from lrjax.ops.preprocess import short_side_size
-from lrjax.ops.zoom import ANCHORS, SCALES, anchor_starts
+from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, anchor_starts
 from lrjax.zoom_study.stored import ZoomTable
 
 _SIZE = 224
@@ -44,6 +45,40 @@ def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
         alt="Lines of accuracy against the length of the shorter side, one pair per model.",
         columns=3,
     )
+
+
+def centre_curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
+    """Shows how the accuracy of a centre crop changes with the scale, relative to that at 256 pixels.
+
+    Args:
+        by_dataset: tables of several models by data set, at least one with centre crops.
+
+    Reference: arXiv 2304.05538, Figure A11.
+    """
+    panels = []
+    for dataset, tables in by_dataset.items():
+        series = [
+            Series(name=table.name, x=CENTRE_SCALES, y=100 * centre_change(table))
+            for table in tables
+            if table.centre is not None
+        ]
+        if series:
+            panels.append(Panel(title=dataset, series=series))
+    return Chart(
+        name="zoom-centre",
+        title="Accuracy of a centre crop against scale, relative to that at 256 pixels",
+        panels=panels,
+        x=Axis(label="shorter side in pixels", ticks={float(tick): str(tick) for tick in CENTRE_SCALES[::2]}),
+        y=Axis(label="change in percentage points"),
+        alt="Lines of the change of accuracy against the length of the shorter side, one per model.",
+        columns=3,
+    )
+
+
+def centre_change(table: ZoomTable) -> np.ndarray:
+    """The accuracy at each of `CENTRE_SCALES` less that at 256 pixels, float64 [11]."""
+    accuracy = np.array([in_label_set(guess, table.labels).mean() for guess in table.centre.T])
+    return accuracy - accuracy[CENTRE_SCALES.index(256)]
 
 
 def anchor_maps(tables: Sequence[ZoomTable]) -> Maps:

@@ -6,10 +6,10 @@ import numpy as np
 
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
-from lrjax.metrics.aggregation import aggregate, most_confident
-from lrjax.metrics.label_sets import in_label_set
+from lrjax.metrics.aggregation import AGGREGATES, CROPS, most_confident
+from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, TOP
-from lrjax.ops.zoom import VIEWS
+from lrjax.ops.zoom import CENTRE_SCALES, VIEWS
 from lrjax.tables import Table
 from lrjax.zoom_study.stored import ZoomTable, common_images
 
@@ -143,43 +143,77 @@ def scales_table(tables: Sequence[ZoomTable]) -> Table:
 
 
 def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table | None:
-    """Accuracy of the maximum and the mean of probabilities over the groups of the cover.
+    """Accuracy of the maximum and the mean of probabilities over groups of views, and over five and ten crops.
 
     Args:
         tables: the tables.
-        sets: of `covers`.
+        sets: of `covers`; used where the evaluation stored each guess with its confidence but aggregated nothing.
 
     Returns:
-        The table, or None where neither probabilities nor guesses with their confidence were stored.
+        The table, without the columns that no evaluation fills, or None where nothing of the kind was stored.
+
+    Reference: arXiv 2304.05538, Tables A5, A6 and A10.
     """
     rows = []
     for table, cover in zip(tables, sets, strict=True):
-        if table.probabilities is None and (table.confidence is None or table.guesses is None):
-            continue
-        groups = [cover[np.isin(cover, group)] for group in GROUPS.values()]
-        cells = [_percent(_aggregated(table, views, rule)) for views in groups for rule in ("max", "mean")]
+        cells = (*_aggregated(table, cover), *_accuracies(table, table.crops, len(CROPS)))
         rows.append((table.name, table.dataset, _percent(zoom.standard_accuracy(table.correct)), *cells))
-    if not rows:
+    header = (*_NAMES, "1 crop", *AGGREGATES, *CROPS)
+    shown = [column for column in range(len(header)) if any(row[column] is not None for row in rows)]
+    if header[shown[-1]] == "1 crop":
         return None
     return Table(
         title="Aggregation over crops",
-        caption="Percent of the images, by the maximum or the mean of probabilities over the crops of the cover in "
-        "each group; the mean needs the probabilities of all classes.",
-        header=(*_NAMES, "1 crop", *(f"{name} {rule}" for name in GROUPS for rule in ("max", "mean"))),
-        rows=tuple(rows),
+        caption="Percent of the images, by the maximum or the mean of probabilities: over the crops of each group in "
+        "the set that config.zoom.aggregate names (without one, the maximum over those of the cover, where confidences "
+        "were kept), and over corners and centre, alone and with their mirror images.",
+        header=tuple(header[column] for column in shown),
+        rows=tuple(tuple(row[column] for column in shown) for row in rows),
         labels=2,
     )
 
 
-def _aggregated(table: ZoomTable, views: np.ndarray, rule: str) -> float | None:
-    if not len(views) or (rule == "mean" and table.probabilities is None):
+def _aggregated(table: ZoomTable, cover: np.ndarray) -> list[float | None]:
+    if table.aggregated is not None or table.confidence is None or table.guesses is None:
+        return _accuracies(table, table.aggregated, len(AGGREGATES))
+    cells = []
+    for group in GROUPS.values():
+        views = cover[np.isin(cover, group)]
+        guess = most_confident(table.confidence, table.guesses, views=views) if len(views) else None
+        cells += [None if guess is None else _percent(in_label_set(guess, table.labels).mean()), None]
+    return cells
+
+
+def _accuracies(table: ZoomTable, guesses: np.ndarray | None, count: int) -> list[float | None]:
+    """Percent right of each column, None where nothing is guessed."""
+    if guesses is None:
+        return [None] * count
+    return [
+        _percent(in_label_set(guess, table.labels).mean()) if (guess != NO_LABEL).any() else None for guess in guesses.T
+    ]
+
+
+def centre_table(tables: Sequence[ZoomTable]) -> Table | None:
+    """Accuracy of centre crops at each scale.
+
+    Args:
+        tables: the tables.
+
+    Returns:
+        The table, or None where no centre crops were evaluated.
+
+    Reference: arXiv 2304.05538, Figure A11.
+    """
+    found = [table for table in tables if table.centre is not None]
+    if not found:
         return None
-    if table.probabilities is None:
-        guesses = [most_confident(table.confidence, table.guesses, views=views)]
-    else:  # some images at a time, since the chosen probabilities of all may not fit into memory once more
-        parts = range(0, len(table.probabilities), 256)
-        guesses = [aggregate(table.probabilities[one : one + 256], views=views, rule=rule) for one in parts]
-    return float(in_label_set(np.concatenate(guesses), table.labels).mean())
+    return Table(
+        title="Centre crops",
+        caption="Percent of the images, by the length of the shorter side in pixels before the centre crop.",
+        header=(*_NAMES, *map(str, CENTRE_SCALES)),
+        rows=tuple((one.name, one.dataset, *_accuracies(one, one.centre, len(CENTRE_SCALES))) for one in found),
+        labels=2,
+    )
 
 
 def unclassifiable_table(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Table:

@@ -15,6 +15,7 @@ EVALUATOR = "zoom"
 """Name of the evaluator whose rows are read."""
 
 _BYTES = -(-VIEWS // 8)
+_OPTIONAL = {"guesses": "guess"} | {name: name for name in ("confidence", "crops", "centre", "aggregated")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,9 +31,11 @@ class ZoomTable:
         correct: bool [N, 324].
         index: int [N], positions of the images in the data set.
         labels: int [N] or [N, L].
-        probabilities: float [N, 324, K] where they were stored.
         confidence: float [N, 324], the probability of each view's guess, where it was stored.
         guesses: int [N, 324], the class that each view is taken for, where it was stored.
+        crops: int [N, 4], guesses from five and ten crops (`CROPS`), -1 for none, where they were stored.
+        centre: int [N, 11], guesses from centre crops (`CENTRE_SCALES`), where they were stored.
+        aggregated: int [N, 6], guesses from a set of views (`AGGREGATES`), -1 for none, where they were stored.
         images: where the images are, for `data.reopen.open_again`; None where the rows do not tell.
     """
 
@@ -44,9 +47,11 @@ class ZoomTable:
     correct: np.ndarray
     index: np.ndarray
     labels: np.ndarray
-    probabilities: np.ndarray | None = None
     confidence: np.ndarray | None = None
     guesses: np.ndarray | None = None
+    crops: np.ndarray | None = None
+    centre: np.ndarray | None = None
+    aggregated: np.ndarray | None = None
     images: Mapping[str, Any] | None = None
 
     @property
@@ -143,7 +148,7 @@ def _table(row: Row, samples: Mapping[str, np.ndarray] | None, place: str) -> Zo
         lacking = "any" if samples is None else ", ".join(sorted(missing))
         raise UserError(f"{place}: the stored arrays lack {lacking}; evaluate again")
     correct = unpack(samples["correct"])
-    for name in ("index", "label", "probabilities", "confidence", "guess"):
+    for name in ("index", "label", *_OPTIONAL.values()):
         if name in samples and len(samples[name]) != len(correct):
             raise UserError(
                 f"{place}: there are {len(correct)} images but {len(samples[name])} of {name}; evaluate again"
@@ -159,9 +164,7 @@ def _table(row: Row, samples: Mapping[str, np.ndarray] | None, place: str) -> Zo
         correct=correct,
         index=samples["index"],
         labels=samples["label"],
-        probabilities=samples.get("probabilities"),
-        confidence=samples.get("confidence"),
-        guesses=samples.get("guess"),
+        **{field: samples.get(name) for field, name in _OPTIONAL.items()},
         images=row.extra.get("images"),
     )
 

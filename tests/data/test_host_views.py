@@ -5,13 +5,15 @@ import tracemalloc
 
 import jax
 import numpy as np
+import PIL
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from lrjax.data.images import ImageError, prepare, render_view
-from lrjax.ops.preprocess import ViewSpec, batch_view_taps, view_taps
+from lrjax.data.images import ImageError, host_windows, prepare, render_view
+from lrjax.ops.preprocess import ViewSpec, batch_view_taps, short_side_size, view_taps
 from lrjax.ops.preprocess import render_view as render_on_device
 from lrjax.ops.resample import apply_taps
+from lrjax.ops.zoom import centre_zoom_specs, crop_spec, zoom_spec
 from torch_reference import import_open_clip
 
 MODES = ("RGB", "L", "P", "1", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I", "F", "HSV", "transparent palette")
@@ -125,3 +127,23 @@ def test_too_long_images_are_refused_before_memory_is_taken():
 def test_unknown_kinds_of_pixels():
     with pytest.raises(ImageError, match=r"image .premultiplied. cannot be decoded \(conversion from La"):
         prepare(Image.new("La", (9, 9)), SPECS, name="premultiplied")
+
+
+@pytest.mark.parametrize(("height", "width"), [(75, 100), (260, 47), (33, 230)])
+def test_windows_by_pillow_equal_a_resize_of_the_whole_image(height, width):
+    image = picture(height, width)
+    order = "pillow13" if int(PIL.__version__.split(".")[0]) >= 13 else "pillow12"
+    zooms = [zoom_spec(scale, size=64, pass_order=order) for scale in (10, 48, 224, 512)]
+    for spec in (
+        *zooms,
+        crop_spec(mirrored=True, size=64, pass_order=order),
+        *centre_zoom_specs(pass_order=order)[::5],
+    ):
+        new_height, new_width = short_side_size(height, width, spec.side)
+        resized = image.resize((new_width, new_height), Image.Resampling.BICUBIC)
+        found = host_windows(image, spec)
+        assert found.shape == (len(spec.places), spec.size, spec.size, 3)
+        for view, (row, column, mirrored) in zip(found, spec.places, strict=True):
+            top, left = spec.starts(new_height, spec.size)[row], spec.starts(new_width, spec.size)[column]
+            expected = resized.crop((left, top, left + spec.size, top + spec.size))
+            np.testing.assert_array_equal(view, np.asarray(ImageOps.mirror(expected) if mirrored else expected))

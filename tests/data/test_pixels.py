@@ -62,3 +62,32 @@ def test_damaged_images_stop_or_are_masked():
     assert [index for index, *_ in rows(batches)] == [0, 2, 3, 4]
     assert batches[0].index.tolist() == [0, 1]
     assert batches[0].mask.tolist() == [True, False]
+
+
+class Sizes(tiny.Pictures):
+    def __init__(self, *sizes):
+        super().__init__(len(sizes))
+        self.sizes = sizes
+
+    def __getitem__(self, index):
+        return {"image": np.full((*self.sizes[index], 3), 7, np.uint8), "label": 0, "id": f"picture{index}"}
+
+
+def test_large_images_stay_off_the_canvas():
+    (batch,) = pixel_batches(Sizes((20, 1025), (1024, 9), (1300, 1030)), 4, indices=range(3))
+    assert batch.images.shape == (4, 1024, 1024, 3)
+    assert batch.sizes.tolist() == [[1, 1], [1024, 9], [1, 1], [1, 1]]
+    assert {row: (image.mode, *image.size) for row, image in batch.large.items()} == {
+        0: ("RGB", 1025, 20),
+        2: ("RGB", 1030, 1300),
+    }
+    assert not batch.images[[0, 2, 3]].any()
+    assert batch.mask.tolist() == [True, True, True, False]
+
+
+def test_a_large_image_may_not_be_a_thread():
+    source = Sizes((10, 1001), (10, 1025), (5, 5))
+    with pytest.raises(ImageError, match="'picture1' is too elongated to be zoomed, 1025 x 10 pixels"):
+        list(pixel_batches(source, 3, indices=range(3)))
+    (batch,) = pixel_batches(source, 3, indices=range(3), on_error="skip")
+    assert batch.mask.tolist() == [True, False, True]

@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image
 
 import tiny
-from lrjax.evaluators import zeroshot
+from lrjax.config import Zoom
+from lrjax.data.sources.base import Part
+from lrjax.evaluators import zeroshot, zoom
 from lrjax.predict import Predictor
 from lrjax.train.loop import train_tokens
 
@@ -75,6 +77,15 @@ def run():
         found[f"mixed/{variant}/values"] = np.array([(one.value, one.n) for one in outcome.measurements])
         for key, rows in outcome.samples["hr"].items():
             found[f"mixed/{variant}/{key}"] = rows
+    if sys.argv[5] == "replicate":
+        three = Part(Mixed(21), [1, 6, 13])  # a set of labels, a palette and a large picture
+        options = Zoom(scales_at_once=36, keep=("guess",), crops=False)
+        outcome = zoom.run(
+            predictor, three, found["classifier"], batch_size=4, options=options, aggregate=np.arange(99)
+        )
+        found["zoom/values"] = np.array([(one.value, one.n) for one in outcome.measurements])
+        for key, rows in outcome.samples["hr"].items():
+            found[f"zoom/{key}"] = rows
     np.savez(folder / f"found{processes}-{process}.npz", **found)
 
 

@@ -60,4 +60,7 @@ def test_two_processes_equal_one(tmp_path, placement):
                 np.testing.assert_array_equal(value, expected[name], err_msg=name)
         np.testing.assert_array_equal(found["tokens"], found["restored"])
         assert found["damaged/vanilla/skipped"].tolist() == ["picture1.png", "picture20.png", "picture4.png"]
+        if placement == "replicate":
+            assert found["zoom/index"].tolist() == [0, 1, 2]
+            assert found["zoom/aggregated"].shape == (3, 6)
         assert found["damaged/tokens/hr/index"].tolist() == sorted(set(range(21)) - {1, 4, 20})

@@ -10,18 +10,23 @@ from PIL import Image
 import tiny
 from lrjax.config import Zoom
 from lrjax.data.datasets import get_dataset
-from lrjax.data.images import ImageError
+from lrjax.data.images import ImageError, host_windows
 from lrjax.errors import UserError
 from lrjax.evaluators import zoom
+from lrjax.metrics.aggregation import AGGREGATES, CROPS, aggregate
+from lrjax.metrics.zoom import GROUPS, VIEW_SCALES
 from lrjax.models.build import Encoders
 from lrjax.ops.preprocess import short_side_size
-from lrjax.ops.zoom import ANCHORS, SCALES, VIEWS, zoom_spec
+from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.shards import Shards
 
 COUNT, CLASSES, SIZE = 10, 7, tiny.SIZE
 IMAGENET = (np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]))
 encode = jax.jit(Encoders(tiny.row().spec).image)
 labels = np.array([(index * 5) % CLASSES for index in range(COUNT)])
+
+
+SET = np.random.default_rng(3).permutation(np.flatnonzero(VIEW_SCALES != 224))[:40]  # it lacks one of the groups
 
 
 def pillow_views(image):
@@ -36,14 +41,19 @@ def pillow_views(image):
     return views.reshape(VIEWS, SIZE, SIZE, 3)
 
 
+def pillow_crops(image):
+    specs = (crop_spec(mirrored=True, size=SIZE), *centre_zoom_specs(size=SIZE))
+    return np.concatenate([host_windows(Image.fromarray(image), spec) for spec in specs])
+
+
 @functools.cache
-def plain_embeddings(normalisation):
-    """Embeddings of all views of all pictures, [N, 324, E]."""
+def plain_embeddings(normalisation, views=pillow_views):
+    """Embeddings of all views of all pictures, [N, V, E]."""
     native = tiny.row().preprocess
     mean, std = IMAGENET if normalisation == "imagenet" else (np.float32(native.mean), np.float32(native.std))
     rows, source = [], tiny.Pictures(COUNT)
     for index in range(COUNT):
-        pixels = pillow_views(source[index]["image"]).astype(np.float32) / 255
+        pixels = views(source[index]["image"]).astype(np.float32) / 255
         rows.append(np.asarray(encode(tiny.params(), (pixels - mean) / std)))
     return np.stack(rows)
 
@@ -56,8 +66,13 @@ def classifier():
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def plain_logits(normalisation="imagenet"):
-    return zoom.LOGIT_SCALE * plain_embeddings(normalisation) @ classifier().T
+def plain_logits(normalisation="imagenet", views=pillow_views):
+    return zoom.LOGIT_SCALE * plain_embeddings(normalisation, views) @ classifier().T
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 @functools.cache
@@ -67,7 +82,7 @@ def cached_predictor(devices=1, placement="replicate"):
 
 def evaluate(source=None, *, predictor=None, batch_size=8, **options):
     source = tiny.Pictures(COUNT) if source is None else source
-    options["options"] = Zoom(**({"scales_at_once": 36} | options.get("options", {})))
+    options["options"] = Zoom(**({"scales_at_once": 36, "crops": False} | options.get("options", {})))
     return zoom.run(predictor or cached_predictor(), source, classifier(), batch_size=batch_size, **options)
 
 
@@ -77,26 +92,42 @@ def table(outcome):
 
 @functools.cache
 def plain_outcome():
-    return evaluate(options={"keep": ("confidence", "guess")})
+    return evaluate(options={"keep": ("confidence", "guess"), "crops": True}, aggregate=SET)
 
 
-@pytest.mark.parametrize(("normalisation", "scales_at_once"), [("imagenet", 36), ("native", 9)])
-def test_every_view_of_every_image_equals_a_plain_loop(normalisation, scales_at_once):
-    outcome = evaluate(
-        options={"normalisation": normalisation, "scales_at_once": scales_at_once, "keep": ("guess", "confidence")}
-    )
+@pytest.mark.parametrize("normalisation", ["imagenet", "native"])
+def test_every_view_of_every_image_equals_a_plain_loop(normalisation):
+    keep = ("guess", "confidence")
+    outcome = plain_outcome()
+    if normalisation == "native":
+        outcome = evaluate(options={"normalisation": normalisation, "scales_at_once": 9, "keep": keep}, aggregate=SET)
     logits, samples = plain_logits(normalisation), outcome.samples["hr"]
     np.testing.assert_array_equal(samples["guess"], logits.argmax(axis=-1))
     np.testing.assert_array_equal(table(outcome), logits.argmax(axis=-1) == labels[:, None])
-    probability = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probability = (probability / probability.sum(axis=-1, keepdims=True)).max(axis=-1)
-    np.testing.assert_allclose(samples["confidence"], probability, atol=2e-3)
+    np.testing.assert_allclose(samples["confidence"], softmax(logits).max(axis=-1), atol=2e-3)
     np.testing.assert_array_equal(samples["index"], np.arange(COUNT))
     np.testing.assert_array_equal(samples["label"], labels)
     assert samples["correct"].shape == (COUNT, 41)
     assert samples["correct"].dtype == np.uint8
     assert samples["confidence"].dtype == np.float16
     assert len(np.unique(samples["guess"])) == CLASSES
+    for name, guess in zip(AGGREGATES, samples["aggregated"].T, strict=True):
+        group, _, rule = name.partition(" ")
+        if views := sorted({*GROUPS[group].tolist()} & {*SET.tolist()}):
+            np.testing.assert_array_equal(guess, aggregate(softmax(logits), views=views, rule=rule), err_msg=name)
+        else:
+            assert group == "zoom-224" and (guess == -1).all()
+
+
+def test_crops_equal_a_plain_loop():
+    samples, logits = plain_outcome().samples["hr"], plain_logits("imagenet", pillow_crops)
+    assert logits.shape == (COUNT, 21, CLASSES)
+    for name, guess in zip(CROPS, samples["crops"].T, strict=True):
+        count, _, rule = name.partition("-crop ")
+        np.testing.assert_array_equal(guess, aggregate(softmax(logits)[:, : int(count)], rule=rule), err_msg=name)
+    np.testing.assert_array_equal(samples["centre"], logits[:, 10:].argmax(axis=-1))
+    assert samples["centre"].dtype == samples["crops"].dtype == np.int16
+    assert len({tuple(guess) for guess in samples["crops"].T}) > 1  # the rules differ
 
 
 def test_numbers_are_those_of_the_table():
@@ -106,6 +137,15 @@ def test_numbers_are_those_of_the_table():
     assert (SCALES[zoom.STANDARD_VIEW % 36], ANCHORS[zoom.STANDARD_VIEW // 36]) == (256, (1, 1))
     assert found.pop("zoom_acc1") == correct[:, zoom.STANDARD_VIEW].mean()
     assert found.pop("zoom_upper_bound") == correct.any(axis=1).mean() > correct.mean(axis=0).max()
+    samples = plain_outcome().samples["hr"]
+    for name, guess in zip(CENTRE_SCALES, samples["centre"].T, strict=True):
+        assert found.pop(f"zoom_centre_{name}") == (guess == labels).mean()
+    assert found.pop("zoom_5crop_mean") == (samples["crops"][:, 1] == labels).mean()
+    assert found.pop("zoom_10crop_max") == (samples["crops"][:, 2] == labels).mean()
+    assert found.pop("zoom_in_mean") == (samples["aggregated"][:, 1] == labels).mean()
+    assert found.pop("zoom_out_max") == (samples["aggregated"][:, 2] == labels).mean()
+    for name in ("5crop_max", "10crop_mean", "in_max", "out_mean"):
+        del found[f"zoom_{name}"]  # and no view of the set neither zooms in nor out
     best = np.sort(correct.mean(axis=0))[::-1][:5]
     np.testing.assert_array_equal(list(found.values()), best)
     for name, value in found.items():
@@ -115,8 +155,15 @@ def test_numbers_are_those_of_the_table():
 
 @pytest.mark.parametrize(("devices", "placement"), [(8, "replicate"), (8, "fsdp")])
 def test_eight_devices_give_the_numbers_of_one(devices, placement):
-    eight = evaluate(predictor=cached_predictor(devices, placement), options={"keep": ("guess",)})
-    assert eight.measurements == plain_outcome().measurements
+    options = {"options": {"keep": ("guess",)}, "aggregate": SET}
+    eight = evaluate(predictor=cached_predictor(devices, placement), **options)
+    assert {one.metric for one in eight.measurements} > {
+        "zoom_acc1",
+        "zoom_upper_bound",
+        "zoom_in_max",
+        "zoom_out_mean",
+    }
+    assert set(eight.measurements) < set(plain_outcome().measurements)
     for name, rows in eight.samples["hr"].items():
         np.testing.assert_array_equal(rows, plain_outcome().samples["hr"][name], err_msg=name)
 
@@ -136,17 +183,19 @@ class Interrupted(tiny.Pictures):
 
 
 def test_finished_shards_are_not_computed_again(tmp_path):
-    options = {"options": {"shard_size": 3, "keep": ("confidence", "guess")}, "batch_size": 4}
+    options = {"options": {"shard_size": 3, "keep": ("confidence", "guess")}, "batch_size": 4, "aggregate": SET}
     with pytest.raises(KeyboardInterrupt):
         evaluate(Interrupted(COUNT, 6), shards=Shards(tmp_path, "key"), **options)
     assert [path.name for path in tmp_path.iterdir()] == ["key-0-4.npz"]
     source = Interrupted(COUNT, 99)
     outcome = evaluate(source, shards=Shards(tmp_path, "key"), **options)
     assert sorted(source.read) == list(range(4, COUNT))
-    assert outcome.measurements == plain_outcome().measurements
-    for name, rows in plain_outcome().samples["hr"].items():
+    assert set(outcome.measurements) <= set(plain_outcome().measurements)
+    assert "aggregated" in outcome.samples["hr"]
+    for name, rows in outcome.samples["hr"].items():
         # Batches of another size round otherwise, by one float16 at most.
-        np.testing.assert_allclose(outcome.samples["hr"][name], rows, atol=1e-3 * (name == "confidence"), err_msg=name)
+        expected = plain_outcome().samples["hr"][name]
+        np.testing.assert_allclose(rows, expected, atol=1e-3 * (name == "confidence"), err_msg=name)
     other = Interrupted(COUNT, 99)
     evaluate(other, shards=Shards(tmp_path, "another"), **options)
     assert len(other.read) == COUNT

@@ -9,18 +9,16 @@ import pytest
 from PIL import Image, ImageOps
 
 from lrjax.errors import UserError
-from lrjax.ops.preprocess import batch_view_taps, render_view, short_side_size
+from lrjax.ops.preprocess import short_side_size
 from lrjax.ops.zoom import (
     ANCHORS,
     CENTRE_SCALES,
     SCALES,
     VIEWS,
     anchor_starts,
-    background,
     batch_window_taps,
     centre_zoom_specs,
     crop_spec,
-    foreground,
     render_windows,
     stack_window_taps,
     window_shape,
@@ -218,29 +216,9 @@ def test_centre_zooms_equal_torchvision():
     assert CENTRE_SCALES == (128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
     transforms = torchvision_transforms()
     images = draw_images(6, 4, largest=120, longest_ratio=2)
-    sizes, canvas = np.array([image.shape[:2] for image in images]), on_canvas(images, 128)
-    for scale, spec in zip(CENTRE_SCALES, centre_zoom_specs(pass_order=INSTALLED), strict=True):
-        rendered = np.asarray(jax.jit(render_view)(canvas, batch_view_taps(sizes, spec, canvas=128)))
+    rendered = windows(images, centre_zoom_specs(pass_order=INSTALLED))[:, :, 0]
+    for number, scale in enumerate(CENTRE_SCALES):
         resize = transforms.Resize(scale, transforms.InterpolationMode.BICUBIC)
-        for image, view in zip(images, rendered, strict=True):
+        for image, views in zip(images, rendered, strict=True):
             expected = transforms.CenterCrop(224)(resize(Image.fromarray(image)))
-            np.testing.assert_array_equal(view, np.asarray(expected), err_msg=f"{image.shape} {scale}")
-
-
-def test_foreground_and_background_equal_pasted_boxes():
-    image = draw_images(7, 1, largest=90, longest_ratio=1.5)[0] | 1  # no pixel is black of its own
-    boxes = np.array([(3, 5, 20, 17), (10, 10, 400, 25), (-4, 30, 6, 33), (-1, -1, -1, -1), (9, 9, 9, 40)])
-    front, back = Image.new("RGB", image.shape[1::-1]), Image.fromarray(image)
-    for left, top, right, bottom in boxes[:3].tolist():
-        box = (max(left, 0), max(top, 0), min(right, image.shape[1]), min(bottom, image.shape[0]))
-        front.paste(Image.fromarray(image).crop(box), box)
-        back.paste((0, 0, 0), box)
-    np.testing.assert_array_equal(jax.jit(foreground)(image, boxes), np.asarray(front))
-    np.testing.assert_array_equal(jax.jit(background)(image, boxes), np.asarray(back))
-    np.testing.assert_array_equal(foreground(image, boxes) + background(image, boxes), image)
-
-
-def test_no_boxes_leave_only_background():
-    image, none = published_picture(), np.zeros((0, 4), np.int32)
-    assert not np.asarray(foreground(image, none)).any()
-    np.testing.assert_array_equal(background(image, none), image)
+            np.testing.assert_array_equal(views[number], np.asarray(expected), err_msg=f"{image.shape} {scale}")

@@ -12,7 +12,7 @@ from zoom_study.tables import store
 
 @pytest.fixture
 def results(tmp_path):
-    store(tmp_path / "results")
+    store(tmp_path / "results", crops=np.zeros((5, 4), np.int16), centre=np.zeros((5, 11), np.int16))
     return tmp_path / "results"
 
 
@@ -21,7 +21,7 @@ def test_tables_are_printed(results, capsys):
     printed = capsys.readouterr().out
     for text in ("Accuracy under the best", "Zooming in", "Centre bias", "no crop of any model"):
         assert text in printed
-    assert "Aggregation" not in printed
+    assert "Aggregation" in printed and "Centre crops" in printed
 
 
 def test_tables_and_pictures_are_written(results, tmp_path, capsys):
@@ -30,7 +30,14 @@ def test_tables_and_pictures_are_written(results, tmp_path, capsys):
     arguments = [str(results), "--dataset", "shapes", "--out", str(out), "--index", "1", "--image", str(picture)]
     assert main(arguments) == 0
     names = {path.name for path in out.iterdir()}
-    pictures = {"zoom-scales.png", "zoom-anchors.png", "zoom-views-1.png", "zoom-crops-1.png", "zoom-crops-2.png"}
+    pictures = {
+        "zoom-scales.png",
+        "zoom-centre.png",
+        "zoom-anchors.png",
+        "zoom-views-1.png",
+        "zoom-crops-1.png",
+        "zoom-crops-2.png",
+    }
     assert {name for name in names if name.endswith(".png")} == pictures
     for name in pictures:
         assert Image.open(out / name).size[0] > 200

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
-from lrjax.ops.zoom import SCALES
+from lrjax.ops.zoom import CENTRE_SCALES, SCALES
 from lrjax.zoom_study import pictures, report
 from lrjax.zoom_study.stored import load_tables
 from zoom_study.tables import store
@@ -59,21 +59,44 @@ def test_scales(tables):
     assert len(table.header) == 9
 
 
-def test_aggregation_over_the_cover(tables):
+def test_aggregation(tables):
     assert report.aggregation_table(tables, report.covers(tables)) is None
-    probabilities = np.zeros((5, 324, 3), np.float16)
-    probabilities[:, :, 0] = 0.5  # class 0 everywhere but in the views of the cover that zoom out
-    probabilities[:, [0, view_index(2, 0, 64)]] = [0.0, 0.9, 0.1]
-    table = dataclasses.replace(tables[0], probabilities=probabilities)
-    aggregated = report.aggregation_table([table], report.covers([table]))
-    # labels 0 1 2 0 1: class 0 is right on two of five images, class 1 on two
-    assert aggregated.rows == (("one", "shapes", 20.0, 40.0, 40.0, 40.0, 40.0, 40.0, 40.0),)
-    short = dataclasses.replace(
-        table, probabilities=None, confidence=probabilities.max(axis=2), guesses=probabilities.argmax(axis=2)
+    # labels 0 1 2 0 1
+    crops = np.array([[0, 1, 2, 0, 0], [0, 1, 2, 0, 1], [1, 2, 0, 1, 2], [0, 0, 0, 0, -1]]).T
+    groups = np.array([[0, 0, 0, 0, 0], [-1] * 5, [1] * 5, [2] * 5, [0, 1, 2, 1, 1], [-1] * 5]).T
+    full = dataclasses.replace(tables[0], crops=crops, aggregated=groups)
+    short = dataclasses.replace(tables[1], crops=crops[::-1])  # its images lie in reverse order
+    aggregated = report.aggregation_table([full, short], report.covers([full, short]))
+    names = ("zoom-in max", "zoom-out max", "zoom-out mean", "zoom-224 max")
+    assert aggregated.header[3:] == (*names, "5-crop max", "5-crop mean", "10-crop max", "10-crop mean")
+    assert aggregated.rows == (
+        ("one", "shapes", 20.0, 40.0, 40.0, 20.0, 80.0, 80.0, 100.0, 0.0, 40.0),
+        ("two", "shapes", 40.0, None, None, None, None, 80.0, 100.0, 0.0, 40.0),
     )
-    assert report.aggregation_table([short], report.covers([short])).rows[0][3:] == (40.0, None, 40.0, None, 40.0, None)
-    sets = dataclasses.replace(table, labels=np.array([[0, 1], [1, 0], [2, -1], [2, 0], [2, 1]]))
-    assert report.aggregation_table([sets], report.covers([sets])).rows[0][3:7] == pytest.approx((60, 60, 60, 60))
+    sets = dataclasses.replace(full, labels=np.array([[0, 1], [1, 0], [2, -1], [2, 0], [2, 1]]))
+    assert report.aggregation_table([sets], [np.array([0])]).rows[0][8:] == pytest.approx((100, 40, 60))
+
+
+def test_the_maximum_of_confidences_over_the_cover(tables):
+    # class 0 everywhere but in the views of the cover that zoom out
+    confidence, guesses = np.full((5, 324), 0.5), np.zeros((5, 324), int)
+    confidence[:, [0, view_index(2, 0, 64)]], guesses[:, [0, view_index(2, 0, 64)]] = 0.9, 1
+    table = dataclasses.replace(tables[0], confidence=confidence, guesses=guesses)
+    aggregated = report.aggregation_table([table], report.covers([table]))
+    assert aggregated.header[3:] == ("zoom-in max", "zoom-out max", "zoom-224 max")
+    assert aggregated.rows == (("one", "shapes", 20.0, 40.0, 40.0, 40.0),)
+
+
+def test_centre_crops(tables):
+    assert report.centre_table(tables) is None
+    centre = np.full((5, len(CENTRE_SCALES)), -1)
+    centre[:2, 0], centre[:, 4], centre[0, 10] = [0, 1], [0, 1, 2, 1, 2], 0
+    table = dataclasses.replace(tables[0], centre=centre)
+    found = report.centre_table([table, tables[1]])
+    assert found.header[2:] == tuple(map(str, CENTRE_SCALES))
+    assert [row[:2] for row in found.rows] == [("one", "shapes")]
+    assert found.rows[0][2:] == pytest.approx((40, None, None, None, 60, *[None] * 5, 20))
+    assert pictures.centre_change(table) == pytest.approx([-0.2, -0.6, -0.6, -0.6, 0, *[-0.6] * 5, -0.4])
 
 
 def test_unclassifiable_by_all_models(tables):

@@ -22,7 +22,7 @@ def test_tables_are_those_of_the_zoom_evaluator(tmp_path):
     tables = load_tables([tmp_path])
     assert [(table.model, table.dataset) for table in tables] == list(RIGHT)
     np.testing.assert_array_equal(tables[0].correct, bits(RIGHT["one", "shapes"]))
-    assert tables[0].classes == 40 and tables[0].probabilities is None
+    assert tables[0].classes == 40 and tables[0].crops is None
     assert tables[0].name == "one"
 
 
@@ -52,13 +52,15 @@ def test_the_newest_of_two_tables(tmp_path):
     assert tables[0].correct[:, 1].all()
 
 
-def test_guesses_and_probabilities_are_read_where_they_are(tmp_path):
+def test_guesses_are_read_where_they_are(tmp_path):
     shape = (2, VIEWS)
     more = {"confidence": np.full(shape, 0.5, np.float16), "guess": np.ones(shape, np.int16)}
+    more |= {"crops": np.ones((2, 4), np.int16), "centre": np.ones((2, 11), np.int16)}
     add(tmp_path, row("one", "shapes"), samples([[], [1]], **more))
     (table,) = load_tables([tmp_path])
     np.testing.assert_array_equal(table.confidence, more["confidence"])
     np.testing.assert_array_equal(table.guesses, more["guess"])
+    assert (table.crops.shape, table.centre.shape, table.aggregated) == ((2, 4), (2, 11), None)
 
 
 @pytest.mark.parametrize(

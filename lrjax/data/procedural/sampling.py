@@ -36,6 +36,9 @@ _ATTRIBUTES = ("shape", "texture", "letter", "scene", "colour", "second_colour")
 _HELD_OUT = frozenset(HELD_OUT_COMBINATIONS)
 _LARGE, _SMALL = (0.45, 0.70), (0.20, 0.30)
 
+OBJECT_KINDS = ("shape", "letter")
+"""Kinds of pictures whose class is that of an object with a place."""
+
 
 def _choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
@@ -145,20 +148,42 @@ def render(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     Returns:
         uint8 [224, 224, 3], 0..255.
     """
+    return render_with_boxes(scene, rng)[0]
+
+
+def render_with_boxes(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a picture of the given facts, and tell where its object is.
+
+    Args:
+        scene: The facts.
+        rng: As in `render`.
+
+    Returns:
+        uint8 [224, 224, 3], 0..255, and int32 [n, 4], (left, top, right, bottom) in pixels, right and bottom exclusive:
+        the box of a shape or letter; none for a texture, or for a landscape, even with a shape in it.
+    """
+    picture, mask = _draw(scene, rng)
+    boxes = [mask.getbbox()] if scene.kind in OBJECT_KINDS else []
+    return np.array(picture), np.array(boxes, np.int32).reshape(-1, 4)
+
+
+def _draw(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, Image.Image | None]:
+    """The picture, and where something was painted on its background."""
     size = (IMAGE_SIZE, IMAGE_SIZE)
     if scene.scene is not None:
         picture = scene_picture(scene.scene, rng)
-        if scene.shape is not None:
-            colour = sample_colour(scene.colour, rng)
-            large = scene.kind == "shape"
-            fill, line = shape_mask(
-                scene.shape, rng, extent=_LARGE if large else _SMALL, jitter=0.10 if large else 0.28,
-                outline=8 if large else 6,
-            )  # fmt: skip
-            # A landscape holds every shade, so a light or dark rim keeps the shape visible on it.
-            picture.paste((255, 255, 255) if luminance(colour) < 150 else (0, 0, 0), mask=line)
-            picture.paste(colour, mask=fill)
-        return np.array(picture)
+        if scene.shape is None:
+            return picture, None
+        colour = sample_colour(scene.colour, rng)
+        large = scene.kind == "shape"
+        fill, line = shape_mask(
+            scene.shape, rng, extent=_LARGE if large else _SMALL, jitter=0.10 if large else 0.28,
+            outline=8 if large else 6,
+        )  # fmt: skip
+        # A landscape holds every shade, so a light or dark rim keeps the shape visible on it.
+        picture.paste((255, 255, 255) if luminance(colour) < 150 else (0, 0, 0), mask=line)
+        picture.paste(colour, mask=fill)
+        return picture, ImageChops.lighter(line, fill)
     colour = sample_colour(scene.colour, rng)
     second = contrasting_grey(colour, rng) if scene.second_colour is None else sample_colour(scene.second_colour, rng)
     if scene.kind == "texture":
@@ -171,4 +196,4 @@ def render(scene: Scene, rng: np.random.Generator) -> np.ndarray:
             mask = ImageChops.lighter(line, ImageChops.multiply(mask, texture_mask(scene.texture, rng)))
     picture = Image.new("RGB", size, second)
     picture.paste(colour, mask=mask)
-    return np.array(picture)
+    return picture, mask

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lrjax.data.procedural.captions import caption
-from lrjax.data.procedural.sampling import render, sample_scene
+from lrjax.data.procedural.sampling import OBJECT_KINDS, render, render_with_boxes, sample_scene
 from lrjax.data.procedural.shapes import require_fonts
 from lrjax.data.procedural.vocabulary import (
     COLOURS,
@@ -142,13 +142,13 @@ class ProceduralSource:
         return self.count
 
     def __getitem__(self, index: int) -> dict:
-        """Return {"image": uint8 [224, 224, 3], "label": int, "id": str}.
+        """Return {"image": uint8 [224, 224, 3], "label": int, "id": str, "boxes": int32 [n, 4]}.
 
         Args:
             index: 0 to count - 1.
 
         Returns:
-            The example.
+            The example; the boxes are those of `render_with_boxes`.
 
         Raises:
             IndexError: The index is out of range.
@@ -158,7 +158,13 @@ class ProceduralSource:
         label = index % len(dataset.classes)
         rng = np.random.default_rng([_EVALUATION, zlib.crc32(dataset.name.encode()), self.seed, index])
         scene = sample_scene(rng, kind=dataset.kind, **dataset.sampling, **dataset.values[label])
-        return {"image": render(scene, rng), "label": label, "id": f"{dataset.name}/{self.seed}/{index:06d}"}
+        image, boxes = render_with_boxes(scene, rng)
+        return {"image": image, "label": label, "id": f"{dataset.name}/{self.seed}/{index:06d}", "boxes": boxes}
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether every picture shows an object with a bounding box."""
+        return self.dataset.kind in OBJECT_KINDS
 
     @property
     def fingerprint(self) -> str:
