@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -167,6 +168,43 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """Several trainings that differ in a few keys, each with several seeds, in one table (`lrjax.ablation`).
+
+    Attributes:
+        title: heading of the table.
+        rows: names and what each changes, a nested mapping of "model", "source" and keys of "train". A row that sets
+            `train.steps` or `train.epochs` to 0 is the backbone as it is.
+        seeds: every row is trained once with each, instead of `config.seed`.
+        metrics: columns, "sar", "war" or "acc" and a resolution: "sar16", "warhr".
+        paper: published numbers in percent, by row and metric.
+        axis: dotted key, for instance "train.first_block", along which a chart is drawn; "" for none.
+    """
+
+    title: str = "Ablation"
+    rows: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    metrics: tuple[str, ...] = ("sar16", "war16")
+    paper: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    axis: str = ""
+
+    def __post_init__(self):
+        names = [name for name, _ in self.rows]
+        for key, values in (("seeds", self.seeds), ("metrics", self.metrics), ("rows", names)):
+            if len(set(values)) < len(values) or not (values or key == "rows"):
+                raise UserError(f"config.ablation.{key} names {values}; name at least one, and each once")
+        for name in self.metrics:
+            if not re.fullmatch(r"(sar|war|acc)([1-9]\d*|hr)", name):
+                raise UserError(f"config.ablation.metrics has {name!r}; use sar, war or acc and a side or hr: sar16")
+        for row, numbers in self.paper.items():
+            if row not in names:
+                raise _unknown(row, names, "ablation.paper.")
+            for name in numbers:
+                if name not in self.metrics:
+                    raise _unknown(name, self.metrics, f"ablation.paper.{row}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run.
 
@@ -200,6 +238,7 @@ class Config:
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     zoom: Zoom = dataclasses.field(default_factory=Zoom)
     train: Train = dataclasses.field(default_factory=Train)
+    ablation: Ablation = dataclasses.field(default_factory=Ablation)
     report: Report = dataclasses.field(default_factory=Report)
 
     def __post_init__(self):
@@ -209,6 +248,11 @@ class Config:
             raise UserError("config.source belongs to config.model; write NAME=SOURCE in config.models")
         if self.models and (self.train.steps or self.train.epochs):
             raise UserError("tokens are trained for one backbone; name it in config.model instead of config.models")
+        for name in self.ablation.metrics if self.ablation.rows else ():
+            if name[3:] not in ("hr", *map(str, self.evaluation.resolutions)):
+                raise UserError(f"config.ablation.metrics has {name!r}; add the side to config.evaluation.resolutions")
+        if self.models and self.ablation.rows:
+            raise UserError("an ablation has one backbone per row; name it in config.model instead of config.models")
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         _one_of("protocol", self.protocol, ("native", "lr0fm"))
         _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
@@ -297,6 +341,8 @@ def _check(value: Any, kind: Any, key: str) -> Any:
         if not isinstance(value, Mapping):
             raise UserError(f"config.{key} must be a group of keys, not {value!r}")
         return from_mapping(kind, value, prefix=f"{key}.")
+    if kind is Any:
+        return value
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return None if value is None else _check(value, inner[0], key)

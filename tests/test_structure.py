@@ -13,10 +13,12 @@ import pytest
 import configs
 from configs import lr_tk0_eva, zoom
 from lrjax import evaluators
+from lrjax.ablation import row_configs
 from lrjax.config import Config, from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
+from lrjax.train.trainable import check_method
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lrjax", "checkpoints_conv", "configs")
@@ -54,6 +56,8 @@ LAYERS = {
     "lrjax.evaluators": 4,
     "lrjax.classifiers": 4,
     "lrjax.suite": 4,
+    "lrjax.stages": 4,
+    "lrjax.ablation": 4,
     "lrjax.api": 4,
     "lrjax.data.__main__": 5,
     "lrjax.zoo": 5,
@@ -61,6 +65,7 @@ LAYERS = {
 }
 CONVERTER_MAY_IMPORT = {"numpy", "ml_dtypes", "safetensors", "torch", "checkpoints_conv", "lrjax.errors"}
 FLAGS = ("absl", "ml_collections")
+ABLATIONS = ("table2", "table4", "table6", "table14")
 
 
 def module_files():
@@ -220,12 +225,20 @@ def recipes():
     yield "sweep", "lr0fm"
     for dataset in zoom.DATASETS:
         yield "zoom", dataset
+    for name in ABLATIONS:
+        yield name, "embedded"
 
 
 @pytest.mark.parametrize(("name", "argument"), recipes())
 def test_every_recipe_resolves(name, argument):
     get_config = importlib.import_module(f"configs.{name}").get_config
     config = from_mapping(Config, (get_config(argument) if argument else get_config()).to_dict())
+    shipped = argument == "embedded" if name in ABLATIONS else not argument
+    if name in ABLATIONS:
+        for row in row_configs(config).values():
+            check_method(row.train, zoo.get(row.model))
+            assert zoo.get(row.model).hub_id or row.source
+            assert row.source == ("embedded" if shipped else "")
     for evaluator in config.evaluation.evaluators:
         assert evaluators.find(evaluator)
     for dataset in config.data.names:
@@ -234,7 +247,7 @@ def test_every_recipe_resolves(name, argument):
         row = zoo.get(model)
         assert model in (row.name, row.architecture)
         assert max(config.evaluation.resolutions, default=0) <= row.spec.image.size
-        assert source == ("" if argument else "embedded")
+        assert source == ("embedded" if shipped else "")
         assert row.hub_id or source
 
 
