@@ -16,6 +16,7 @@ from configs.ablation import recipe, untrained
 PAPER = {
     "baseline": (30.7, 64.8, 85.8, 96.1, 100.0, 38.0),
     "VPT": (35.5, 64.1, 84.6, 94.5, 97.8, 42.6),
+    "RobustSAM": (32.2, 61.5, 82.7, 92.4, 93.0, 37.8),
     "LR tokens": (35.4, 66.4, 85.9, 95.5, 98.7, 42.4),
 }
 METRICS = ("war16", "war32", "war64", "war128", "warhr", "sar16")
@@ -31,6 +32,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "rows": (
                 ("baseline", untrained(variant)),
                 ("VPT", {"train": {"tokens": False, "prompts": 12 if variant else 50}}),
+                ("RobustSAM", {"train": {"tokens": False, "robust_token": True}}),
                 ("LR tokens", {}),
             ),
             "metrics": METRICS,

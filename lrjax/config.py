@@ -61,7 +61,7 @@ class Evaluation:
 class Train:
     """Multi-scale distillation of a backbone into what is trained beside it (LR0.FM, arXiv 2502.03950, section 5).
 
-    By default that is LR-TK0 tokens; `tokens`, `prompts` and `unfrozen` choose it and combine freely.
+    By default that is LR-TK0 tokens; `tokens`, `prompts`, `robust_token` and `unfrozen` choose it and combine freely.
 
     Attributes:
         steps: optimizer steps; 0 evaluates the vanilla backbone only. Exclusive with `epochs`.
@@ -75,6 +75,8 @@ class Train:
         tokens: whether LR tokens are trained.
         first_block: block from which on there are token tables, with none after patchify; 0 has all tables.
         prompts: visual prompts, rows beside those of the patches from the first block on (VPT); the paper has 50.
+        robust_token: whether a class token for degraded images is trained, RobustSAM for classification
+            (`lrjax.models.robust_token`), with the loss of that method instead of the contrastive one.
         unfrozen: fraction of the blocks, the last ones, that is trained too; the paper tries a quarter.
         unfrozen_rate: factor of the rate of those blocks.
         captions: classes of a linear classifier of the embeddings into the captions that the images were generated
@@ -107,6 +109,7 @@ class Train:
     tokens: bool = True
     first_block: int = 0
     prompts: int = 0
+    robust_token: bool = False
     unfrozen: float = 0.0
     unfrozen_rate: float = 0.01
     captions: int = 0
@@ -289,8 +292,14 @@ class Config:
                 )
         if not 0 <= self.train.unfrozen <= 1:
             raise UserError(f"config.train.unfrozen is {self.train.unfrozen}; give a fraction of the blocks, 0 to 1")
-        if not (self.train.tokens or self.train.prompts or self.train.unfrozen):
-            raise UserError("config.train trains nothing; set train.tokens, train.prompts or train.unfrozen")
+        if not (self.train.tokens or self.train.prompts or self.train.robust_token or self.train.unfrozen):
+            raise UserError(
+                "config.train trains nothing; set train.tokens, train.prompts, train.robust_token or train.unfrozen"
+            )
+        if self.train.robust_token and self.train.microbatches > 1:
+            raise UserError(
+                "config.train.robust_token has batch norms, which need whole batches; set config.train.microbatches=1"
+            )
         if self.train.first_block and not self.train.tokens:
             raise UserError("config.train.first_block places tokens, but train.tokens is False; set it or leave it out")
         if self.train.captions == 1:

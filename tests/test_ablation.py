@@ -16,12 +16,12 @@ from lrjax.token_file import read_adaptation
 from lrjax.train.distill import Distiller
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 
-PAPER = {"baseline": {"acc8": 30.0}, "all": {"acc8": 31.0}}
+PAPER = {"baseline": {"acc8": 30.0}}
 
 
 def values(tmp_path, **changes):
     train = {"steps": 2, "image_size": 40, "buckets": ((8, 16),), "batch_size": 4, "count": 8, "save_every": 1}
-    rows = (("baseline", {"train": {"steps": 0}}), ("all", {}), ("last", {"train": {"first_block": 1}}))
+    rows = (("baseline", {"train": {"steps": 0}}), ("late", {"train": {"first_block": 1}}))
     return {
         "model": "tiny",
         "workdir": str(tmp_path / "run"),
@@ -43,44 +43,42 @@ def command(capsys, monkeypatch):
 def test_every_row_once_and_on_after_a_kill(command, tmp_path, monkeypatch):
     checkpoint = write_checkpoint(tiny_row(), tmp_path / "checkpoint", one_class=False)
     recipe = write_recipe(tmp_path / "recipe.py", **values(tmp_path, source=str(checkpoint)))
-    evaluated, steps, kill = [], [], [2]
+    evaluated, steps, kill, compiled = [], [], [1], []
     run, make_step = zeroshot.run, Distiller.make_step
     monkeypatch.setattr(zeroshot, "run", lambda *a, **o: (evaluated.append(o["title"]), run(*a, **o))[1])
 
-    def counted(distiller, *arguments):
-        compiled = make_step(distiller, *arguments)
+    def counted(*arguments):
+        compiled.extend([] if compiled else [make_step(*arguments)])
 
         def step(state, *batch):
             if len(steps) == kill[0]:
                 raise KeyboardInterrupt
-            steps.append((distiller.config.first_block, int(state["step"])))
-            return compiled(state, *batch)
+            steps.append(int(state["step"]))
+            return compiled[0](state, *batch)
 
         return step
 
     monkeypatch.setattr(Distiller, "make_step", counted)
-    kill[0] = 3
     assert command("--config", recipe)[0] == 130
-    assert steps == [(0, 0), (0, 1), (1, 0)]
+    assert steps == [0]
     kill[0] = None
     status, shown, stderr = command("--config", recipe)
     assert status == 0, stderr
-    assert steps == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert evaluated == ["shapes (vanilla)", "shapes (all, seed 5)", "shapes (last, seed 5)"]
+    assert steps == [0, 1]
+    assert evaluated == ["shapes (vanilla)", "shapes (late, seed 5)"]
     assert "Ablation" in shown
-    with (tmp_path / "run" / "report" / "ablation.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert [line["Row"] for line in lines] == ["baseline", "all", "last"]
-    by_variant = {
-        (row.variant, row.resolution): row.value for row in ResultStore(tmp_path / "run").rows if row.metric == "acc1"
-    }
-    for line, variant in zip(lines, ("vanilla", "all, seed 5", "last, seed 5"), strict=True):
+    lines = table(tmp_path)
+    assert [line["Row"] for line in lines] == ["baseline", "late"]
+    rows = {(row.variant, row.resolution): row for row in ResultStore(tmp_path / "run").rows if row.metric == "acc1"}
+    for line, variant in zip(lines, ("vanilla", "late, seed 5"), strict=True):
         for side, name in ((8, "ACC-8 here"), ("hr", "ACC-HR here")):
-            assert float(line[name]) == pytest.approx(100 * by_variant[variant, side], abs=1e-4)
-    assert [line["ACC-8 paper"] for line in lines] == ["30.0000", "31.0000", ""]
-    tables = read_adaptation(tmp_path / "run/rows/last/5/tokens.safetensors", tiny_row())[0]["tokens"]
-    assert np.any(tables, axis=(1, 2)).tolist() == [False, False, True]
-    assert (tmp_path / "run/rows/all/5/tokens.md").is_file()
+            assert float(line[name]) == pytest.approx(100 * rows[variant, side].value, abs=1e-4)
+    assert [line["ACC-8 paper"] for line in lines] == ["30.0000", ""]
+    assert {row.seed for row in rows.values()} == {0}
+    tokens, facts = read_adaptation(tmp_path / "run/rows/late/5/tokens.safetensors", tiny_row())
+    assert np.any(tokens["tokens"], axis=(1, 2)).tolist() == [False, False, True]
+    assert (facts["seed"], facts["recipe"]["first_block"]) == (5, 1)
+    assert (tmp_path / "run/rows/late/5/tokens.md").is_file()
 
     files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     steps.clear(), evaluated.clear()
@@ -88,20 +86,19 @@ def test_every_row_once_and_on_after_a_kill(command, tmp_path, monkeypatch):
     assert (status, again, steps, evaluated) == (0, shown, [], [])
     assert {path: path.read_bytes() for path in files} == files
 
-    monkeypatch.setattr(ablation, "train_backbone", diverging(ablation.train_backbone))
+    monkeypatch.setattr(ablation, "train_backbone", diverging)
     message = failure(command("--config", recipe), alone=False)
-    assert message.startswith("1 trainings failed: last, seed 5; see the warnings above")
+    assert message.startswith("1 trainings failed: late, seed 5; see the warnings above")
+    assert [line["Row"] for line in table(tmp_path)] == ["baseline"]
+
+
+def table(tmp_path):
     with (tmp_path / "run" / "report" / "ablation.csv").open(newline="") as file:
-        assert [line["Row"] for line in csv.DictReader(file)] == ["baseline", "all"]
+        return list(csv.DictReader(file))
 
 
-def diverging(original):
-    def train(config, *arguments, **options):
-        if config.train.first_block:
-            raise UserError("the training diverged")
-        return original(config, *arguments, **options)
-
-    return train
+def diverging(*_, **__):
+    raise UserError("the training diverged")
 
 
 @pytest.mark.parametrize(
@@ -133,8 +130,11 @@ def test_wrong_rows(tmp_path, changes, message):
             {"metrics": ("acc16",), "paper": {}},
             r"config\.ablation\.metrics has 'acc16'; add the side to config\.evaluation",
         ),
-        ({"paper": {"al": {"acc8": 1}}}, r"unknown config key ablation\.paper\.al; did you mean ablation\.paper\.all"),
-        ({"paper": {"all": {"acc9": 1}}}, r"unknown config key ablation\.paper\.all\.acc9"),
+        (
+            {"paper": {"lat": {"acc8": 1}}},
+            r"unknown config key ablation\.paper\.lat; did you mean ablation\.paper\.late",
+        ),
+        ({"paper": {"late": {"acc9": 1}}}, r"unknown config key ablation\.paper\.late\.acc9"),
         ({"rows": {"a": {}}}, r"config\.ablation\.rows must be a tuple"),
         ({"row": ()}, r"unknown config key ablation\.row; did you mean ablation\.rows"),
     ],
