@@ -66,8 +66,11 @@ class Train:
     Attributes:
         steps: optimizer steps; 0 evaluates the vanilla backbone only. Exclusive with `epochs`.
         epochs: passes over the training images, instead of `steps`.
-        root: folder of unlabelled training images, searched recursively; "procedural" renders them.
+        root: folder of unlabelled training images, searched recursively, or of images generated from numbered captions
+            (see `lrjax.data.sources.captioned`); "procedural" renders them.
         count: number of procedural training images.
+        images_per_caption: images of every numbered caption, the first ones of a folder; 0 takes all of a folder, and
+            renders each procedural image from a caption of its own, without a number. The paper has 30.
         image_size: side in pixels of the square HR training images.
         buckets: half-open ranges of LR sides; one LR image per bucket is made of each HR image.
         crop_scale: range of the area of the random crop, as a fraction of the image.
@@ -102,6 +105,7 @@ class Train:
     epochs: int = 0
     root: str = "procedural"
     count: int = 2000
+    images_per_caption: int = 0
     image_size: int = 224
     buckets: tuple[tuple[int, int], ...] = ((16, 32), (32, 64), (64, 128))
     crop_scale: tuple[float, float] = (0.9, 1.0)
@@ -273,6 +277,7 @@ class Config:
         _at_least(0, "data.workers", self.data.workers)
         for name in ("steps", "epochs", "warmup_steps", "first_block", "prompts", "captions", "evaluate_every"):
             _at_least(0, f"train.{name}", getattr(self.train, name))
+        _at_least(0, "train.images_per_caption", self.train.images_per_caption)
         for name in ("batch_size", "microbatches", "save_every", "image_size", "count"):
             _at_least(1, f"train.{name}", getattr(self.train, name))
         _at_least(1, "data.count", self.data.count)

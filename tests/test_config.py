@@ -67,6 +67,7 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"train": {"tokens": False, "prompts": 5, "first_block": 1}}, r"first_block places tokens"),
         ({"train": {"prompts": -1}}, r"config\.train\.prompts is -1; it must be at least 0"),
         ({"train": {"unfrozen": 1.5}}, r"config\.train\.unfrozen is 1\.5; give a fraction"),
+        ({"train": {"images_per_caption": -1}}, r"config\.train\.images_per_caption is -1; it must be at least 0"),
         ({"train": {"captions": 1}}, r"config\.train\.captions is 1; a classifier needs two"),
         ({"train": {"batch_size": 8, "microbatches": 3}}, r"batch_size 8 does not divide into 3 microbatches"),
         (

@@ -84,7 +84,8 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
         devices=2,
         data={"names": ("shapes", "letters"), "count": 12, "workers": 2},
         evaluation={"resolutions": (16, 224), "batch_size": 4},
-        train={"steps": 2, "count": 4, "image_size": 48, "buckets": ((16, 32),), "batch_size": 4, "save_every": 1},
+        train={"steps": 2, "count": 4, "image_size": 48, "buckets": ((16, 32),), "batch_size": 4, "save_every": 1}
+        | {"images_per_caption": 2, "captions": 4},
         report={"plots": True, "weights": "equal"},
     )
     shown = succeeds(command("--config", recipe))
@@ -133,6 +134,9 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
     before = results(tmp_path)
     assert succeeds(command("--config", recipe)) == shown
     assert results(tmp_path) == before
+    status, _, stderr = command("--config", recipe, "--config.train.images_per_caption=1")
+    assert status == 2
+    assert "tokens that were trained with other options" in stderr
 
 
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(command, tmp_path, recipe, calls, monkeypatch):

@@ -54,8 +54,8 @@ class TinySizes:
 
 
 @functools.cache
-def import_open_clip() -> ModuleType:
-    """Import open_clip on machines whose torchvision was built for another device than torch.
+def import_torchvision() -> None:
+    """Import torchvision on machines where it was built for another device than torch.
 
     Such a torchvision fails at import because its operators are not registered; declaring two of them is enough.
     """
@@ -68,6 +68,11 @@ def import_open_clip() -> ModuleType:
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _KEPT_ALIVE.append(library)
+
+
+def import_open_clip() -> ModuleType:
+    """Import open_clip, which imports torchvision."""
+    import_torchvision()
     import open_clip
 
     return open_clip

@@ -21,6 +21,7 @@ from lrjax.data.locations import locate, open_located
 from lrjax.data.relabel import relabel
 from lrjax.data.rows import SUFFIXES, read_row
 from lrjax.data.sources.base import Part
+from lrjax.data.sources.captioned import CaptionedImages, holds_captioned_images
 from lrjax.data.sources.folder import ImageList
 from lrjax.errors import UserError
 
@@ -178,25 +179,37 @@ def find_source(
     return relabel(images, path, mode=dataset.labels, classes=len(dataset.classes)), f"{place} with {path}"
 
 
-def open_training_source(root: str | os.PathLike, *, count: int, seed: int) -> Any:
-    """Open the unlabelled images of a training.
+def open_training_source(root: str | os.PathLike, *, count: int, seed: int, images_per_caption: int = 0) -> Any:
+    """Open the images of a training.
 
     Args:
-        root: folder of images, searched at any depth; "procedural" renders them.
+        root: folder of images, searched at any depth, or of images that were generated from numbered captions
+            (`lrjax.data.sources.captioned`); "procedural" renders them.
         count: number of rendered images; a folder is taken whole.
         seed: seed of the rendered images, 0 to 2**32 - 1.
+        images_per_caption: number of images of every caption, the first ones of a folder; 0 takes all of a folder, and
+            renders every image from a caption of its own.
 
     Returns:
-        A source: `len(source)` and `source[i] -> {"image", "id"}`.
+        A source: `len(source)` and `source[i] -> {"image", "id"}`, with the number of the caption as "label", in
+        ascending order, where the images have numbered captions.
 
     Raises:
-        UserError: the folder is missing or holds no image.
+        UserError: the folder is missing or holds no image, or too few of a caption.
     """
     if str(root) == "procedural":
         from lrjax.data.procedural import CaptionSource
 
-        return CaptionSource(count, seed=seed)
-    return ImageList(root)
+        return CaptionSource(count, seed=seed, images_per_caption=images_per_caption)
+    if holds_captioned_images(root):
+        return CaptionedImages(root, images_per_caption=images_per_caption)
+    source = ImageList(root)
+    if images_per_caption:
+        raise UserError(
+            f"config.train.images_per_caption={images_per_caption} needs numbered captions, but '{root}' has no folder "
+            "Mul_samples_<images per caption>_<captions>; set it to 0, or correct config.train.root"
+        )
+    return source
 
 
 def _assets() -> Any:

@@ -59,15 +59,17 @@ def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Any, i
             f"use a multiple of {mesh.size * options.microbatches}"
         )
     # The embedded backbone was trained on rendered images of seed 0; its tokens see others.
-    source = open_training_source(options.root, count=options.count, seed=config.seed + 1)
+    source = open_training_source(
+        options.root, count=options.count, seed=config.seed + 1, images_per_caption=options.images_per_caption
+    )
     if len(source) < options.batch_size:
         raise UserError(
             f"config.train.root {options.root!r} gives {len(source)} images, which fill no batch of "
             f"{options.batch_size}; add images or use a smaller config.train.batch_size"
         )
     if options.captions:
-        first = source[0]
-        caption_numbers({name: [first[name]] for name in ("id", "label") if name in first}, options.captions)
+        last = source[len(source) - 1]  # with the largest number: a source is in the order of the captions
+        caption_numbers({name: [last[name]] for name in ("id", "label") if name in last}, options.captions)
     return source, total_steps(config, len(source))
 
 
@@ -223,7 +225,8 @@ def caption_numbers(batch: Mapping[str, np.ndarray], captions: int) -> np.ndarra
     if "label" not in batch:
         raise UserError(
             f"training image {batch['id'][0]} has no caption number, which config.train.captions={captions} needs; "
-            "train on images that were generated from numbered captions, or set config.train.captions to 0"
+            "train on images that were generated from numbered captions (of procedural ones, set "
+            "config.train.images_per_caption), or set config.train.captions to 0"
         )
     numbers = np.asarray(batch["label"])
     for number, name in zip(numbers, batch["id"], strict=True):

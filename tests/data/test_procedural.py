@@ -97,6 +97,32 @@ def test_caption_source_is_deterministic_and_never_shares_a_stream():
         source[-1]
 
 
+def test_default_captions_are_those_of_every_earlier_version():
+    source = CaptionSource(50, seed=3)
+    assert source.fingerprint == "procedural:1:captions:3:50"
+    assert "label" not in source[7]
+    assert source[7]["caption"] == "a black diamond"
+
+
+def test_several_images_of_a_caption_share_its_facts_only():
+    source, more = CaptionSource(12, seed=3, images_per_caption=3), CaptionSource(25, seed=3, images_per_caption=5)
+    rows = [source[index] for index in range(len(source))]
+    assert [row["label"] for row in rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    facts = [(row["caption"], row["scene"]) for row in rows]
+    assert facts[::3] == facts[1::3] == facts[2::3]
+    assert len(set(facts)) == 4
+    assert len({row["image"].tobytes() for row in rows}) == len({row["id"] for row in rows}) == 12
+    # The first images of a caption stay the same when there are more of each.
+    for index, longer in ((4, 6), (11, 17)):
+        np.testing.assert_array_equal(rows[index]["image"], more[longer]["image"])
+        assert rows[index]["id"] == more[longer]["id"]
+    assert source.fingerprint == "procedural:1:captions:3:12:3"
+    with pytest.raises(UserError, match=r"10 pictures are not 4 of each caption.*config\.train\.count to 8 or 12"):
+        CaptionSource(10, seed=3, images_per_caption=4)
+    with pytest.raises(UserError, match=r"config\.train\.count to 4$"):
+        CaptionSource(3, seed=3, images_per_caption=4)
+
+
 def test_training_never_shows_a_held_out_combination_but_every_value():
     rng = _rng(1)
     scenes = [sample_scene(rng) for _ in range(6000)]

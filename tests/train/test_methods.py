@@ -243,6 +243,22 @@ def test_caption_numbers_are_checked():
 def test_images_without_captions_are_refused_before_anything_long(tmp_path):
     images = tiny.write_training_images(tmp_path / "images")
     config = tiny.config(tmp_path / "run", tiny.train_options(root=str(images), captions=5))
-    with pytest.raises(UserError, match=r"000\.png has no caption number, which config\.train\.captions=5 needs"):
+    with pytest.raises(UserError, match=r"011\.png has no caption number, which config\.train\.captions=5 needs"):
         check_training(config, make_mesh(1), row=tiny.row())
     assert not (tmp_path / "run").exists()
+
+
+def test_the_classifier_needs_every_number_of_the_images(tmp_path):
+    options = {"count": 8, "images_per_caption": 2, "captions": 4, "steps": 2}
+    source, steps = check_training(tiny.config(tmp_path, tiny.train_options(**options)), make_mesh(1), row=tiny.row())
+    assert (len(source), source[7]["label"], steps) == (8, 3, 2)
+    few = tiny.config(tmp_path, tiny.train_options(**options | {"captions": 3}))
+    with pytest.raises(
+        UserError, match=r"captions/1/000003/001 has caption 3, but config\.train\.captions=3 counts 0 to 2"
+    ):
+        check_training(few, make_mesh(1), row=tiny.row())
+    alone = tiny.config(tmp_path, tiny.train_options(**options | {"images_per_caption": 0}))
+    with pytest.raises(
+        UserError, match=r"no caption number.*of procedural ones, set config\.train\.images_per_caption"
+    ):
+        check_training(alone, make_mesh(1), row=tiny.row())

@@ -167,21 +167,33 @@ class ProceduralSource:
 
 
 class CaptionSource:
-    """Caption-image pairs of the training distribution, each a function of (seed, index) only."""
+    """Caption-image pairs of the training distribution, each a function of (seed, index) only.
 
-    def __init__(self, count: int, *, seed: int) -> None:
+    With several images per caption, each a function of (seed, caption, image of the caption) only, the captions are
+    numbered: index i is image i % k of caption i // k.
+    """
+
+    def __init__(self, count: int, *, seed: int, images_per_caption: int = 0) -> None:
         """Describe the source; nothing is drawn yet.
 
         Args:
             count: Number of pairs.
             seed: 0 to 2**32 - 1.
+            images_per_caption: Pictures of the same facts and caption, a divisor of the count; 0 draws other facts for
+                each, and numbers no captions.
 
         Raises:
-            UserError: Count or seed is out of range.
+            UserError: Count or seed is out of range, or the last caption would have fewer pictures.
         """
         _check(count, seed)
+        if images_per_caption and count % images_per_caption:
+            below = count // images_per_caption * images_per_caption
+            raise UserError(
+                f"{count} pictures are not {images_per_caption} of each caption (config.train.images_per_caption); set "
+                f"config.train.count to {f'{below} or ' if below else ''}{below + images_per_caption}"
+            )
         require_fonts()
-        self.count, self.seed = count, seed
+        self.count, self.seed, self.images_per_caption = count, seed, images_per_caption
 
     def __len__(self) -> int:
         return self.count
@@ -193,22 +205,25 @@ class CaptionSource:
             index: 0 to count - 1.
 
         Returns:
-            The pair and the facts of its picture.
+            The pair and the facts of its picture; with several images per caption also {"label": int}.
 
         Raises:
             IndexError: The index is out of range.
         """
         index = _index(index, self.count)
-        rng = np.random.default_rng([_CAPTIONS, 0, self.seed, index])
-        scene = sample_scene(rng)
-        return {
-            "image": render(scene, rng),
-            "caption": caption(scene, rng),
-            "scene": scene,
-            "id": f"captions/{self.seed}/{index:06d}",
-        }
+        row = {"id": f"captions/{self.seed}/{index:06d}"}
+        if self.images_per_caption:
+            number, image = divmod(index, self.images_per_caption)
+            row = {"id": f"captions/{self.seed}/{number:06d}/{image:03d}", "label": number}
+            facts = np.random.default_rng([_CAPTIONS, 1, self.seed, number])
+            rng = np.random.default_rng([_CAPTIONS, 2, self.seed, number, image])
+        else:
+            facts = rng = np.random.default_rng([_CAPTIONS, 0, self.seed, index])
+        scene = sample_scene(facts)
+        return row | {"image": render(scene, rng), "caption": caption(scene, facts), "scene": scene}
 
     @property
     def fingerprint(self) -> str:
         """Everything that determines the pairs."""
-        return f"procedural:{VERSION}:captions:{self.seed}:{self.count}"
+        numbered = f":{self.images_per_caption}" if self.images_per_caption else ""
+        return f"procedural:{VERSION}:captions:{self.seed}:{self.count}{numbered}"

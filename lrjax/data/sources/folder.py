@@ -28,7 +28,7 @@ class ImageFolder:
     """
 
     def __init__(self, root: str | os.PathLike, classes: Sequence[str] | None = None):
-        self.root = _existing(root)
+        self.root = existing_folder(root)
         found = subfolders(self.root)
         if not found:
             raise UserError(
@@ -88,7 +88,7 @@ class ImageList:
     """
 
     def __init__(self, root: str | os.PathLike):
-        self.root = _existing(root)
+        self.root = existing_folder(root)
         self.paths = _images(self.root)
         if not self.paths:
             raise UserError(f"image folder '{self.root}' holds no image; add images ({', '.join(sorted(EXTENSIONS))})")
@@ -106,18 +106,23 @@ class ImageList:
         return _fingerprint(self.root, self.paths, [0] * len(self.paths))
 
 
-def subfolders(root: Path) -> list[str]:
-    """Return the names of the visible folders in a folder, sorted."""
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+def existing_folder(root: str | os.PathLike) -> Path:
+    """Return the path of a folder, with "~" expanded.
 
-
-def _existing(root: str | os.PathLike) -> Path:
+    Raises:
+        UserError: there is no such folder.
+    """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise UserError(
             f"image folder '{root}' {'is a file' if root.exists() else 'does not exist'}; give the path of a folder"
         )
     return root
+
+
+def subfolders(root: Path) -> list[str]:
+    """Return the names of the visible folders in a folder, sorted."""
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _images(folder: Path) -> list[Path]:
