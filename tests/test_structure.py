@@ -15,7 +15,7 @@ from configs import lr_tk0_eva, zoom
 from lrjax import evaluators
 from lrjax.ablation import row_configs
 from lrjax.config import Config, from_mapping
-from lrjax.data.datasets import dataset_names, get_dataset, prompts_hash
+from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
 from lrjax.train.trainable import check_method
@@ -65,7 +65,7 @@ LAYERS = {
 }
 CONVERTER_MAY_IMPORT = {"numpy", "ml_dtypes", "safetensors", "torch", "checkpoints_conv", "lrjax.errors"}
 FLAGS = ("absl", "ml_collections")
-ABLATIONS = ("table2", "table4", "table6", "table14")
+ABLATIONS = ("table2", "table4", "table5", "table6", "table14", "images_per_caption")
 
 
 def module_files():
@@ -239,6 +239,10 @@ def test_every_recipe_resolves(name, argument):
             check_method(row.train, zoo.get(row.model))
             assert zoo.get(row.model).hub_id or row.source
             assert row.source == ("embedded" if shipped else "")
+            if row.train.root == "procedural":
+                open_training_source(
+                    "procedural", count=row.train.count, seed=1, images_per_caption=row.train.images_per_caption
+                )
     for evaluator in config.evaluation.evaluators:
         assert evaluators.find(evaluator)
     for dataset in config.data.names:
