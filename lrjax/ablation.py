@@ -193,10 +193,11 @@ def _report(config: Config, lines: Mapping[str, Line], suite: Suite) -> None:
     ablation, folder = config.ablation, Path(config.workdir) / "report"
     table = ablation_table(ablation, lines, weighing=weighing(suite.war_weights, suite.names))
     print_tables([table])
-    tables = {"ablation": table, "order": order_table(compare(ablation, lines))}
+    pairs = compare(ablation, lines)
+    tables = {"ablation": table} | ({"order": order_table(pairs)} if pairs else {})
     for name, one in tables.items():
         for suffix, content in table_files(one).items():
             write_atomically(folder / f"{name}.{suffix}", content)
-    if ablation.axis and config.report.plots:
+    if ablation.axis and config.report.plots and any(line.trained for line in lines.values()):
         write_atomically(folder / "ablation.png", png.draw(ablation_chart(ablation, lines)))
     _LOG.info("tables: %s", folder)

@@ -130,7 +130,7 @@ def ablation_table(ablation: Ablation, lines: Mapping[str, Line], *, weighing: s
     untrained = {line.model: row for row, line in lines.items() if not line.trained}
     header = ["Row"]
     for metric in ablation.metrics:
-        header += [f"{_label(metric)} paper", "gain", f"{_label(metric)} here", "gain here"]
+        header += [f"{_label(metric)} {part}" for part in ("paper", "paper gain", "here", "gain")]
     rows = []
     for row, line in lines.items():
         cells: list = [row]
@@ -180,26 +180,34 @@ def order_table(pairs: Sequence[Pair]) -> Table:
 
 
 def ablation_chart(ablation: Ablation, lines: Mapping[str, Line]) -> Chart:
-    """Draws every metric along the key `ablation.axis`, with the deviation over seeds; untrained is a level."""
-    trained = {row: line for row, line in lines.items() if line.trained}
-    panels = []
+    """Draws the gain in every metric along the key `ablation.axis`, with the deviation over seeds.
+
+    Args:
+        ablation: title, metrics and axis.
+        lines: what was measured, by row.
+
+    Raises:
+        UserError: nothing was trained, or every score is undefined.
+    """
+    series = []
     for metric in ablation.metrics:
-        shown = [(line.position, found) for line in trained.values() if (found := line.spread(metric)) is not None]
-        if shown:
-            low, high = ([value + sign * (deviation or 0) for _, (value, deviation) in shown] for sign in (-1, 1))
-            places = [position for position, _ in shown]
-            values = [found.value for _, found in shown]
-            series = Series(name="trained", x=places, y=values, low=low, high=high)
-            level = next(iter(trained.values())).vanilla[metric]
-            panels.append(Panel(title=_label(metric), series=[series], level=level, level_name="backbone as it is"))
+        found = [(line, line.spread(metric)) for line in lines.values() if line.trained]
+        gains = [
+            (line.position, spread.value - line.vanilla[metric], spread.deviation or 0)
+            for line, spread in found
+            if spread is not None and line.vanilla[metric] is not None
+        ]
+        if gains:
+            places, means, deviations = zip(*sorted(gains), strict=True)
+            low, high = ([mean + sign * one for mean, one in zip(means, deviations, strict=True)] for sign in (-1, 1))
+            series.append(Series(name=_label(metric), x=places, y=means, low=low, high=high))
     return Chart(
         name="ablation",
         title=ablation.title,
-        panels=panels,
-        columns=2,
+        panels=[Panel(title="", series=series, level=0, level_name="backbone as it is")],
         x=Axis(label=ablation.axis.rpartition(".")[2].replace("_", " ")),
-        y=Axis(label="percent"),
-        alt=f"{', '.join(map(_label, ablation.metrics))} against {ablation.axis}, with the deviation over seeds.",
+        y=Axis(label="gain (points)"),
+        alt=f"Gain in {', '.join(map(_label, ablation.metrics))} against {ablation.axis}, with deviations over seeds.",
     )
 
 
