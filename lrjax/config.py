@@ -1,17 +1,14 @@
-"""The typed form of a configuration: what every key means, its default, and errors for what does not fit."""
+"""The typed form of a configuration: what every key means, its default, and errors for values out of range."""
 
 import dataclasses
 import difflib
 import hashlib
 import json
-import types
-import typing
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from lrjax.errors import UserError
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +63,7 @@ class Evaluation:
 class Train:
     """Multi-scale distillation of a backbone into what is trained beside it (LR0.FM, arXiv 2502.03950, section 5).
 
-    By default that is LR-TK0 tokens; `tokens`, `prompts` and `unfrozen` choose it and combine freely.
+    By default that is LR-TK0 tokens; `tokens`, `prompts`, `robust_token` and `unfrozen` choose it and combine freely.
 
     Attributes:
         steps: optimizer steps; 0 evaluates the vanilla backbone only. Exclusive with `epochs`.
@@ -83,6 +80,8 @@ class Train:
         tokens: whether LR tokens are trained.
         first_block: block from which on there are token tables, with none after patchify; 0 has all tables.
         prompts: visual prompts, rows beside those of the patches from the first block on (VPT); the paper has 50.
+        robust_token: whether a class token for degraded images is trained, RobustSAM for classification
+            (`lrjax.models.robust_token`), with the loss of that method instead of the contrastive one.
         unfrozen: fraction of the blocks, the last ones, that is trained too; the paper tries a quarter.
         unfrozen_rate: factor of the rate of those blocks.
         captions: classes of a linear classifier of the embeddings into the captions that the images were generated
@@ -116,6 +115,7 @@ class Train:
     tokens: bool = True
     first_block: int = 0
     prompts: int = 0
+    robust_token: bool = False
     unfrozen: float = 0.0
     unfrozen_rate: float = 0.01
     captions: int = 0
@@ -183,6 +183,43 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """Several trainings that differ in a few keys, each with several seeds, in one table (`lrjax.ablation`).
+
+    Attributes:
+        title: heading of the table.
+        rows: names and what each changes, a nested mapping of "model", "source" and keys of "train". A row that sets
+            `train.steps` or `train.epochs` to 0 is the backbone as it is.
+        seeds: every row is trained once with each, instead of `config.seed`.
+        metrics: columns, "sar", "war" or "acc" and a resolution: "sar16", "warhr".
+        paper: published numbers in percent, by row and metric.
+        axis: dotted key, for instance "train.first_block", along which a chart is drawn; "" for none.
+    """
+
+    title: str = "Ablation"
+    rows: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    metrics: tuple[str, ...] = ("sar16", "war16")
+    paper: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    axis: str = ""
+
+    def __post_init__(self):
+        names = [name for name, _ in self.rows]
+        for key, values in (("seeds", self.seeds), ("metrics", self.metrics), ("rows", names)):
+            if len(set(values)) < len(values) or not (values or key == "rows"):
+                raise UserError(f"config.ablation.{key} names {values}; name at least one, and each once")
+        for name in self.metrics:
+            if not re.fullmatch(r"(sar|war|acc)([1-9]\d*|hr)", name):
+                raise UserError(f"config.ablation.metrics has {name!r}; use sar, war or acc and a side or hr: sar16")
+        for row, numbers in self.paper.items():
+            if row not in names:
+                raise unknown_key(row, names, "ablation.paper.")
+            for name in numbers:
+                if name not in self.metrics:
+                    raise unknown_key(name, self.metrics, f"ablation.paper.{row}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run.
 
@@ -216,6 +253,7 @@ class Config:
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     zoom: Zoom = dataclasses.field(default_factory=Zoom)
     train: Train = dataclasses.field(default_factory=Train)
+    ablation: Ablation = dataclasses.field(default_factory=Ablation)
     report: Report = dataclasses.field(default_factory=Report)
 
     def __post_init__(self):
@@ -225,6 +263,11 @@ class Config:
             raise UserError("config.source belongs to config.model; write NAME=SOURCE in config.models")
         if self.models and (self.train.steps or self.train.epochs):
             raise UserError("tokens are trained for one backbone; name it in config.model instead of config.models")
+        for name in self.ablation.metrics if self.ablation.rows else ():
+            if name[3:] not in ("hr", *map(str, self.evaluation.resolutions)):
+                raise UserError(f"config.ablation.metrics has {name!r}; add the side to config.evaluation.resolutions")
+        if self.models and self.ablation.rows:
+            raise UserError("an ablation has one backbone per row; name it in config.model instead of config.models")
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         _one_of("protocol", self.protocol, ("native", "lr0fm"))
         _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
@@ -265,8 +308,14 @@ class Config:
                 )
         if not 0 <= self.train.unfrozen <= 1:
             raise UserError(f"config.train.unfrozen is {self.train.unfrozen}; give a fraction of the blocks, 0 to 1")
-        if not (self.train.tokens or self.train.prompts or self.train.unfrozen):
-            raise UserError("config.train trains nothing; set train.tokens, train.prompts or train.unfrozen")
+        if not (self.train.tokens or self.train.prompts or self.train.robust_token or self.train.unfrozen):
+            raise UserError(
+                "config.train trains nothing; set train.tokens, train.prompts, train.robust_token or train.unfrozen"
+            )
+        if self.train.robust_token and self.train.microbatches > 1:
+            raise UserError(
+                "config.train.robust_token has batch norms, which need whole batches; set config.train.microbatches=1"
+            )
         if self.train.first_block and not self.train.tokens:
             raise UserError("config.train.first_block places tokens, but train.tokens is False; set it or leave it out")
         if self.train.captions == 1:
@@ -295,7 +344,14 @@ def config_hash(config: Config) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _unknown(key: str, known: Iterable[str], prefix: str) -> UserError:
+def unknown_key(key: str, known: Iterable[str], prefix: str) -> UserError:
+    """Returns the error for a key that a group of a configuration does not have, with the closest one that it has.
+
+    Args:
+        key: the key.
+        known: those that there are.
+        prefix: path of the group, "train." for example.
+    """
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys: {', '.join(known)}"
     return UserError(f"unknown config key {prefix}{key}; {hint}")
@@ -309,95 +365,3 @@ def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
 def _at_least(least: int, key: str, value: int) -> None:
     if value < least:
         raise UserError(f"config.{key} is {value}; it must be at least {least}")
-
-
-def _check(value: Any, kind: Any, key: str) -> Any:
-    """Returns `value` in the form of the annotation `kind`, or raises a UserError that names `key`."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, Mapping):
-            raise UserError(f"config.{key} must be a group of keys, not {value!r}")
-        return from_mapping(kind, value, prefix=f"{key}.")
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
-        return None if value is None else _check(value, inner[0], key)
-    if origin is Mapping:
-        if not isinstance(value, Mapping):
-            raise UserError(f"config.{key} must be a mapping, not {value!r}")
-        return {_check(name, inner[0], key): _check(item, inner[1], f"{key}.{name}") for name, item in value.items()}
-    if origin is tuple:
-        if not isinstance(value, (tuple, list)):
-            raise UserError(f"config.{key} must be a tuple, not {value!r}")
-        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-        if len(kinds) != len(value):
-            raise UserError(f"config.{key} must have {len(kinds)} values, not {value!r}")
-        return tuple(_check(item, item_kind, key) for item, item_kind in zip(value, kinds, strict=True))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"config.{key} must be of type {kind.__name__}, not {value!r}")
-    return value
-
-
-def from_mapping(kind: type[T], mapping: Mapping[str, Any], *, prefix: str = "") -> T:
-    """Builds a configuration (or a group of it) from nested mappings.
-
-    Args:
-        kind: `Config`, or the class of a group.
-        mapping: keys and values; what it leaves out keeps its default.
-        prefix: path of the group, for messages.
-
-    Raises:
-        UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
-    """
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for key in mapping:
-        if key not in fields:
-            raise _unknown(key, fields, prefix)
-    for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in mapping:
-            raise UserError(f"config key {prefix}{name} is missing")
-    hints = typing.get_type_hints(kind)
-    return kind(**{key: _check(value, hints[key], f"{prefix}{key}") for key, value in mapping.items()})
-
-
-def check_key(key: str) -> None:
-    """Checks that a configuration has a key.
-
-    Args:
-        key: names of groups and a name, joined by dots: "train.steps".
-
-    Raises:
-        UserError: it has not.
-    """
-    kind, prefix = Config, ""
-    for name in key.split("."):
-        if typing.get_origin(kind) is Mapping:
-            kind, prefix = typing.get_args(kind)[1], f"{prefix}{name}."
-            continue
-        if not dataclasses.is_dataclass(kind):
-            raise UserError(f"unknown config key {key}; config.{prefix[:-1]} is a value, not a group of keys")
-        hints = typing.get_type_hints(kind)
-        if name not in hints:
-            raise _unknown(name, hints, prefix)
-        kind, prefix = hints[name], f"{prefix}{name}."
-
-
-def with_defaults(mapping: Mapping[str, Any], kind: type = Config) -> dict[str, Any]:
-    """Returns the nested mapping of a configuration (or a group), completed by the defaults.
-
-    Args:
-        mapping: keys and values, not yet checked.
-        kind: `Config`, or the class of a group.
-    """
-    values, hints = dict(mapping), typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        group = hints[field.name]
-        if dataclasses.is_dataclass(group):
-            if isinstance(values.setdefault(field.name, {}), Mapping):
-                values[field.name] = with_defaults(values[field.name], group)
-        elif field.default is not dataclasses.MISSING:
-            values.setdefault(field.name, field.default)
-        elif field.default_factory is not dataclasses.MISSING:
-            values.setdefault(field.name, field.default_factory())
-    return values

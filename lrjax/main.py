@@ -15,27 +15,23 @@ import jax
 from jax.sharding import Mesh
 
 from lrjax import command_line
-from lrjax.api import load
+from lrjax.ablation import run_ablation
 from lrjax.checkpoint import check_source, checkpoint_hash
 from lrjax.config import Config
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.lock import locked
-from lrjax.metrics.robustness import PAPER_WEIGHTS
-from lrjax.models import zoo
-from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
 from lrjax.recipes import read_command_line
-from lrjax.report.run_tables import SHOWN, comparison_table, run_tables
+from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore, Row
 from lrjax.runs import METRIC
 from lrjax.sharding import join_processes, make_mesh
+from lrjax.stages import backbone, evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
-from lrjax.train.card import write_card
-from lrjax.train.loop import check_tokens, check_training, train_tokens
-from lrjax.types import Tree
+from lrjax.train.loop import check_tokens, check_training
 from lrjax.zoom_study.report import bounds_table, covers
 from lrjax.zoom_study.stored import tables_of
 
@@ -43,7 +39,7 @@ _LOG = logging.getLogger("lrjax")
 
 
 def run(config: Config) -> None:
-    """Runs a config: evaluate, train if it asks for steps, evaluate again, report.
+    """Runs a config: evaluate, train if it asks for steps, evaluate again, report; or an ablation, all of its rows.
 
     Raises:
         UserError: the config, the data or a checkpoint is wrong; the message says what and how to mend it.
@@ -54,16 +50,11 @@ def run(config: Config) -> None:
         _LOG.setLevel(logging.WARNING)
     require(plots=config.report.plots, studies=False)
     mesh = make_mesh(config.devices)
-    rows = [
-        zoo.with_numerics(zoo.with_protocol(zoo.get(name), config.protocol), config.numerics)
-        for name, _ in config.backbones
-    ]
+    if config.ablation.rows:
+        run_ablation(config, mesh)
+        return
+    rows = [backbone(config, name) for name, _ in config.backbones]
     suite = Suite(config, rows, mesh=mesh)
-    if config.report.weights == "paper" and set(suite.names) != set(PAPER_WEIGHTS):
-        raise UserError(
-            "config.report.weights='paper' has weights for the fifteen data sets of the paper, not for those of "
-            "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
-        )
     training = check_training(config, mesh, row=rows[0])[0] if config.train.steps or config.train.epochs else None
     sources = [source or row.hub_id for row, (_, source) in zip(rows, config.backbones, strict=True)]
     for row, source in zip(rows, sources, strict=True):
@@ -81,7 +72,7 @@ def run(config: Config) -> None:
                 failed.append(row.name)
             gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
         if found and jax.process_index() == 0:
-            _report(config, found, names=suite.names, store=store)
+            _report(config, found, suite=suite, store=store)
     if failed:
         raise UserError(
             f"{len(failed)} of {len(rows)} models failed: {', '.join(failed)}; see the warnings above, and run the "
@@ -95,40 +86,20 @@ def _evaluate(
     weights = checkpoint_hash(source)
     if training is not None:
         check_tokens(config, training, row=row, weights=weights)
-    predictor = load(
-        row.name,
-        source,
-        precision=config.precision,
-        placement=config.placement,
-        protocol=config.protocol,
-        numerics=config.numerics,
-        mesh=mesh,
-    )
-    _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(predictor.params):,}", source)
-    rows = suite.run(predictor, "vanilla", store=store, weights=weights)
-    if training is None:
-        return rows
-    scores = ResultStore(store.directory / "scores")  # on the way: no results of the run
-
-    def evaluate(adaptation: Tree, step: int) -> float:
-        return suite.score(predictor, adaptation, store=scores, weights=weights, variant=f"step {step}")
-
-    adaptation = train_tokens(config, predictor, weights=weights, evaluate=evaluate)
-    rows += suite.run_adapted(predictor, adaptation, store=store, weights=weights)
-    if jax.process_index() == 0:
-        write_card(config, row, adaptation, comparison_table(rows, datasets=suite.names))
-    return rows
+    given = {"weights": weights, "suite": suite, "store": store}
+    predictor, rows = evaluate_backbone(config, row, source, mesh=mesh, **given)
+    return rows if training is None else rows + train_backbone(config, predictor, rows, **given)
 
 
-def _report(config: Config, rows: Sequence[Row], *, names: Sequence[str], store: ResultStore) -> None:
+def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultStore) -> None:
     store.add(rows)  # in the order of the config, whatever was interrupted
     directory, board = Path(config.workdir) / "report", published_leaderboard()
     options = {
-        "datasets": names,
-        "weights": PAPER_WEIGHTS if config.report.weights == "paper" else None,
+        "datasets": suite.names,
+        "weights": suite.war_weights,
         "samples": store.samples,
     }
-    if set(board.datasets) <= set(names):
+    if set(board.datasets) <= set(suite.names):
         board = add_runs(board, rows)
     tables = run_tables(rows, **options) if any(row.metric == METRIC for row in rows) else {}
     print_tables([tables[name] for name in SHOWN if name in tables])

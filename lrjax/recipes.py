@@ -12,7 +12,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from lrjax.command_line import Parser
-from lrjax.config import Config, check_key, from_mapping, with_defaults
+from lrjax.config import Config
+from lrjax.config_reader import check_key, from_mapping, with_defaults
 from lrjax.errors import UserError
 
 

@@ -16,6 +16,7 @@ from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
 from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import where
 from lrjax.errors import UserError
+from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
@@ -81,9 +82,14 @@ class Suite:
         rows: the backbones.
         mesh: the devices.
 
+    Attributes:
+        names: the data sets.
+        war_weights: weight of WAR by data set; None weighs all equally.
+
     Raises:
         UserError: an evaluator or a data set is unknown, images are missing, a resolution is too large, a backbone is
-            there twice, or the batch does not divide over the devices.
+            there twice, the weights of the paper do not fit the data sets, or the batch does not divide over the
+            devices.
     """
 
     def __init__(self, config: Config, rows: Sequence[Backbone], *, mesh: Mesh):
@@ -119,6 +125,12 @@ class Suite:
             )
             for dataset in self.datasets
         }
+        self.war_weights = PAPER_WEIGHTS if config.report.weights == "paper" else None
+        if self.war_weights and set(self.names) != set(self.war_weights):
+            raise UserError(
+                "config.report.weights='paper' has weights for the fifteen data sets of the paper, not for those of "
+                "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
+            )
         if empty := [name for name, source in self._sources.items() if len(source) == 0]:
             raise UserError(f"data set {empty[0]!r} has no images; check its folder")
         if config.data.region:

@@ -26,7 +26,20 @@ class Estimate(NamedTuple):
     high: float | None
 
 
-Cell = str | int | float | Estimate | None
+class Spread(NamedTuple):
+    """A mean and how far single values lie from it, shown as "71.3 ± 0.4".
+
+    Attributes:
+        value: the mean.
+        deviation: standard deviation; None where there is one value only.
+    """
+
+    value: float
+    deviation: float | None
+
+
+Cell = str | int | float | Estimate | Spread | None
+_PARTS = {Estimate: ("", " low", " high"), Spread: ("", " deviation")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +50,8 @@ class Table:
         title: its heading.
         caption: what the numbers are.
         header: one text per column.
-        rows: cells by line; a float is shown with one decimal, an `Estimate` with its bounds, None as a dash.
+        rows: cells by line; a float is shown with one decimal, an `Estimate` with its bounds, a `Spread` with
+            its deviation, None as a dash.
         labels: number of leading columns that name a line.
         group: number of columns that belong together after the labels.
     """
@@ -56,12 +70,12 @@ class Table:
         return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)
 
     def csv(self) -> str:
-        """Returns the table as CSV, with four decimals; bounds are columns of their own, NAME low and NAME high."""
-        wide = {i for row in self.rows for i, cell in enumerate(row) if isinstance(cell, Estimate)}
-        names = [(name, f"{name} low", f"{name} high") if i in wide else (name,) for i, name in enumerate(self.header)]
+        """Returns the table as CSV, with four decimals; bounds and deviations are columns of their own, "NAME low"."""
+        wide = {i: _PARTS[type(cell)] for row in self.rows for i, cell in enumerate(row) if type(cell) in _PARTS}
+        names = [[f"{name}{part}" for part in wide.get(i, ("",))] for i, name in enumerate(self.header)]
         lines = [[one for name in names for one in name]]
         for row in self.rows:
-            cells = [(cell or (None,) * 3) if i in wide else (cell,) for i, cell in enumerate(row)]
+            cells = [(cell or (None,) * len(wide[i])) if i in wide else (cell,) for i, cell in enumerate(row)]
             lines.append([f"{one:.4f}" if isinstance(one, float) else one for cell in cells for one in cell])
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows(lines)
@@ -107,6 +121,8 @@ def shown(cell: Cell) -> str:
         return "–"  # noqa: RUF001
     if isinstance(cell, Estimate):
         return f"{shown(cell.value)} [{shown(cell.low)}, {shown(cell.high)}]"
+    if isinstance(cell, Spread):
+        return shown(cell.value) if cell.deviation is None else f"{shown(cell.value)} ± {shown(cell.deviation)}"
     return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
 
 

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from lrjax.errors import UserError
 from lrjax.models.build import abstract_params
 from lrjax.models.lr_tokens import token_shape
+from lrjax.models.robust_token import init_robust_token
 from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
 from lrjax.results import write_atomically
@@ -83,7 +84,9 @@ def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree
 def _check_model(path: str | Path, tensors: Mapping[str, np.ndarray], model: str, row: Backbone) -> None:
     if isinstance(row.spec.image, ResNetSpec):
         raise UserError(f"{path} was trained for {model}, not for {row.name}, which has no patch rows")
+    robust = jax.eval_shape(lambda: init_robust_token(row.spec.image, jax.random.key(0)))
     expected = {"tokens": token_shape(row.spec.image)}
+    expected |= {name: leaf.shape for name, leaf in named_leaves({"robust_token": robust})}
     blocks = named_leaves(abstract_params(row.spec)["image"]["blocks"])
     shapes = {name: leaf.shape[1:] for name, leaf in blocks}
     for name, tensor in tensors.items():

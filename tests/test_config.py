@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from configs import lr_tk0_eva
-from lrjax.config import Config, Data, check_key, config_hash, from_mapping, with_defaults
+from lrjax.config import Config, Data, config_hash
+from lrjax.config_reader import check_key, from_mapping, with_defaults
 from lrjax.errors import UserError
 
 
@@ -65,13 +66,17 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"zoom": {"shard_size": 0}}, r"config\.zoom\.shard_size is 0"),
         ({"zoom": {"keep": ["logits"]}}, r"config\.zoom\.keep is 'logits'; use one of 'confidence', 'guess'"),
         ({"train": {"buckets": ()}}, r"config\.train\.buckets is empty"),
-        ({"train": {"tokens": False}}, r"trains nothing; set train\.tokens, train\.prompts or train\.unfrozen"),
+        ({"train": {"tokens": False}}, r"trains nothing; set train\.tokens, train\.prompts, train\.robust_token or"),
         ({"train": {"tokens": False, "prompts": 5, "first_block": 1}}, r"first_block places tokens"),
         ({"train": {"prompts": -1}}, r"config\.train\.prompts is -1; it must be at least 0"),
         ({"train": {"unfrozen": 1.5}}, r"config\.train\.unfrozen is 1\.5; give a fraction"),
         ({"train": {"images_per_caption": -1}}, r"config\.train\.images_per_caption is -1; it must be at least 0"),
         ({"train": {"captions": 1}}, r"config\.train\.captions is 1; a classifier needs two"),
         ({"train": {"batch_size": 8, "microbatches": 3}}, r"batch_size 8 does not divide into 3 microbatches"),
+        (
+            {"train": {"robust_token": True, "microbatches": 2}},
+            r"robust_token has batch norms, which need whole batches",
+        ),
         ({"train": {"buckets": ((32, 16),)}}, r"config\.train\.buckets: \(32, 16\) is no range of sides"),
         ({"train": {"buckets": ((16, 16),)}}, r"\(16, 16\) is no range"),
         ({"train": {"buckets": ((0, 16),)}}, r"\(0, 16\) is no range"),
@@ -154,6 +159,10 @@ OTHER = {
     "evaluation.resolutions": (16,),
     "train.buckets": ((16, 32),),
     "train.crop_scale": (0.5, 1.0),
+    "ablation.rows": (("a", {}), ("b", {})),
+    "ablation.seeds": (1,),
+    "ablation.metrics": ("acc16",),
+    "ablation.paper": {"a": {"sar16": 1.0}},
     "report.weights": "equal",
     "zoom.normalisation": "native",
     "zoom.scales_at_once": 2,
@@ -167,8 +176,9 @@ OTHER = {
 
 
 def test_the_hash_depends_on_everything_but_the_working_directory():
-    config = build(train={"prompts": 1}, data={"region": "foreground"})  # `tokens` can be False, `boxes` can be set
-    several = dataclasses.replace(config, model="", models=("RN50:openai", "EVA02-B-16"))
+    # so that `tokens` can be False and `boxes` can be set
+    config = build(train={"prompts": 1}, data={"region": "foreground"}, ablation={"rows": (("a", {}),)})
+    several = build(model="", models=("RN50:openai", "EVA02-B-16"), data={"region": "foreground"})
     hashes = {"models": config_hash(several), "sources": config_hash(changed(several, "models", ("RN50:openai=x",)))}
     for path, value in leaves(config):
         if path == "models":

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from lrjax import main
+from lrjax import stages
 from lrjax.checkpoint import load_params, locate
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
@@ -54,7 +54,7 @@ def no_loading(monkeypatch):
     def load(*_, **__):
         raise AssertionError("weights were read before everything else was checked")
 
-    monkeypatch.setattr(main, "load", load)
+    monkeypatch.setattr(stages, "load", load)
 
 
 def fails(command, tmp_path, *arguments, alone=True):

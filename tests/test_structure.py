@@ -13,10 +13,13 @@ import pytest
 import configs
 from configs import lr_tk0_eva, zoom
 from lrjax import evaluators
-from lrjax.config import Config, from_mapping
-from lrjax.data.datasets import dataset_names, get_dataset, prompts_hash
+from lrjax.ablation import row_configs
+from lrjax.config import Config
+from lrjax.config_reader import from_mapping
+from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
+from lrjax.train.trainable import check_method
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lrjax", "checkpoints_conv", "configs")
@@ -25,6 +28,7 @@ LAYERS = {
     "lrjax.types": 0,
     "lrjax.errors": 0,
     "lrjax.config": 0,
+    "lrjax.config_reader": 0,
     "lrjax.command_line": 0,
     "lrjax.hub": 0,
     "lrjax.recipes": 0,
@@ -55,6 +59,8 @@ LAYERS = {
     "lrjax.evaluators": 4,
     "lrjax.classifiers": 4,
     "lrjax.suite": 4,
+    "lrjax.stages": 4,
+    "lrjax.ablation": 4,
     "lrjax.api": 4,
     "lrjax.data.__main__": 5,
     "lrjax.zoo": 5,
@@ -62,6 +68,7 @@ LAYERS = {
 }
 CONVERTER_MAY_IMPORT = {"numpy", "ml_dtypes", "safetensors", "torch", "checkpoints_conv", "lrjax.errors"}
 FLAGS = ("absl", "ml_collections")
+ABLATIONS = ("table2", "table4", "table5", "table6", "table14", "images_per_caption")
 
 
 def module_files():
@@ -223,12 +230,24 @@ def recipes():
     yield "zoom_hard", "imagenet"
     for dataset in zoom.DATASETS:
         yield "zoom", dataset
+    for name in ABLATIONS:
+        yield name, "embedded"
 
 
 @pytest.mark.parametrize(("name", "argument"), recipes())
 def test_every_recipe_resolves(name, argument):
     get_config = importlib.import_module(f"configs.{name}").get_config
     config = from_mapping(Config, (get_config(argument) if argument else get_config()).to_dict())
+    shipped = argument == "embedded" if name in ABLATIONS else not argument and name != "imagenet_hard"
+    if name in ABLATIONS:
+        for row in row_configs(config).values():
+            check_method(row.train, zoo.get(row.model))
+            assert zoo.get(row.model).hub_id or row.source
+            assert row.source == ("embedded" if shipped else "")
+            if row.train.root == "procedural":
+                open_training_source(
+                    "procedural", count=row.train.count, seed=1, images_per_caption=row.train.images_per_caption
+                )
     for evaluator in config.evaluation.evaluators:
         assert evaluators.find(evaluator)
     for dataset in config.data.names:
@@ -237,7 +256,7 @@ def test_every_recipe_resolves(name, argument):
         row = zoo.get(model)
         assert model in (row.name, row.architecture)
         assert max(config.evaluation.resolutions, default=0) <= row.spec.image.size
-        assert source == ("" if argument or name == "imagenet_hard" else "embedded")
+        assert source == ("embedded" if shipped else "")
         assert row.hub_id or source
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from lrjax import main
+from lrjax import stages
 from lrjax.data.procedural import ProceduralSource
 from lrjax.models import zoo
 from lrjax.results import ResultStore
@@ -45,7 +45,7 @@ def recipe(tmp_path, checkpoint, monkeypatch):
 @pytest.fixture
 def loads(monkeypatch):
     """The names of all backbones that were loaded, and of each whether the earlier ones were gone."""
-    found, alive, original = [], [], main.load
+    found, alive, original = [], [], stages.load
 
     def load(name, *arguments, **options):
         found.append((name, [one() for one in alive if one() is not None]))
@@ -53,7 +53,7 @@ def loads(monkeypatch):
         alive.extend(weakref.ref(leaf) for leaf in jax.tree.leaves(predictor.params))
         return predictor
 
-    monkeypatch.setattr(main, "load", load)
+    monkeypatch.setattr(stages, "load", load)
     return found
 
 
@@ -118,7 +118,7 @@ def test_a_model_that_fails_is_named_after_the_others_are_done(command, tmp_path
     assert evaluated() == ["tiny"] * 12 + ["tiny@64"] * 12
     assert "tiny@64" in (tmp_path / "run" / "report" / "table2.csv").read_text()
 
-    original, sources["tiny@48"] = main.load, checkpoint
+    original, sources["tiny@48"] = stages.load, checkpoint
 
     def out_of_memory(name, *arguments, **options):
         if name == "tiny@48":
@@ -126,7 +126,7 @@ def test_a_model_that_fails_is_named_after_the_others_are_done(command, tmp_path
         return original(name, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(main, "load", out_of_memory)
+        patch.setattr(stages, "load", out_of_memory)
         status, _, stderr = run()
     assert status == 2
     assert "warning: tiny@48 is left out: no room\nTraceback" in stderr

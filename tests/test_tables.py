@@ -1,6 +1,6 @@
 """Tables as Markdown, CSV and LaTeX."""
 
-from lrjax.tables import FORMATS, Estimate, Table, parameter_count
+from lrjax.tables import FORMATS, Estimate, Spread, Table, parameter_count
 
 TABLE = Table("t", "", ("a|b", "c_1"), (("x\ny|", 1.26), (None, 3), ("[50%] <b>& \\", 100.0)), labels=1)
 
@@ -25,6 +25,12 @@ def test_intervals_are_shown_in_one_cell_and_written_in_three():
         "100.0 [–, –]",  # noqa: RUF001
     ]
     assert r"x & 12.3 {[}10.0, 14.1] & 1.0 \\" in table.latex()
+
+
+def test_means_with_deviations():
+    table = Table("t", "", ("m", "SAR"), (("x", Spread(12.34, 0.26)), ("y", Spread(5.0, None)), ("z", None)), labels=1)
+    assert table.csv() == "m,SAR,SAR deviation\nx,12.3400,0.2600\ny,5.0000,\nz,,\n"
+    assert [line.split("|")[2].strip() for line in table.markdown().splitlines()[2:4]] == ["12.3 ± 0.3", "5.0"]
 
 
 def test_latex_escapes_what_would_break_a_table():

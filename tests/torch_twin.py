@@ -43,11 +43,12 @@ def attention(x, layer, heads, grid, eps):
     return linear(norm(joined, layer["norm"], eps), layer["out"])
 
 
-def image_tower(params, images, spec, tokens=None, *, prompts=None, replaced=None):
+def image_tower(params, images, spec, tokens=None, *, prompts=None, replaced=None, class_token=None, read=None):
     """Embeds normalised images [B, H, W, 3], L2-normalised [B, E].
 
     Tokens are L + 1 tables [N, D], None where there is none; prompts are rows [P, D]; `replaced` holds the parameters
-    of single blocks by number.
+    of single blocks by number. A class token may take the place of that of the tower; `read` gets the patch rows after
+    the first block and all rows after the last norm, and returns what goes into the head.
     """
     blocks, replaced = spec.blocks, replaced or {}
     kernel = params["patch_embed"]["kernel"].permute(3, 2, 0, 1)
@@ -56,10 +57,11 @@ def image_tower(params, images, spec, tokens=None, *, prompts=None, replaced=Non
     tokens = [None] * (blocks.depth + 1) if tokens is None else tokens
     if tokens[0] is not None:
         x = x + tokens[0]
-    x = torch.cat([params["class_token"].expand(len(x), 1, -1), x], dim=1) + params["position"]
+    class_token = params["class_token"] if class_token is None else class_token
+    x = torch.cat([class_token.expand(len(x), 1, -1), x], dim=1) + params["position"]
     if prompts is not None:
         x = torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1:]], dim=1)
-    patches = x.shape[1] - spec.patches
+    patches, after = x.shape[1] - spec.patches, []
     for depth in range(blocks.depth):
         block = replaced.get(str(depth)) or take(params["blocks"], depth)
         if tokens[depth + 1] is not None:
@@ -68,7 +70,10 @@ def image_tower(params, images, spec, tokens=None, *, prompts=None, replaced=Non
         mlp, y = block["mlp"], norm(x, block["norm2"], blocks.eps)
         hidden = F.silu(linear(y, mlp["gate"])) * linear(y, mlp["up"])
         x = x + linear(norm(hidden, mlp["norm"], blocks.eps), mlp["down"])
-    return F.normalize(linear(norm(x[:, 0], params["norm"], blocks.eps), params["head"]), dim=-1)
+        after.append(x)
+    x = norm(x, params["norm"], blocks.eps)
+    x = x[:, 0] if read is None else read(after[0][:, 1:], x)
+    return F.normalize(linear(x, params["head"]), dim=-1)
 
 
 def take(tree, depth):

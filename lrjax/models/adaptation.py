@@ -14,8 +14,9 @@ def adapted_embeddings(
 
     Args:
         encoders: of the backbone.
-        adaptation: any of "tokens" float [L + 1, N, D] (LR tokens), "prompts" float [P, D] (visual prompts) and
-            "blocks", parameters that replace those of the last blocks, by the number of the block.
+        adaptation: any of "tokens" float [L + 1, N, D] (LR tokens), "prompts" float [P, D] (visual prompts),
+            "robust_token", of `init_robust_token`, and "blocks", parameters that replace those of the last blocks, by
+            the number of the block.
         params: parameter tree of the backbone.
         images: float [B, size, size, 3], as for `Encoders.image`.
         remat: whether blocks are recomputed in the backward pass.
@@ -23,8 +24,25 @@ def adapted_embeddings(
     Returns:
         float32 [B, E], L2-normalised.
     """
-    params = replace_blocks(params, adaptation.get("blocks", {}))
-    return encoders.image(params, images, adaptation.get("tokens"), prompts=adaptation.get("prompts"), remat=remat)
+    params, tokens, options = _arguments(adaptation, params)
+    return encoders.image(params, images, tokens, remat=remat, **options)
+
+
+def adapted_patches(
+    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: bool = False
+) -> tuple[Array, Array, Array]:
+    """Embeds images as `adapted_embeddings` and returns their patch rows too, see `Encoders.image_and_patches`.
+
+    Args:
+        encoders: as in `adapted_embeddings`, as are the others.
+    """
+    params, tokens, options = _arguments(adaptation, params)
+    return encoders.image_and_patches(params, images, tokens, remat=remat, **options)
+
+
+def _arguments(adaptation: Tree, params: Tree) -> tuple[Tree, Array | None, Tree]:
+    options = {name: adaptation.get(name) for name in ("prompts", "robust_token")}
+    return replace_blocks(params, adaptation.get("blocks", {})), adaptation.get("tokens"), options
 
 
 def last_blocks(params: Tree, count: int) -> dict[str, Tree]:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +78,7 @@ class Encoders:
         lr_tokens: Array | None = None,
         *,
         prompts: Array | None = None,
+        robust_token: Tree | None = None,
         remat: bool = False,
     ) -> Array:
         """Embeds normalised images.
@@ -86,6 +88,7 @@ class Encoders:
             images: float [B, size, size, 3], normalised with the mean and deviation of the backbone.
             lr_tokens: float [L + 1, N, D], or None for the vanilla model.
             prompts: float [P, D], or None, see `ImageTower`.
+            robust_token: of `init_robust_token`, or None for the class token of the backbone.
             remat: whether blocks are recomputed in the backward pass.
 
         Returns:
@@ -97,7 +100,32 @@ class Encoders:
         check_lr_tokens(self.spec.image, lr_tokens)
         model, images = self._merge(params), jnp.asarray(images, self.dtype)
         with self._on_mesh():
-            return normalize_rows(model.image(images, lr_tokens=lr_tokens, prompts=prompts, remat=remat)[0])
+            given = {"lr_tokens": lr_tokens, "prompts": prompts, "robust_token": robust_token, "remat": remat}
+            return normalize_rows(model.image(images, **given)[0])
+
+    def image_and_patches(
+        self, params: Tree, images: Array, lr_tokens: Array | None = None, **options: Any
+    ) -> tuple[Array, Array, Array]:
+        """Embeds normalised images, and returns their patch rows after the first block and after the last norm.
+
+        Args:
+            params: as in `image`, as are `images` and `lr_tokens`.
+            **options: those of `image`.
+
+        Returns:
+            float32 [B, E], L2-normalised, and twice [B, G, G, D].
+
+        Raises:
+            UserError: as `image`.
+        """
+        check_lr_tokens(self.spec.image, lr_tokens)
+        model, images, grid = self._merge(params), jnp.asarray(images, self.dtype), self.spec.image.grid
+        with self._on_mesh():
+            embeddings, outputs = model.image(images, lr_tokens=lr_tokens, features=True, **options)
+            first, last = (
+                rows[:, -(grid**2) :].reshape(len(rows), grid, grid, -1) for rows in (outputs[0], outputs[-1])
+            )
+            return normalize_rows(embeddings), first, model.image.norm(last)
 
     def image_features(self, params: Tree, images: Array, lr_tokens: Array | None = None) -> Array:
         """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""

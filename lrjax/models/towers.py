@@ -6,8 +6,9 @@ from flax import nnx
 from lrjax.models.layers import add_to_patches, make_norm, rope_table, run_blocks, stack_blocks
 from lrjax.models.poolers import MapHead, QueryPooler
 from lrjax.models.resnet import ResNetTower
+from lrjax.models.robust_token import read_class_row
 from lrjax.models.spec import ImageSpec, ModelSpec, ResNetSpec, TextSpec
-from lrjax.types import Array
+from lrjax.types import Array, Tree
 
 
 class PatchEmbed(nnx.Module):
@@ -55,6 +56,7 @@ class ImageTower(nnx.Module):
         *,
         lr_tokens: Array | None = None,
         prompts: Array | None = None,
+        robust_token: Tree | None = None,
         features: bool = False,
         remat: bool = False,
     ) -> tuple[Array, Array | None]:
@@ -66,6 +68,7 @@ class ImageTower(nnx.Module):
                 table i + 1 to the patch rows at the input of block i (LR0.FM, arXiv 2502.03950, section 5).
             prompts: [P, D] or None: rows that go before the patch rows at the input of the first block, without
                 positions, and that the pooling does not see (VPT, arXiv 2203.12119, section 3.2, "shallow").
+            robust_token: of `init_robust_token` or None: takes the place of the class token.
             features: whether the outputs of all blocks are returned too.
             remat: whether blocks are recomputed in the backward pass.
 
@@ -76,7 +79,8 @@ class ImageTower(nnx.Module):
         if lr_tokens is not None:
             x, lr_tokens = add_to_patches(x, lr_tokens[0]), lr_tokens[1:]
         if self.class_token is not None:
-            class_rows = jnp.broadcast_to(self.class_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[2]))
+            class_token = self.class_token[...] if robust_token is None else robust_token["class_token"]
+            class_rows = jnp.broadcast_to(class_token.astype(x.dtype), (x.shape[0], 1, x.shape[2]))
             x = jnp.concatenate([class_rows, x], axis=1)
         x = x + self.position[...][None].astype(x.dtype)
         if self.pre_norm is not None:
@@ -90,6 +94,8 @@ class ImageTower(nnx.Module):
             before = int(self.class_token is not None)
             x = jnp.concatenate([x[:, :before], x[:, before + len(prompts) :]], axis=1)
         x = self._pool(x)
+        if robust_token is not None:
+            x = read_class_row(x, robust_token["readout"]).astype(x.dtype)
         return x if self.head is None else self.head(x), outputs
 
     def _pool(self, x: Array) -> Array:

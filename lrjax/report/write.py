@@ -103,7 +103,7 @@ def write_report(
             f"{name}.{suffix}": content
             for name, table in tables.items()
             if name != "comparison"  # its cells are no numbers
-            for suffix, content in _formats(table).items()
+            for suffix, content in table_files(table).items()
         }
         files |= {
             "summary.json": json.dumps(_summary(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
@@ -113,7 +113,7 @@ def write_report(
     files |= {
         "leaderboard.csv": leaderboard_data(board).csv(),
     }
-    files = {f"leaderboard.{suffix}": content for suffix, content in _formats(ranking).items()} | files
+    files = {f"leaderboard.{suffix}": content for suffix, content in table_files(ranking).items()} | files
     if plots:
         files |= {f"studies/{chart.name}.png": png.draw(chart) for study in studies for chart in study.charts}
     files |= pages(
@@ -132,8 +132,8 @@ def write_report(
     return [Path(directory) / name for name in files]
 
 
-def _formats(table: Table) -> dict[str, str]:
-    """A table as files, by suffix."""
+def table_files(table: Table) -> dict[str, str]:
+    """Returns a table as the contents of files, by suffix."""
     return {
         "csv": table.csv(),
         "md": f"# {table.title}\n\n{table.markdown()}\n{table.caption}\n",

@@ -9,14 +9,15 @@ import optax
 from jax.sharding import Mesh
 
 from lrjax.config import Train
-from lrjax.models.adaptation import adapted_embeddings
+from lrjax.models.adaptation import adapted_embeddings, adapted_patches
 from lrjax.models.build import Encoders
+from lrjax.models.robust_token import robust_features
 from lrjax.models.zoo import Backbone
 from lrjax.ops.augment import CropBank, crop_bank, random_crop_box, resized_crop
 from lrjax.ops.degrade import LowResolutionBank, degrade, lr_bank, random_side
 from lrjax.ops.preprocess import normalize
 from lrjax.sharding import batch_sharding, replicated
-from lrjax.train.losses import caption_loss, distillation_loss
+from lrjax.train.losses import caption_loss, consistency_loss, distillation_loss
 from lrjax.train.trainable import adaptation_of, init_trainable
 from lrjax.types import Array, Tree
 
@@ -127,7 +128,25 @@ class Distiller:
         Reference:
             LR0.FM (arXiv 2502.03950), section 5.
         """
+        if self.config.robust_token:
+            return self._robust_loss(trainable, frozen, views, captions)
         return self.compare(trainable, self.teach(frozen, views), self.study(trainable, frozen, views), captions)
+
+    def _robust_loss(self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None) -> Array:
+        """The loss of RobustSAM: the HR view is the teacher's alone."""
+        images, adaptation = self._normalize(views), adaptation_of(trainable, self.row.spec.image)
+        teacher, *patches = self.encoders.image_and_patches(frozen, images[:, 0])
+        clear = robust_features(trainable["denoisers"], *patches, clear=True)
+        low = jnp.swapaxes(images[:, 1:], 0, 1)
+        students, *patches = adapted_patches(
+            self.encoders, adaptation, frozen, low.reshape(-1, *low.shape[2:]), remat=self.config.remat
+        )
+        restored = robust_features(trainable["denoisers"], *patches, clear=False)
+        students, restored = (part.reshape(*low.shape[:2], *part.shape[1:]) for part in (students, restored))
+        loss = consistency_loss(teacher, students, jax.lax.stop_gradient(clear), restored)
+        if "classifier" in trainable:
+            loss += caption_loss(students, trainable["classifier"], captions)
+        return loss
 
     def gradient(
         self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None = None

@@ -48,6 +48,27 @@ def distillation_loss(teacher: Array, students: Array, log_scale: Array, *, clam
     return sum(clip_loss(teacher, student, scale) for student in students)
 
 
+def consistency_loss(teacher: Array, students: Array, clear: Array, restored: Array) -> Array:
+    """Sum over views of the squared distances from the teacher's embeddings and features on the HR image.
+
+    Args:
+        teacher: float32 [B, E], L2-normalised, without gradient.
+        students: float32 [views, B, E], L2-normalised, on each LR version.
+        clear: float32 [B, H, W, C], features of the HR images, without gradient.
+        restored: float32 [views, B, H, W, C], features of each LR version.
+
+    Returns:
+        float32 []: per view the mean over images of the squared distance of the embeddings, and the mean over all
+        entries of that of the features. The sources give both the same weight.
+
+    Reference:
+        LR0.FM (arXiv 2502.03950), table 4, and its official code; RobustSAM (arXiv 2406.09627), section 3.4.
+    """
+    distances = jnp.square(students - teacher[None]).sum(axis=-1).mean(axis=1)
+    features = jnp.square(restored - clear[None]).mean(axis=(1, 2, 3, 4))
+    return (distances + features).sum()
+
+
 def caption_loss(students: Array, classifier: dict[str, Array], captions: Array) -> Array:
     """Sum over views of the cross-entropy of a linear classifier of the embeddings into the captions.
 

@@ -9,6 +9,7 @@ from lrjax.config import Train
 from lrjax.errors import UserError
 from lrjax.models.adaptation import last_blocks
 from lrjax.models.lr_tokens import init_lr_tokens, stack_tables
+from lrjax.models.robust_token import init_denoisers, init_robust_token
 from lrjax.models.spec import ImageSpec, ResNetSpec
 from lrjax.models.zoo import Backbone
 from lrjax.types import Array, Tree
@@ -22,12 +23,17 @@ def check_method(config: Train, row: Backbone) -> None:
         row: the backbone.
 
     Raises:
-        UserError: it is no vision transformer, or has no block `first_block`.
+        UserError: it is no vision transformer, has no block `first_block`, or no class token to replace.
     """
     if isinstance(row.spec.image, ResNetSpec):
         raise UserError(
             f"{row.name} is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer as "
             "config.model, or set config.train.steps and config.train.epochs to 0 to evaluate it only"
+        )
+    if config.robust_token and not (row.spec.image.class_token and row.spec.image.pool == "class"):
+        raise UserError(
+            f"{row.name} does not read its embedding from a class token, which config.train.robust_token replaces; "
+            "choose another config.model, for instance one of CLIP or EVA, or set it to False"
         )
     depth = row.spec.image.blocks.depth
     if config.first_block >= depth:
@@ -50,9 +56,11 @@ def init_trainable(config: Train, spec: ImageSpec, key: Array, params: Tree | No
             "tokens": tuple of tables [N, D]: L + 1, or one per block from `first_block` on;
             "prompts": [P, D], uniform as in VPT (arXiv 2203.12119), section 4;
             "blocks": copies of the last blocks by their number;
+            "robust_token" and "denoisers": of `models.robust_token`;
             "classifier": "kernel" [E, K] and "bias" [K], uniform within 1 / sqrt(E), as PyTorch begins linear layers.
     """
     prompt_key, kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, 1), 3)
+    robust_key, denoiser_key = jax.random.split(jax.random.fold_in(key, 2))
     trainable = {"log_scale": jnp.log(jnp.float32(1 / 0.07))}
     if config.tokens:
         tables = init_lr_tokens(spec, key, std=config.token_std)
@@ -62,6 +70,9 @@ def init_trainable(config: Train, spec: ImageSpec, key: Array, params: Tree | No
         trainable["prompts"] = _uniform(prompt_key, (config.prompts, spec.blocks.width), bound)
     if config.unfrozen:
         trainable["blocks"] = last_blocks(params, max(1, round(config.unfrozen * spec.blocks.depth)))
+    if config.robust_token:
+        trainable["robust_token"] = init_robust_token(spec, robust_key)
+        trainable["denoisers"] = init_denoisers(spec, denoiser_key)
     if config.captions:
         bound = spec.embedding**-0.5
         trainable["classifier"] = {
@@ -73,7 +84,7 @@ def init_trainable(config: Train, spec: ImageSpec, key: Array, params: Tree | No
 
 def adaptation_of(trainable: Tree, spec: ImageSpec) -> Tree:
     """Returns the part of a trainable tree that embeds images, as `models.adaptation` takes it."""
-    adaptation = {name: trainable[name] for name in ("prompts", "blocks") if name in trainable}
+    adaptation = {name: trainable[name] for name in ("prompts", "blocks", "robust_token") if name in trainable}
     if "tokens" in trainable:
         adaptation["tokens"] = stack_tables(trainable["tokens"], spec)
     return adaptation

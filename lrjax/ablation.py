@@ -1,0 +1,204 @@
+"""Ablations: several trainings that differ in a few keys, each with several seeds, in one table beside the paper's.
+
+    python -m lrjax.main --config configs/table14.py:embedded
+
+Every training has a folder of its own in the working directory, `rows/ROW/SEED`, and continues where it stopped;
+results lie in one store, so that the backbone as it is is evaluated once.
+"""
+
+import dataclasses
+import functools
+import gc
+import itertools
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from lrjax.charts import png
+from lrjax.checkpoint import check_source, checkpoint_hash
+from lrjax.config import Ablation, Config
+from lrjax.config_reader import check_key, from_mapping
+from lrjax.errors import UserError
+from lrjax.lock import locked
+from lrjax.models.zoo import Backbone
+from lrjax.report.ablation_tables import Line, Scores, ablation_chart, ablation_table, compare, order_table
+from lrjax.report.write import table_files
+from lrjax.results import ResultStore, Row, write_atomically
+from lrjax.runs import HIGH_RESOLUTION, Results, weighing
+from lrjax.stages import backbone, evaluate_backbone, train_backbone
+from lrjax.suite import Suite
+from lrjax.tables import print_tables
+from lrjax.train.loop import check_tokens, check_training
+
+_LOG = logging.getLogger(__name__)
+
+_MAY_CHANGE = ("model", "source", "train")
+_SCORES = ("sar", "war", "acc")
+
+
+def row_configs(config: Config) -> dict[str, Config]:
+    """Returns the configuration of every row of an ablation, with `rows/ROW` in the working directory as its own.
+
+    Raises:
+        UserError: a row changes a key that is unknown or that all rows share, a value is wrong, two rows have one
+            folder, no row trains, or the axis is no number.
+    """
+    rows: dict[str, Config] = {}
+    for name, changes in config.ablation.rows:
+        if shared := [key for key in changes if key not in _MAY_CHANGE]:
+            raise UserError(
+                f"row {name!r} of config.ablation.rows changes {shared[0]}; rows may change {', '.join(_MAY_CHANGE)} "
+                "only, for they are evaluated alike"
+            )
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        own = {"ablation": {}, "workdir": str(Path(config.workdir, "rows", slug))}
+        try:
+            rows[name] = from_mapping(Config, _merged(dataclasses.asdict(config) | own, changes))
+        except UserError as error:
+            raise UserError(f"row {name!r} of config.ablation.rows: {error}") from error
+    for (name, row), (other, same) in itertools.combinations(rows.items(), 2):
+        if row.workdir == same.workdir:
+            raise UserError(f"rows {name!r} and {other!r} of config.ablation.rows have one folder; rename one of them")
+    if not any(map(_trains, rows.values())):
+        raise UserError("no row of config.ablation.rows trains; set config.train.steps or config.train.epochs")
+    if axis := config.ablation.axis:
+        check_key(axis)
+        for name, row in rows.items():
+            if not isinstance(_value(row, axis), int | float):
+                raise UserError(f"config.ablation.axis: {axis} is {_value(row, axis)!r} in row {name!r}, not a number")
+    return rows
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    groups = {key: _merged(values[key], new) for key, new in changes.items() if isinstance(values.get(key), Mapping)}
+    return {**values, **changes, **groups}
+
+
+def _trains(config: Config) -> bool:
+    return bool(config.train.steps or config.train.epochs)
+
+
+def _value(config: Config, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
+
+
+def run_ablation(config: Config, mesh: Mesh) -> None:
+    """Runs all rows of an ablation with all seeds, prints their table and writes it to `report/` as files.
+
+    What is finished is found again. A training that fails is left out of the table; the others go on.
+
+    Args:
+        config: the run, with `ablation.rows`.
+        mesh: the devices.
+
+    Raises:
+        UserError: the config, the data or a checkpoint is wrong, or a training has failed.
+    """
+    rows = row_configs(config)
+    backbones = {name: backbone(row, row.model) for name, row in rows.items()}
+    sources = {name: row.source or backbones[name].hub_id for name, row in rows.items()}
+    suite = Suite(config, list({one.name: one for one in backbones.values()}.values()), mesh=mesh)
+    for name, row in rows.items():
+        if _trains(row):
+            check_training(row, mesh, row=backbones[name])
+        check_source(backbones[name], sources[name])
+    lines: dict[str, Line] = {}
+    with locked(config.workdir):
+        store = ResultStore(config.workdir)
+        for model, source in dict.fromkeys((backbones[name].name, sources[name]) for name in rows):
+            group = {
+                name: row for name, row in rows.items() if (backbones[name].name, sources[name]) == (model, source)
+            }
+            loaded = backbone(config, model)
+            lines |= _run_rows(config, group, loaded, source, suite=suite, store=store, mesh=mesh)
+            gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
+        lines = {name: lines[name] for name in rows if name in lines}
+        if lines and jax.process_index() == 0:
+            _report(config, lines, suite)
+    done = {name: lines[name].trained if name in lines else () for name in rows if _trains(rows[name])}
+    if failed := [f"{name}, seed {seed}" for name in done for seed in config.ablation.seeds if seed not in done[name]]:
+        raise UserError(
+            f"{len(failed)} trainings failed: {'; '.join(failed)}; see the warnings above, and run the same command "
+            "again, which keeps what is finished"
+        )
+
+
+def _run_rows(
+    config: Config,
+    rows: Mapping[str, Config],
+    row: Backbone,
+    source: str,
+    *,
+    suite: Suite,
+    store: ResultStore,
+    mesh: Mesh,
+) -> dict[str, Line]:
+    """Runs the rows of one backbone; those of which every training fails are left out."""
+    weights, seeds, lines = checkpoint_hash(source), config.ablation.seeds, {}
+    trainings = {name: _trainings(changed, seeds) if _trains(changed) else {} for name, changed in rows.items()}
+    for training in itertools.chain.from_iterable(by_seed.values() for by_seed in trainings.values()):
+        check_tokens(training, check_training(training, mesh, row=row)[0], row=row, weights=weights)
+    given = {"weights": weights, "suite": suite, "store": store}
+    predictor, vanilla = evaluate_backbone(config, row, source, mesh=mesh, **given)
+    for name, by_seed in trainings.items():
+        trained = {}
+        for seed, training in by_seed.items():
+            _LOG.info("%s, seed %d", name, seed)
+            try:
+                found = train_backbone(training, predictor, vanilla, variant=f"{name}, seed {seed}", **given)
+            except UserError as error:
+                if jax.process_count() > 1:  # others would wait for a process that goes on alone
+                    raise
+                _LOG.warning("%s, seed %d, is left out: %s", name, seed, error)
+            else:
+                trained[seed] = found
+        if (trained or not by_seed) and jax.process_index() == 0:
+            lines[name] = _line(config.ablation, rows[name], vanilla, trained, suite)
+    return lines
+
+
+def _trainings(row: Config, seeds: Sequence[int]) -> dict[int, Config]:
+    return {seed: dataclasses.replace(row, seed=seed, workdir=str(Path(row.workdir, str(seed)))) for seed in seeds}
+
+
+def _line(
+    ablation: Ablation, row: Config, vanilla: Sequence[Row], trained: Mapping[int, Sequence[Row]], suite: Suite
+) -> Line:
+    def scores(rows: Sequence[Row]) -> Scores:
+        # rows of equal trainings are found under the name of the first of them
+        renamed = [dataclasses.replace(one, variant="trained") for one in rows]
+        results = Results([*vanilla, *renamed], datasets=suite.names, weights=suite.war_weights)
+        variant = "trained" if rows else "vanilla"
+        return {metric: _score(results, vanilla[0].model, variant, metric) for metric in ablation.metrics}
+
+    return Line(
+        model=f"{row.model} {row.source}",
+        vanilla=scores([]),
+        trained={seed: scores(found) for seed, found in trained.items()},
+        position=_value(row, ablation.axis) if ablation.axis else None,
+    )
+
+
+def _score(results: Results, model: str, variant: str, metric: str) -> float | None:
+    kind, at = metric[:3], metric[3:]
+    found = results.scores(model, variant, at if at == HIGH_RESOLUTION else int(at))[_SCORES.index(kind)]
+    return None if found is None else 100 * float(found)
+
+
+def _report(config: Config, lines: Mapping[str, Line], suite: Suite) -> None:
+    ablation, folder = config.ablation, Path(config.workdir) / "report"
+    table = ablation_table(ablation, lines, weighing=weighing(suite.war_weights, suite.names))
+    print_tables([table])
+    pairs = compare(ablation, lines)
+    tables = {"ablation": table} | ({"order": order_table(pairs)} if pairs else {})
+    for name, one in tables.items():
+        for suffix, content in table_files(one).items():
+            write_atomically(folder / f"{name}.{suffix}", content)
+    if ablation.axis and config.report.plots and any(line.trained for line in lines.values()):
+        write_atomically(folder / "ablation.png", png.draw(ablation_chart(ablation, lines)))
+    _LOG.info("tables: %s", folder)
