@@ -28,7 +28,7 @@ from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, comparison_table, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore, Row
-from lrjax.sharding import join_processes, make_mesh
+from lrjax.sharding import join_processes, make_mesh, run_jointly
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
 from lrjax.train.card import write_card
@@ -154,9 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
     arguments = sys.argv[1:] if arguments is None else arguments
-    return command_line.run(
-        lambda: run(read_command_line(arguments, description=__doc__)),
-        interrupted="interrupted; run the same command again to continue",
+    return run_jointly(
+        lambda: command_line.run(
+            lambda: run(read_command_line(arguments, description=__doc__)),
+            interrupted="interrupted; run the same command again to continue",
+        )
     )
 
 

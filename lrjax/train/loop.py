@@ -1,7 +1,7 @@
 """The training loop: data in, checkpoints out, continued where it stopped."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lrjax.errors import UserError
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import content_key
-from lrjax.sharding import put_batch, replicated
+from lrjax.sharding import from_first, own_rows, put_batch
 from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller
 from lrjax.train.guard import check_numbers, listen, loss_bound
@@ -84,10 +84,10 @@ def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) ->
         UserError: they belong to another configuration.
     """
     folder = Path(config.workdir) / "tokens"
-    if folder.is_dir():
+    if from_first(np.array(folder.is_dir())):
         key = _training_key(config, source, row, weights)
         with Checkpoints(folder, key, save_every=config.train.save_every) as checkpoints:
-            checkpoints.position()
+            checkpoints.check()
 
 
 def _training_key(config: Config, source: Any, row: Backbone, weights: str) -> str:
@@ -127,27 +127,29 @@ def train_tokens(
     """
     options, mesh, spec = config.train, predictor.mesh, predictor.row.spec.image
     source, steps = check_training(config, mesh, row=predictor.row)
-    batches = training_batches(
-        source,
-        options.batch_size // jax.process_count(),
-        seed=config.seed,
-        size=options.image_size,
-        shard=(jax.process_index(), jax.process_count()),
-        workers=config.data.workers,
-    )
     optimizer = make_optimizer(options, spec.blocks.depth, steps)
     distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
-    init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=replicated(mesh))
+    layout = distiller.layout(predictor.params, mesh)
+    init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=layout)
     key = _training_key(config, source, predictor.row, weights)
     outputs = Outputs(config, predictor.row, weights=weights, evaluate=evaluate)
     with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
-        state = checkpoints.restore(init(predictor.params), batches)
+        state = checkpoints.restore(init(predictor.params))
+        batches = training_batches(
+            source,
+            options.batch_size,
+            seed=config.seed,
+            size=options.image_size,
+            rows=own_rows(mesh, options.batch_size),
+            start=int(state["step"]),
+            workers=config.data.workers,
+        )
         state = _run_steps(
             state,
             steps,
             config=config,
             predictor=predictor,
-            distiller=distiller,
+            step=distiller.make_step(mesh, config.seed, layout=layout),
             batches=batches,
             checkpoints=checkpoints,
             outputs=outputs,
@@ -163,14 +165,13 @@ def _run_steps(
     *,
     config: Config,
     predictor: Predictor,
-    distiller: Distiller,
-    batches: Any,
+    step: Callable[..., tuple[Tree, Tree]],
+    batches: Iterator[Mapping[str, np.ndarray]],
     checkpoints: Checkpoints,
     outputs: Outputs,
 ) -> Tree:
     options, mesh, first = config.train, predictor.mesh, int(state["step"])
     bound, rate = loss_bound(options), rate_schedule(options, options.learning_rate, steps)
-    step = distiller.make_step(mesh, config.seed)
     bar = tqdm(desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0)
     bar.set_postfix_str("first step, compiles" if first < steps else "")
 
@@ -188,7 +189,7 @@ def _run_steps(
 
     with bar, listen() as stop, outputs.begin(first):
         score(first)  # a killed process may have left it out; finished numbers are found again
-        pending = None
+        pending, stopping = None, False
         for number in range(first + 1, steps + 1):
             batch = next(batches)
             images = put_batch(batch["image"], mesh)
@@ -197,12 +198,13 @@ def _run_steps(
             if pending is not None:  # one step behind, so that a step is always under way
                 record(*pending)
             pending = number, log, batch["id"]
+            stopping, asked = stop.anywhere(mesh), stopping
             evaluating = options.evaluate_every and number % options.evaluate_every == 0
-            if stop.asked or evaluating or number == steps or checkpoints.due(number):
+            if asked or evaluating or number == steps or checkpoints.due(number):
                 record(*pending)
                 pending = None
-                checkpoints.save(number, state, batches)
-                if stop.asked:
+                checkpoints.save(number, state)
+                if stop.anywhere(mesh):
                     stop.saved = checkpoints.newest
                     stop.leave()
                 score(number)
