@@ -109,8 +109,9 @@ def train_tokens(
     """Trains what the options say, or continues or restores an earlier training of the same configuration.
 
     `workdir` receives checkpoints (`tokens/`), the course of the training (`training.csv`, `training.png`), the result
-    (`tokens.safetensors`) and, with evaluations, the best one so far (`best.safetensors`). SIGTERM saves and ends the
-    process with status 143.
+    (`tokens.safetensors`) and, with evaluations, the best one so far (`best.safetensors`). SIGTERM to any process saves
+    and ends all of them with status 143. A training continues on any number of devices and processes: the images of a
+    step, their order and what is drawn for each are the same.
 
     Args:
         config: the run.
@@ -123,7 +124,8 @@ def train_tokens(
 
     Raises:
         UserError: the batch does not divide over the devices, there are too few images, the checkpoints in the working
-            directory belong to another configuration, the training diverged, or a file cannot be written.
+            directory belong to another configuration or differ between the processes, the training diverged, or a file
+            cannot be written.
     """
     options, mesh, spec = config.train, predictor.mesh, predictor.row.spec.image
     source, steps = check_training(config, mesh, row=predictor.row)
