@@ -3,6 +3,11 @@
 python -m checkpoints_conv --model EVA02-B-16 --source open_clip_model.safetensors --out EVA02-B-16
 python -m checkpoints_conv --reverse --source EVA02-B-16 --out model.safetensors --format open_clip
 python -m checkpoints_conv --reverse --source ViT-B-16-SigLIP --out siglip.npz --format big_vision_siglip
+
+With --tokens the LR tokens of a training into the names of the official LR0.FM code, or back.
+
+python -m checkpoints_conv --tokens --reverse --source runs/lr_tk0_eva/tokens.safetensors --out lr_tk0.pt
+python -m checkpoints_conv --tokens --model EVA02-B-16 --source lr_tk0.pt --out tokens.safetensors
 """
 
 import argparse
@@ -27,6 +32,8 @@ from checkpoints_conv import (
     read_slices,
     recognise,
 )
+from checkpoints_conv.lr0fm import FAMILIES, LAYOUTS, export_tokens, import_tokens
+from checkpoints_conv.readers import TORCH_SUFFIXES
 from lrjax import __version__
 from lrjax.errors import UserError
 
@@ -49,10 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--dtype belongs to the conversion; --reverse keeps the dtypes that are stored")
     if not options.reverse and options.format:
         parser.error("--format belongs to --reverse; the format of a source is recognised from its keys")
+    if options.format and (options.format in LAYOUTS) != options.tokens:
+        parser.error(f"--format {options.format} is {'not for' if options.tokens else 'for'} --tokens")
+    if options.tokens and options.dtype:
+        parser.error("--dtype is not for --tokens, which are float32")
     if not options.reverse and not options.model:
         parser.error("--model is required: name the backbone that the checkpoint holds, such as EVA02-B-16")
     try:
-        if options.reverse:
+        if options.tokens:
+            (_export_tokens if options.reverse else _import_tokens)(options)
+        elif options.reverse:
             _reverse(options)
         else:
             _forward(options)
@@ -73,15 +86,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", help="backbone that the checkpoint holds; optional with --reverse")
     parser.add_argument("--source", required=True, type=Path, help="checkpoint file (--reverse: converted directory)")
     parser.add_argument(
-        "--out", required=True, type=Path, help="new directory (--reverse: new .safetensors or .npz file)"
+        "--out",
+        required=True,
+        type=Path,
+        help="new directory (--reverse: new .safetensors or .npz file; --tokens: new .safetensors or .pt file)",
     )
+    parser.add_argument("--tokens", action="store_true", help="convert LR tokens instead of a backbone")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="dtype of the parameters (default: float32)")
     parser.add_argument("--reverse", action="store_true", help="write a foreign checkpoint from a converted directory")
     parser.add_argument(
         "--format",
-        choices=sorted([OPEN_CLIP, *FORMATS]),
+        choices=sorted([OPEN_CLIP, *FORMATS, *LAYOUTS]),
         metavar="FORMAT",
-        help=f"layout of --reverse: {', '.join(sorted([OPEN_CLIP, *FORMATS]))} (default: that of the source)",
+        help=f"layout of --reverse: {', '.join(sorted([OPEN_CLIP, *FORMATS]))} (default: that of the source); with "
+        f"--tokens: {', '.join(LAYOUTS)} (default: by the family of the backbone)",
     )
     parser.add_argument("--force", action="store_true", help="replace an earlier result")
     return parser
@@ -144,8 +162,7 @@ def _reverse(options: argparse.Namespace) -> None:
     from lrjax.checkpoint import read_metadata, restore_params
     from lrjax.models import build, zoo
 
-    if options.out.is_dir() or (options.out.exists() and not options.force):
-        raise UserError(f"{options.out} exists; name a new file or add --force to replace a file")
+    _check_new(options)
     if not options.source.is_dir():
         raise UserError(f"{options.source} is not a directory; --reverse reads a converted directory")
     metadata = read_metadata(options.source)
@@ -162,6 +179,60 @@ def _reverse(options: argparse.Namespace) -> None:
     tensors = export(restore_params(options.source), find_table(layout, spec))
     _write(tensors, options.out)
     print(f"{options.out}: {model} ({layout}, {len(tensors)} tensors)")
+
+
+def _export_tokens(options: argparse.Namespace) -> None:
+    from lrjax.models import zoo
+    from lrjax.token_file import read_adaptation
+
+    _check_file(options, (".safetensors", *TORCH_SUFFIXES))
+    adaptation, facts = read_adaptation(options.source)
+    model, others = facts["model"], sorted(adaptation.keys() - {"tokens"})
+    if options.model and options.model != model:
+        raise UserError(f"{options.source} was trained for {model}, not for {options.model}; leave --model out")
+    if others or not adaptation:
+        raise UserError(
+            f"{options.source} holds {' and '.join(others)}, but the LR0.FM code has tokens only; train with "
+            "config.train.tokens alone to export them"
+        )
+    layout = options.format or FAMILIES.get(zoo.get(model).family)
+    if layout is None:
+        raise UserError(
+            f"the LR0.FM code has no tokens for the family of {model}; add --format, one of {', '.join(LAYOUTS)}"
+        )
+    tensors = export_tokens(adaptation["tokens"], layout)
+    _write(tensors, options.out)
+    print(f"{options.out}: tokens for {model} ({layout}, {len(tensors)} tables)")
+
+
+def _import_tokens(options: argparse.Namespace) -> None:
+    from lrjax.models import zoo
+    from lrjax.models.lr_tokens import token_shape
+    from lrjax.models.spec import ResNetSpec
+    from lrjax.token_file import write_adaptation
+
+    _check_file(options, (".safetensors",))
+    row = zoo.get(options.model)
+    if isinstance(row.spec.image, ResNetSpec):
+        raise UserError(f"{row.name} is a ResNet and has no patch rows to add LR tokens to; name a vision transformer")
+    with open_checkpoint(options.source) as reader:
+        shape = token_shape(row.spec.image)
+        tokens, layout, others = import_tokens(reader, shape, source=options.source, model=row.name)
+    facts = {"source": options.source.name, "format": layout}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_adaptation(options.out, {"tokens": tokens}, model=row.name, facts=facts)
+    print(f"{options.out}: tokens for {row.name} from {options.source.name} ({layout}, {others} other keys left out)")
+
+
+def _check_file(options: argparse.Namespace, suffixes: Sequence[str]) -> None:
+    if options.out.suffix not in suffixes:
+        raise UserError(f"output {options.out} must end in {' or '.join(suffixes)}")
+    _check_new(options)
+
+
+def _check_new(options: argparse.Namespace) -> None:
+    if options.out.is_dir() or (options.out.exists() and not options.force):
+        raise UserError(f"{options.out} exists; name a new file or add --force to replace a file")
 
 
 def _checked_layout(layout: str, target: Any, spec: Any, model: str) -> str:
@@ -187,11 +258,21 @@ def _write(tensors: dict[str, np.ndarray], path: Path) -> None:
         if path.suffix == ".npz":
             with partial.open("wb") as file:
                 np.savez(file, **tensors)
+        elif path.suffix in TORCH_SUFFIXES:
+            _save_torch(tensors, partial)
         else:
             save_file(tensors, partial, metadata={"format": "pt"})  # transformers refuses files without this entry
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _save_torch(tensors: dict[str, np.ndarray], path: Path) -> None:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError("writing a .pt file needs PyTorch; run `pip install torch`, or write .safetensors") from error
+    torch.save({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}, path)
 
 
 def _progress(steps: Sequence[Any]) -> Iterable[Any]:

@@ -27,7 +27,7 @@ from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore, Row
 from lrjax.runs import METRIC
-from lrjax.sharding import join_processes, make_mesh
+from lrjax.sharding import join_processes, make_mesh, run_jointly
 from lrjax.stages import backbone, evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
@@ -133,9 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
     arguments = sys.argv[1:] if arguments is None else arguments
-    return command_line.run(
-        lambda: run(read_command_line(arguments, description=__doc__)),
-        interrupted="interrupted; run the same command again to continue",
+    return run_jointly(
+        lambda: command_line.run(
+            lambda: run(read_command_line(arguments, description=__doc__)),
+            interrupted="interrupted; run the same command again to continue",
+        )
     )
 
 

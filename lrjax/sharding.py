@@ -2,7 +2,10 @@
 
 import os
 import re
-from collections.abc import Sequence
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -11,6 +14,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lrjax.errors import UserError
 from lrjax.types import Array, Tree
+
+PATIENCE = 10
+"""Seconds that a process which has failed waits for the others to fail too."""
 
 Rules = Sequence[tuple[str, PartitionSpec]]
 
@@ -39,6 +45,7 @@ def join_processes() -> None:
     Raises:
         UserError: no cluster is recognised, and the environment does not say enough, or no numbers.
     """
+    jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
     given = {name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")}
     try:
         jax.distributed.initialize(**{name: int(value) for name, value in given.items() if value is not None})
@@ -49,6 +56,43 @@ def join_processes() -> None:
         ) from error
 
 
+def run_jointly(command: Callable[[], int]) -> int:
+    """Runs a command; one of several processes that fails ends, and so do the others, which would wait for it in vain.
+
+    Where all fail alike they part in good order. Where others go on, the connection to them is cut after `PATIENCE`
+    seconds, at which they fail too.
+
+    Args:
+        command: returns an exit status.
+
+    Returns:
+        The exit status; a process of several does not come back with another one than 0.
+    """
+    try:
+        status = command()
+    except BaseException as error:
+        if not jax.distributed.is_initialized():
+            raise
+        if isinstance(error, SystemExit):
+            status = error.code
+        else:
+            traceback.print_exc()
+            print(
+                f"process {jax.process_index()} of {jax.process_count()} failed; if another one ended before it, see "
+                "what that one wrote; run the same command again in all processes to continue",
+                file=sys.stderr,
+            )
+            status = 1
+    if status and jax.distributed.is_initialized():
+        parting = threading.Thread(target=jax.distributed.shutdown, daemon=True)  # it waits for the others
+        parting.start()
+        parting.join(PATIENCE)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
 def from_first(values: np.ndarray) -> np.ndarray:
     """Returns what process 0 has, in every process.
 
@@ -56,6 +100,20 @@ def from_first(values: np.ndarray) -> np.ndarray:
         values: array, of equal shape and dtype in all processes.
     """
     return values if jax.process_count() == 1 else np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
+def to_host(tree: Tree) -> Tree:
+    """Returns numpy copies of arrays, in every process whole, wherever their parts are; all processes call it together.
+
+    Args:
+        tree: arrays, on one mesh.
+    """
+
+    def copy(leaf: Array) -> np.ndarray:
+        here = not isinstance(leaf, jax.Array) or leaf.is_fully_replicated or leaf.is_fully_addressable
+        return np.asarray(leaf) if here else multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(copy, tree)
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
@@ -102,6 +160,17 @@ def spread_rows(x: Array) -> Array:
 def replicated(mesh: Mesh) -> NamedSharding:
     """The layout of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def own_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
+    """Returns which rows of a global batch `put_batch` takes from this process, int64, in order.
+
+    Args:
+        mesh: the mesh.
+        batch_size: rows of a global batch, a multiple of the number of devices.
+    """
+    parts = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.sort(np.concatenate([np.arange(batch_size)[part] for part in parts]))
 
 
 def put_batch(batch: Tree, mesh: Mesh) -> Tree:

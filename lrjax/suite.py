@@ -21,7 +21,7 @@ from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
-from lrjax.sharding import from_first
+from lrjax.sharding import from_first, to_host
 from lrjax.shards import Shards
 from lrjax.types import Array, Tree
 
@@ -200,7 +200,7 @@ class Suite:
         """
         rest = {name: part for name, part in adaptation.items() if name != "tokens"}
         if rest:
-            predictor, weights = predictor.adapted(rest), content_key(weights=weights, adaptation=jax.device_get(rest))
+            predictor, weights = predictor.adapted(rest), content_key(weights=weights, adaptation=to_host(rest))
         return self.run(predictor, variant, store=store, weights=weights, lr_tokens=adaptation.get("tokens"))
 
     def score(self, predictor: Predictor, adaptation: Tree, *, store: ResultStore, weights: str, variant: str) -> float:

@@ -18,7 +18,7 @@ from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
 from lrjax.results import write_atomically
 from lrjax.streaming import named_leaves
-from lrjax.types import Array, Tree
+from lrjax.types import Tree
 
 _KEY = "lrjax"  # one key only: safetensors writes several in any order, and equal trainings give equal files
 
@@ -67,7 +67,10 @@ def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree
             f"token file {path} cannot be read ({error}); name a tokens.safetensors of a training"
         ) from error
     if _KEY not in metadata:
-        raise UserError(f"{path} holds no trained tokens; name a tokens.safetensors of a training")
+        raise UserError(
+            f"{path} holds no trained tokens; name a tokens.safetensors of a training, or convert tokens of the "
+            "official LR0.FM code with `python -m checkpoints_conv --tokens`"
+        )
     facts = json.loads(metadata[_KEY])
     if row is not None:
         _check_model(path, tensors, facts["model"], row)
@@ -103,31 +106,3 @@ def _check_model(path: str | Path, tensors: Mapping[str, np.ndarray], model: str
             )
     if model != row.name:
         raise UserError(f"{path} was trained for {model}, not for {row.name}; load {model} instead")
-
-
-def original_names(tokens: Array, layout: str) -> dict[str, np.ndarray]:
-    """Returns LR tokens by the names and in the shapes of the official LR0.FM code.
-
-    Args:
-        tokens: float32 [L + 1, N, D].
-        layout: "eva", "open_clip" (also CLIPA) or "metaclip", whose blocks run with the rows first. The name of the
-            table after patchify is known for "eva" only; the others are taken to have the same.
-
-    Returns:
-        L + 1 arrays [1, N, D]; for "metaclip" those of the blocks are [N, 1, D].
-
-    Raises:
-        UserError: the layout is unknown.
-
-    Reference:
-        LR0.FM (arXiv 2502.03950), official code.
-    """
-    prefixes = {"eva": "visual", "open_clip": "visual.transformer", "metaclip": "visual.transformer"}
-    if layout not in prefixes:
-        raise UserError(f"unknown layout {layout!r}; use one of {', '.join(prefixes)}")
-    first, *blocks = np.asarray(jax.device_get(tokens), np.float32)
-    axis = 1 if layout == "metaclip" else 0
-    return {
-        "visual.spatial_tokens": first[None],
-        **{f"{prefixes[layout]}.blocks_spatial_tokens.{i}": np.expand_dims(t, axis) for i, t in enumerate(blocks)},
-    }

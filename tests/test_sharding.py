@@ -1,11 +1,15 @@
 """Mesh, layout of batches and placement of parameters on eight devices."""
 
+import sys
+import threading
+
 import jax
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
 import tiny
+from lrjax import sharding
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
@@ -95,3 +99,41 @@ def test_every_process_needs_its_devices(monkeypatch):
     with pytest.raises(UserError, match=r"4 devices asked for but 2 processes hold 8 .*config\.devices to None"):
         make_mesh(4)
     assert make_mesh(None).size == 8
+
+
+class Left(Exception):
+    pass
+
+
+@pytest.mark.parametrize("others", ["end too", "go on"])
+def test_a_process_that_fails_does_not_wait_for_the_others(monkeypatch, capsys, others):
+    def leave(status):
+        raise Left(status)
+
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    forever = threading.Event()
+    monkeypatch.setattr(jax.distributed, "shutdown", forever.wait if others == "go on" else lambda: None)
+    monkeypatch.setattr(sharding, "PATIENCE", 0.01)
+    monkeypatch.setattr(sharding.os, "_exit", leave)
+
+    def fail():
+        raise ValueError("connection reset")
+
+    for command, status in ((lambda: 2, 2), (lambda: sys.exit(143), 143), (fail, 1)):
+        with pytest.raises(Left) as left:
+            sharding.run_jointly(command)
+        assert left.value.args == (status,)
+    stderr = capsys.readouterr().err
+    assert "ValueError: connection reset" in stderr and "process 0 of 1 failed; if another one" in stderr
+    assert sharding.run_jointly(lambda: 0) == 0
+    forever.set()
+
+
+def test_failures_of_a_single_process_are_left_alone():
+    with pytest.raises(ZeroDivisionError):
+        sharding.run_jointly(lambda: 1 // 0)
+    assert sharding.run_jointly(lambda: 2) == 2
+
+
+def test_rows_of_this_process():
+    assert sharding.own_rows(make_mesh(4), 12).tolist() == list(range(12))

@@ -1,4 +1,4 @@
-"""Trained tokens as a file: what comes back, what is refused, and the names of the official code."""
+"""Trained tokens as a file: what comes back and what is refused."""
 
 import json
 
@@ -13,7 +13,7 @@ from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.adaptation import last_blocks
 from lrjax.models.lr_tokens import token_shape
-from lrjax.token_file import original_names, read_adaptation, write_adaptation
+from lrjax.token_file import read_adaptation, write_adaptation
 
 
 def adaptation():
@@ -73,19 +73,3 @@ def test_other_files_are_refused(tmp_path):
     save_file({"head": np.zeros(3, np.float32)}, path, {"lrjax": json.dumps({"model": tiny.row().name})})
     with pytest.raises(UserError, match=r"its head has the shape \[3\], but tiny needs None"):
         read_adaptation(path, tiny.row())
-
-
-def test_official_names_and_shapes():
-    tokens = tiny.random_tokens()
-    for layout, prefix, shape in (
-        ("eva", "visual", (1, 16, tiny.WIDTH)),
-        ("open_clip", "visual.transformer", (1, 16, tiny.WIDTH)),
-        ("metaclip", "visual.transformer", (16, 1, tiny.WIDTH)),
-    ):
-        found = original_names(tokens, layout)
-        assert list(found) == ["visual.spatial_tokens", *(f"{prefix}.blocks_spatial_tokens.{i}" for i in range(2))]
-        assert found["visual.spatial_tokens"].shape == (1, 16, tiny.WIDTH)
-        assert found[f"{prefix}.blocks_spatial_tokens.1"].shape == shape
-        np.testing.assert_array_equal(found[f"{prefix}.blocks_spatial_tokens.1"].reshape(16, -1), tokens[2])
-    with pytest.raises(UserError, match="unknown layout 'clip'"):
-        original_names(tokens, "clip")

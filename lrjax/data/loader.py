@@ -1,6 +1,7 @@
 """Batches of decoded images: evaluation in order and exactly once, training shuffled and endless."""
 
 import functools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -109,47 +110,67 @@ def training_batches(
     *,
     seed: int,
     size: int,
-    shard: tuple[int, int] = (0, 1),
+    rows: Sequence[int] | np.ndarray | None = None,
+    start: int = 0,
     workers: int = 0,
-) -> grain.DatasetIterator:
-    """Return an endless iterator of shuffled square training images whose state can be saved.
+) -> Iterator[dict[str, np.ndarray]]:
+    """Return an endless iterator of shuffled square training images.
 
     Every epoch has its own order. The images of one global batch are distinct: an epoch leaves out the remainder that
-    fills no global batch, another one each time. An image of another size than size x size is resized (Pillow, bicubic)
-    to the shortest side `size` and cropped at its centre.
+    fills no global batch, another one each time. Batch n holds the same images in the same order however its rows are
+    shared out. An image of another size than size x size is resized (Pillow, bicubic) to the shortest side `size` and
+    cropped at its centre.
 
     Args:
         source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "id": str}`, optionally with
             "label" and "caption".
-        batch_size: rows per shard.
+        batch_size: rows of a global batch.
         seed: of the order, 0 to 2**32 - 1.
         size: side of the images in pixels.
-        shard: index of this shard and number of shards.
+        rows: which rows of every global batch to read, B of them in this order; None reads all.
+        start: number of batches to leave out at the beginning.
         workers: decoding threads; 0 decodes in the caller's.
 
     Returns:
-        A grain iterator of dictionaries with "image" uint8 [B, size, size, 3], "id" str [B] and "index" int64 [B], and
-        "label" int [B] and "caption" str [B] where the source has them; `get_state()` and `set_state(state)` save and
-        restore the position.
+        An iterator of dictionaries with "image" uint8 [B, size, size, 3], "id" str [B] and "index" int64 [B], and
+        "label" int [B] and "caption" str [B] where the source has them.
 
     Raises:
         UserError: an argument is out of range, or the source holds fewer images than a global batch.
     """
-    _check(batch_size, shard)
+    if batch_size < 1:
+        raise UserError(f"batch size {batch_size} is not positive; give the rows of a batch")
     if size < 1:
         raise UserError(f"image size {size} is not positive; give the side in pixels")
     if not 0 <= seed < 2**32:
         raise UserError(f"seed {seed} is out of range; give 0 to {2**32 - 1}")
-    index, shards = shard
-    total = batch_size * shards
-    if len(source) < total:
+    if len(source) < batch_size:
         raise UserError(
-            f"the data set has {len(source)} images, fewer than the global batch of {total}; use a smaller "
+            f"the data set has {len(source)} images, fewer than the global batch of {batch_size}; use a smaller "
             "batch or more images"
         )
-    order = grain.MapDataset.range(len(source)).seed(seed).shuffle()[: len(source) // total * total].repeat()
-    rows = order[index::shards].map(functools.partial(_training_row, source, size))
-    return iter(rows.to_iter_dataset(_read_options(workers, batch_size)).batch(batch_size))
+    order = grain.MapDataset.range(len(source)).seed(seed).shuffle()[: len(source) // batch_size * batch_size].repeat()
+    wanted = _Rows(order, batch_size, range(batch_size) if rows is None else [int(row) for row in rows], start)
+    images = grain.MapDataset.source(wanted).map(functools.partial(_training_row, source, size))
+    own = len(wanted.rows)
+    return iter(images.to_iter_dataset(_read_options(workers, own)).batch(own))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows of every batch of an endless order, one batch after the other."""
+
+    order: grain.MapDataset
+    batch_size: int
+    rows: Sequence[int]
+    start: int
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: int) -> int:
+        step, row = divmod(index, len(self.rows))
+        return self.order[(self.start + step) * self.batch_size + self.rows[row]]
 
 
 def _check(batch_size: int, shard: tuple[int, int]) -> None:

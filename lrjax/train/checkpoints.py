@@ -1,20 +1,21 @@
-"""Checkpoints of a training, from which it continues bit by bit."""
+"""Checkpoints of a training, from which it continues bit by bit, on any number of devices and processes."""
 
-import json
 from pathlib import Path
-from typing import Any
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from lrjax.errors import UserError
 from lrjax.types import Tree
 
 
 class Checkpoints:
-    """What is trained, optimizer, step and data position of one training in one directory, written by orbax.
+    """What is trained, optimizer and step of one training in one directory, written by orbax.
 
-    A checkpoint is complete when `save` returns, and only then is an older one removed.
+    The step is the position in the data too. A checkpoint is complete when `save` returns, and only then is an older
+    one removed. Of several processes all use it together, in a directory that they share.
 
     Args:
         directory: where they lie.
@@ -52,7 +53,7 @@ class Checkpoints:
         """Returns whether a checkpoint is due after a step."""
         return self.manager.should_save(step)
 
-    def save(self, step: int, state: Tree, batches: Any) -> None:
+    def save(self, step: int, state: Tree) -> None:
         """Writes a checkpoint; one of this step that exists is kept.
 
         Raises:
@@ -60,7 +61,7 @@ class Checkpoints:
         """
         if self.manager.latest_step() == step:
             return
-        position = {"key": self.key, "data": _plain(batches.get_state())}
+        position = {"key": self.key, "step": step}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position))
         try:
             self.manager.save(step, args=items, force=True)
@@ -70,13 +71,20 @@ class Checkpoints:
                 "make room and run again to continue from there"
             ) from error
 
-    def position(self) -> dict[str, Any] | None:
-        """Returns where the newest checkpoint stands, None where there is none.
+    def check(self) -> int | None:
+        """Returns the step of the newest checkpoint, None where there is none.
 
         Raises:
-            UserError: it belongs to another configuration.
+            UserError: it belongs to another configuration, or the processes see different ones.
         """
         newest = self.manager.latest_step()
+        if jax.process_count() > 1:
+            seen = multihost_utils.process_allgather(np.array(-1 if newest is None else newest))
+            if len(set(seen.tolist())) > 1:
+                raise UserError(
+                    f"the processes see different checkpoints in {self.directory}; give all of them the same "
+                    "config.workdir, on a disk that they share"
+                )
         if newest is None:
             return None
         position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
@@ -85,23 +93,17 @@ class Checkpoints:
                 f"{self.directory} holds tokens that were trained with other options; "
                 "use another config.workdir or remove the directory"
             )
-        return position
+        return newest
 
-    def restore(self, state: Tree, batches: Any) -> Tree:
-        """Returns the newest state and moves the batches to its position; without a checkpoint the state is unchanged.
+    def restore(self, state: Tree) -> Tree:
+        """Returns the newest state, laid out over the devices as the given one, which is returned without a checkpoint.
 
         Raises:
-            UserError: the newest checkpoint belongs to another configuration.
+            UserError: as `check`.
         """
-        if (position := self.position()) is None:
+        if (newest := self.check()) is None:
             return state
-        batches.set_state(position["data"])
-        newest = self.manager.latest_step()
         return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
-
-
-def _plain(state: Any) -> Any:
-    return json.loads(json.dumps(state, default=lambda value: np.asarray(value).tolist()))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,12 +1,13 @@
 """The step: multi-scale distillation from the frozen backbone into what is trained beside it."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lrjax.config import Train
 from lrjax.models.adaptation import adapted_embeddings, adapted_patches
@@ -17,9 +18,13 @@ from lrjax.ops.augment import CropBank, crop_bank, random_crop_box, resized_crop
 from lrjax.ops.degrade import LowResolutionBank, degrade, lr_bank, random_side
 from lrjax.ops.preprocess import normalize
 from lrjax.sharding import batch_sharding, replicated
+from lrjax.streaming import named_leaves
 from lrjax.train.losses import caption_loss, consistency_loss, distillation_loss
 from lrjax.train.trainable import adaptation_of, init_trainable
 from lrjax.types import Array, Tree
+
+_BLOCK = re.compile(r".*/blocks/\d+/(.+)")
+"""The path of a leaf of an unfrozen block, or of one of its moments, in the state."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +94,23 @@ class Distiller:
         """
         trainable = init_trainable(self.config, self.row.spec.image, jax.random.key(seed), frozen)
         return {"trainable": trainable, "optimizer": self.optimizer.init(trainable), "step": jnp.zeros((), jnp.int32)}
+
+    def layout(self, frozen: Tree, mesh: Mesh) -> Tree:
+        """Returns the shardings of the state: unfrozen blocks and their moments lie as in the backbone, the rest whole.
+
+        Args:
+            frozen: parameters of the backbone, on the mesh.
+            mesh: the devices.
+        """
+        blocks = dict(named_leaves(frozen["image"]["blocks"])) if self.config.unfrozen else {}
+
+        def place(path: tuple, leaf: Array) -> NamedSharding:
+            block = _BLOCK.fullmatch(jax.tree_util.keystr(path, simple=True, separator="/"))
+            if block is None or leaf.ndim == 0:
+                return replicated(mesh)
+            return NamedSharding(mesh, PartitionSpec(*blocks[block[1]].sharding.spec[1:]))  # without the axis of depth
+
+        return jax.tree_util.tree_map_with_path(place, jax.eval_shape(self.init, 0, frozen))
 
     def teach(self, frozen: Tree, views: Array) -> Array:
         """Embeds the HR views with the backbone alone: float32 [B, E]."""
@@ -181,12 +203,13 @@ class Distiller:
 
         return loss, jax.lax.scan(add, direct, (parts, _split(wanted, count)))[0]
 
-    def make_step(self, mesh: Mesh, seed: int) -> Callable[..., tuple[Tree, Tree]]:
+    def make_step(self, mesh: Mesh, seed: int, *, layout: Tree | None = None) -> Callable[..., tuple[Tree, Tree]]:
         """Compiles the step (state, frozen, images, captions=None) -> (state, log) with donated state.
 
         Args:
-            mesh: images are laid out over its axis "data", the state is replicated.
+            mesh: images are laid out over its axis "data".
             seed: seed of crops and sides; the step counter is folded in, so that a resumed run draws the same.
+            layout: shardings of the state; None for every device whole.
 
         Returns:
             The jitted step. Images are uint8 [B, S, S, 3], captions int [B]; the log holds float32 scalars "loss",
@@ -210,7 +233,7 @@ class Distiller:
             return {"trainable": trainable, "optimizer": optimizer, "step": state["step"] + 1}, log
 
         whole = replicated(mesh)
-        return jax.jit(step, donate_argnums=0, out_shardings=(whole, whole))
+        return jax.jit(step, donate_argnums=0, out_shardings=(whole if layout is None else layout, whole))
 
     def _normalize(self, views: Array) -> Array:
         return normalize(views, self.row.preprocess.mean, self.row.preprocess.std)

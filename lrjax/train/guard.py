@@ -1,15 +1,23 @@
 """What ends a training early: numbers that are no longer sensible, and SIGTERM."""
 
+import functools
 import logging
 import math
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
 from lrjax.config import Train
 from lrjax.errors import UserError
+from lrjax.sharding import put_batch, replicated
+from lrjax.types import Array
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +62,7 @@ class Stop:
     """Whether SIGTERM has arrived.
 
     Attributes:
-        asked: whether it has.
+        asked: whether it has, in this process.
         saved: what is saved, in words, while nothing would be lost: SIGTERM then ends the process where it is.
     """
 
@@ -66,10 +74,27 @@ class Stop:
         if self.saved:
             self.leave()
 
+    def anywhere(self, mesh: Mesh) -> Array | bool:
+        """Whether it has in any process, which all of them learn at the same place; asked for long before it is read.
+
+        Args:
+            mesh: the devices.
+        """
+        if jax.process_count() == 1:
+            return self.asked
+        return _any(mesh)(put_batch(np.full(jax.local_device_count(), self.asked), mesh))
+
     def leave(self) -> NoReturn:
         """Ends the process with the status that shells give to SIGTERM, 143."""
-        _LOG.warning("stopped by SIGTERM; %s; run again to continue from there", self.saved)
+        _LOG.warning(
+            "stopped by SIGTERM; %s; run again to continue from there", self.saved or "the training is finished"
+        )
         raise SystemExit(128 + signal.SIGTERM)
+
+
+@functools.cache
+def _any(mesh: Mesh) -> Callable[[Array], Array]:
+    return jax.jit(jnp.any, out_shardings=replicated(mesh))
 
 
 @contextmanager
@@ -84,3 +109,5 @@ def listen() -> Iterator[Stop]:
         yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
+    if stop.asked:  # too late to be heeded above
+        stop.leave()

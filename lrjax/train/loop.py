@@ -1,7 +1,7 @@
 """The training loop: data in, checkpoints out, continued where it stopped."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lrjax.errors import UserError
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
 from lrjax.results import content_key
-from lrjax.sharding import put_batch, replicated
+from lrjax.sharding import from_first, own_rows, put_batch
 from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller
 from lrjax.train.guard import check_numbers, listen, loss_bound
@@ -86,10 +86,10 @@ def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) ->
         UserError: they belong to another configuration.
     """
     folder = Path(config.workdir) / "tokens"
-    if folder.is_dir():
+    if from_first(np.array(folder.is_dir())):
         key = _training_key(config, source, row, weights)
         with Checkpoints(folder, key, save_every=config.train.save_every) as checkpoints:
-            checkpoints.position()
+            checkpoints.check()
 
 
 def _training_key(config: Config, source: Any, row: Backbone, weights: str) -> str:
@@ -111,8 +111,9 @@ def train_tokens(
     """Trains what the options say, or continues or restores an earlier training of the same configuration.
 
     `workdir` receives checkpoints (`tokens/`), the course of the training (`training.csv`, `training.png`), the result
-    (`tokens.safetensors`) and, with evaluations, the best one so far (`best.safetensors`). SIGTERM saves and ends the
-    process with status 143.
+    (`tokens.safetensors`) and, with evaluations, the best one so far (`best.safetensors`). SIGTERM to any process saves
+    and ends all of them with status 143. A training continues on any number of devices and processes: the images of a
+    step, their order and what is drawn for each are the same.
 
     Args:
         config: the run.
@@ -125,31 +126,34 @@ def train_tokens(
 
     Raises:
         UserError: the batch does not divide over the devices, there are too few images, the checkpoints in the working
-            directory belong to another configuration, the training diverged, or a file cannot be written.
+            directory belong to another configuration or differ between the processes, the training diverged, or a file
+            cannot be written.
     """
     options, mesh, spec = config.train, predictor.mesh, predictor.row.spec.image
     source, steps = check_training(config, mesh, row=predictor.row)
-    batches = training_batches(
-        source,
-        options.batch_size // jax.process_count(),
-        seed=config.seed,
-        size=options.image_size,
-        shard=(jax.process_index(), jax.process_count()),
-        workers=config.data.workers,
-    )
     optimizer = make_optimizer(options, spec.blocks.depth, steps)
     distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
-    init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=replicated(mesh))
+    layout = distiller.layout(predictor.params, mesh)
+    init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=layout)
     key = _training_key(config, source, predictor.row, weights)
     outputs = Outputs(config, predictor.row, weights=weights, evaluate=evaluate)
     with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
-        state = checkpoints.restore(init(predictor.params), batches)
+        state = checkpoints.restore(init(predictor.params))
+        batches = training_batches(
+            source,
+            options.batch_size,
+            seed=config.seed,
+            size=options.image_size,
+            rows=own_rows(mesh, options.batch_size),
+            start=int(state["step"]),
+            workers=config.data.workers,
+        )
         state = _run_steps(
             state,
             steps,
             config=config,
             predictor=predictor,
-            distiller=distiller,
+            step=distiller.make_step(mesh, config.seed, layout=layout),
             batches=batches,
             checkpoints=checkpoints,
             outputs=outputs,
@@ -165,14 +169,13 @@ def _run_steps(
     *,
     config: Config,
     predictor: Predictor,
-    distiller: Distiller,
-    batches: Any,
+    step: Callable[..., tuple[Tree, Tree]],
+    batches: Iterator[Mapping[str, np.ndarray]],
     checkpoints: Checkpoints,
     outputs: Outputs,
 ) -> Tree:
     options, mesh, first = config.train, predictor.mesh, int(state["step"])
     bound, rate = loss_bound(options), rate_schedule(options, options.learning_rate, steps)
-    step = distiller.make_step(mesh, config.seed)
     bar = tqdm(desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0)
     bar.set_postfix_str("first step, compiles" if first < steps else "")
 
@@ -190,7 +193,7 @@ def _run_steps(
 
     with bar, listen() as stop, outputs.begin(first):
         score(first)  # a killed process may have left it out; finished numbers are found again
-        pending = None
+        pending, stopping = None, False
         for number in range(first + 1, steps + 1):
             batch = next(batches)
             images = put_batch(batch["image"], mesh)
@@ -199,12 +202,13 @@ def _run_steps(
             if pending is not None:  # one step behind, so that a step is always under way
                 record(*pending)
             pending = number, log, batch["id"]
+            stopping, asked = stop.anywhere(mesh), stopping
             evaluating = options.evaluate_every and number % options.evaluate_every == 0
-            if stop.asked or evaluating or number == steps or checkpoints.due(number):
+            if asked or evaluating or number == steps or checkpoints.due(number):
                 record(*pending)
                 pending = None
-                checkpoints.save(number, state, batches)
-                if stop.asked:
+                checkpoints.save(number, state)
+                if stop.anywhere(mesh):
                     stop.saved = checkpoints.newest
                     stop.leave()
                 score(number)

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from lrjax.charts import png
 from lrjax.config import Config
 from lrjax.models.row import Backbone
 from lrjax.results import write_atomically
+from lrjax.sharding import from_first, to_host
 from lrjax.token_file import write_adaptation
 from lrjax.train.history import History
 from lrjax.types import Tree
@@ -57,14 +59,16 @@ class Outputs:
 
     def score(self, step: int, adaptation: Tree) -> None:
         """Evaluates an adaptation and keeps it if it is the best so far."""
-        score = self.evaluate(adaptation, step)
+        score, best = self.evaluate(adaptation, step), False
         if self._history is not None:
             self._history.add_score(step, score)
-            best = max(self._history.scores, key=lambda row: float(row["score"]))  # of equal ones the first
-            if best["step"] == str(step):
-                self.write(BEST, adaptation, step=step, score=score)
+            highest = max(self._history.scores, key=lambda row: float(row["score"]))  # of equal ones the first
+            best = highest["step"] == str(step)
+        if from_first(np.array(best)):
+            self.write(BEST, adaptation, step=step, score=score)
 
     def write(self, name: str, adaptation: Tree, **facts: float) -> None:
-        """Writes an adaptation with the recipe into the working directory."""
+        """Writes an adaptation with the recipe into the working directory; all processes call it together."""
+        adaptation = to_host(adaptation)
         if self.leads:
             write_adaptation(self.directory / name, adaptation, model=self.row.name, facts=self.facts | facts)

@@ -1,5 +1,4 @@
 import errno
-import json
 from pathlib import Path
 
 import numpy as np
@@ -247,37 +246,39 @@ def take(iterator, count):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_training_is_deterministic_and_resumes(workers):
-    def reader(seed):
-        return loader.training_batches(Toy(20, square=6), 4, seed=seed, size=6, workers=workers)
+    def reader(seed, start=0):
+        return loader.training_batches(Toy(20, square=6), 4, seed=seed, size=6, start=start, workers=workers)
 
-    first = reader(1)
-    take(first, 7)
-    state = json.loads(json.dumps(first.get_state()))
-    following = take(first, 9)
-    again = reader(1)
-    again.set_state(state)
-    for a, b in zip(following, take(again, 9), strict=True):
-        np.testing.assert_array_equal(a["image"], b["image"])
-        assert a["id"].tolist() == b["id"].tolist()
+    whole = take(reader(1), 16)
+    for start in (7, 5):  # within an epoch, and where one begins
+        for a, b in zip(whole[start:], take(reader(1, start), 16 - start), strict=True):
+            np.testing.assert_array_equal(a["image"], b["image"])
+            assert a["id"].tolist() == b["id"].tolist()
     orders = [np.concatenate([batch["index"] for batch in take(reader(seed), 10)]).tolist() for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0][:20]) == list(range(20)) == sorted(orders[0][20:])
     assert orders[0][:20] != orders[0][20:]
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3])
-def test_training_global_batches_are_distinct(shards):
-    count, batch_size = 23, 3
-    parts = [
-        loader.training_batches(Toy(count, square=6), batch_size, seed=0, size=6, shard=(shard, shards))
-        for shard in range(shards)
-    ]
-    seen = set()
-    for _ in range(40):
-        rows = np.concatenate([next(part)["index"] for part in parts])
-        assert len(set(rows.tolist())) == batch_size * shards
-        seen |= set(rows.tolist())
-    assert seen == set(range(count))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_global_batches_are_distinct_and_the_same_for_any_number_of_processes(workers):
+    count, batch_size, steps = 23, 8, 40
+    options = {"seed": 0, "size": 6, "workers": workers}
+    whole = take(loader.training_batches(Toy(count, square=6), batch_size, **options), steps)
+    for batch in whole:
+        assert len(set(batch["index"].tolist())) == batch_size
+    assert {index for batch in whole for index in batch["index"].tolist()} == set(range(count))
+    for parts in ([range(4), range(4, 8)], np.arange(8).reshape(4, 2), [[0, 1, 6, 7], [2, 3, 4, 5]]):
+        for rows in parts:
+            own = loader.training_batches(Toy(count, square=6), batch_size, rows=rows, start=3, **options)
+            for batch, expected in zip(take(own, steps - 3), whole[3:], strict=True):
+                for name, values in batch.items():
+                    np.testing.assert_array_equal(values, expected[name][list(rows)], err_msg=name)
+
+
+def test_the_order_is_that_of_earlier_checkpoints():
+    read = take(loader.training_batches(Toy(7, square=6), 3, seed=5, size=6), 4)
+    assert [batch["index"].tolist() for batch in read] == [[3, 2, 4], [5, 1, 0], [3, 6, 1], [5, 2, 0]]
 
 
 def test_training_content():
@@ -290,12 +291,14 @@ def test_training_content():
 
 
 def test_training_needs_a_global_batch():
-    loader.training_batches(Toy(8), 4, seed=0, size=8, shard=(0, 2))
+    loader.training_batches(Toy(8), 8, seed=0, size=8, rows=range(4))
     with pytest.raises(UserError, match="8 images, fewer than the global batch of 12"):
-        loader.training_batches(Toy(8), 4, seed=0, size=8, shard=(0, 3))
+        loader.training_batches(Toy(8), 12, seed=0, size=8, rows=range(4))
     for options in ({"seed": -1, "size": 8}, {"seed": 0, "size": 0}):
         with pytest.raises(UserError):
             loader.training_batches(Toy(8), 4, **options)
+    with pytest.raises(UserError, match="batch size 0"):
+        loader.training_batches(Toy(8), 0, seed=0, size=8)
 
 
 def test_training_names_a_damaged_image():

@@ -1,8 +1,14 @@
 """Evaluates and trains the tiny backbone as one of several processes and stores the numbers.
 
 python several_processes.py PROCESS PROCESSES PORT FOLDER PLACEMENT
+
+Of several processes the last one gets SIGTERM during the training, and all stop. One process alone continues this
+training and does it all over again.
 """
 
+import logging
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,14 +18,17 @@ from PIL import Image
 
 import tiny
 from lrjax.config import Zoom
+from lrjax.data import datasets
 from lrjax.data.sources.base import Part
 from lrjax.evaluators import zeroshot, zoom
 from lrjax.predict import Predictor
+from lrjax.sharding import join_processes, run_jointly
 from lrjax.train.loop import train_tokens
 
 process, processes, port, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
 DEVICES = 4
 RESOLUTIONS = (8, "hr")
+STEPS, TERMINATED, BATCH = 7, 4, 8
 
 
 class Mixed(tiny.Pictures):
@@ -40,21 +49,16 @@ def start():
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     if processes > 1:
-        jax.distributed.initialize(f"localhost:{port}", processes, process)
+        os.environ |= {"JAX_COORDINATOR_ADDRESS": f"localhost:{port}", "JAX_NUM_PROCESSES": str(processes)}
+        os.environ["JAX_PROCESS_ID"] = str(process)
+        join_processes()
 
 
 def run():
     assert (jax.process_count(), jax.device_count()) == (processes, DEVICES)
     predictor = tiny.predictor(None, placement=sys.argv[5])
     found = {"classifier": predictor.classifier([[f"a {k}", f"the {k}"] for k in range(7)])}
-    # Nothing is drawn per row, because the processes hold the rows of a global batch in another order.
-    options = tiny.train_options(
-        steps=2, root=str(folder / "images"), buckets=((8, 9), (16, 17)), crop_scale=(1.0, 1.0), save_every=1
-    )
-    config = tiny.config(folder / f"run{processes}", options)
-    tokens = train_tokens(config, predictor, weights="abc")["tokens"]
-    found["tokens"] = np.asarray(tokens)
-    found["restored"] = np.asarray(train_tokens(config, predictor, weights="abc")["tokens"])
+    tokens = tiny.random_tokens()
     for name, damaged in (("whole", ()), ("damaged", (1, 4, 20))):
         for variant, lr_tokens in (("vanilla", None), ("tokens", tokens)):
             outcome = zeroshot.run(
@@ -87,8 +91,32 @@ def run():
         for key, rows in outcome.samples["hr"].items():
             found[f"zoom/{key}"] = rows
     np.savez(folder / f"found{processes}-{process}.npz", **found)
+    if processes > 1:
+        terminate_at(TERMINATED)
+    for name in ("continued", "whole"):
+        options = tiny.train_options(
+            steps=STEPS, root=str(folder / "images"), buckets=((8, 16),), unfrozen=0.5, save_every=100, evaluate_every=3
+        )
+        config = tiny.config(folder / name, options)
+        train_tokens(config, predictor, weights="abc", evaluate=lambda adaptation, step: step / STEPS)
+    return 0
+
+
+def terminate_at(step):
+    """Sends SIGTERM to the last process when it reads an image of a step."""
+    read, count = datasets.ImageList.__getitem__, 0
+
+    def counted(self, index):
+        nonlocal count
+        count += 1
+        if process == processes - 1 and count == step * BATCH // processes:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(self, index)
+
+    datasets.ImageList.__getitem__ = counted
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     start()
-    run()
+    sys.exit(run_jointly(run))

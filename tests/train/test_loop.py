@@ -23,10 +23,10 @@ class Steps:
     def reset(self, stop_at=None):
         self.calls, self.stop_at, self.log = 0, stop_at, []
 
-    def __call__(self, distiller, mesh, seed):
+    def __call__(self, distiller, mesh, seed, **options):
         key = (distiller.config, mesh, seed)
         if key not in self.compiled:
-            self.compiled[key] = self.original(distiller, mesh, seed)
+            self.compiled[key] = self.original(distiller, mesh, seed, **options)
 
         def step(state, frozen, images, captions=None):
             if self.calls == self.stop_at:
@@ -44,7 +44,7 @@ _STEPS = Steps(Distiller.make_step)
 @pytest.fixture
 def steps(monkeypatch):
     _STEPS.reset()
-    monkeypatch.setattr(Distiller, "make_step", lambda *args: _STEPS(*args))
+    monkeypatch.setattr(Distiller, "make_step", lambda *args, **options: _STEPS(*args, **options))
     return _STEPS
 
 
@@ -67,7 +67,7 @@ def train(workdir, folder, predictor, *, weights="abc", seed=0, **changes):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, folder, predictor):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Distiller, "make_step", lambda *args: _STEPS(*args))
+        patch.setattr(Distiller, "make_step", lambda *args, **options: _STEPS(*args, **options))
         _STEPS.reset()
         tokens = train(tmp_path_factory.mktemp("whole"), folder, predictor)
         return tokens, _STEPS.log

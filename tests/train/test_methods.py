@@ -17,7 +17,7 @@ from lrjax.models import zoo
 from lrjax.models.adaptation import last_blocks, replace_blocks
 from lrjax.models.build import Encoders
 from lrjax.models.lr_tokens import token_shape
-from lrjax.sharding import make_mesh, put_batch, replicated
+from lrjax.sharding import make_mesh, put_batch, to_host
 from lrjax.train.distill import Distiller, ViewMaker
 from lrjax.train.loop import caption_numbers, check_training
 from lrjax.train.optim import make_optimizer
@@ -125,28 +125,48 @@ def test_microbatches_have_the_gradient_of_the_batch(remat):
 
 @functools.cache
 def five_steps(devices=1, placement="replicate", **changes):
-    """The trainable tree before and after five steps of all methods at once, the losses and the predictor."""
+    """The trainable tree before and after five steps of all methods at once, losses, predictor and state."""
     distiller = make_distiller(**METHODS["all"], unfrozen_rate=0.5, **changes)
     predictor = tiny.predictor(devices, placement=placement)
-    whole = replicated(predictor.mesh)
-    state = jax.jit(lambda params: distiller.init(0, params), out_shardings=whole)(predictor.params)
+    layout = distiller.layout(predictor.params, predictor.mesh)
+    state = jax.jit(lambda params: distiller.init(0, params), out_shardings=layout)(predictor.params)
     before, losses = jax.device_get(state["trainable"]), []
-    step = distiller.make_step(predictor.mesh, 5)
+    step = distiller.make_step(predictor.mesh, 5, layout=layout)
     images, captions = put_batch((training_images(), NUMBERS), predictor.mesh)
     for _ in range(5):
         state, log = step(state, predictor.params, images, captions)
         losses.append(float(log["loss"]))
-    return before, jax.device_get(state["trainable"]), losses, predictor
+    return before, jax.device_get(state["trainable"]), losses, predictor, state
 
 
 def test_sharding_and_microbatches_do_not_change_five_steps():
-    *_, losses, _ = five_steps()
-    *_, others, _ = five_steps(4, "fsdp", microbatches=2)
+    *_, losses, _, _ = five_steps()
+    *_, others, _, state = five_steps(4, "fsdp", microbatches=2)
     assert others == pytest.approx(losses, rel=1e-5)  # 4e-7 was seen
+    check_parts(state, 4)
+
+
+def check_parts(state, devices):
+    """Matrices of the unfrozen block and their moments are spread over the devices, all else is whole on each."""
+    spread = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        parts = devices if "/blocks/" in name and name.endswith("kernel") else 1
+        assert {shard.data.size for shard in leaf.addressable_shards} == {leaf.size // parts}, name
+        spread += parts > 1
+    assert spread == 3 * 7  # value and two moments of q, k, v, out, gate, up and down
+
+
+def test_unfrozen_blocks_lie_on_eight_devices_as_those_of_the_backbone():
+    distiller, predictor = make_distiller(**METHODS["all"]), tiny.predictor(8, placement="fsdp")
+    layout = distiller.layout(predictor.params, predictor.mesh)
+    state = jax.jit(lambda params: distiller.init(0, params), out_shardings=layout)(predictor.params)
+    check_parts(state, 8)
+    jax.tree.map(np.testing.assert_array_equal, to_host(state["trainable"]["blocks"]), last_blocks(tiny.params(), 1))
 
 
 def test_five_steps_move_what_is_trained_and_no_other_bit():
-    before, after, losses, predictor = five_steps()
+    before, after, losses, predictor, _ = five_steps()
     jax.tree.map(np.testing.assert_array_equal, before["blocks"], last_blocks(tiny.params(), 1))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(predictor.params), tiny.params())
     moved = jax.tree.map(lambda old, new: np.abs(old - new).max(), before, after)

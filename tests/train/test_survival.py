@@ -3,23 +3,29 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
+from safetensors.numpy import load_file
 
 import tiny
 from lrjax.errors import UserError
 from lrjax.train import loop
+from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller
 from lrjax.train.guard import check_numbers, loss_bound
 from lrjax.train.history import COLUMNS, History, read_table
 
 STEPS, SAVE_EVERY = 30, 4
+FLAGS = "--xla_backend_optimization_level=0"  # compiles in half of the time
 SCRIPT = Path(__file__).with_name("train_in_process.py")
 
 
@@ -31,21 +37,23 @@ def start(tmp_path_factory):
     root = SCRIPT.parents[2]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
-        "XLA_FLAGS": "",  # one device
+        "XLA_FLAGS": FLAGS,  # one device
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # only the first one compiles
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
     }
 
-    def start(workdir, *arguments):
+    def start(workdir, *arguments, **variables):
         command = [sys.executable, SCRIPT, images, workdir, STEPS, SAVE_EVERY, *arguments]
-        return subprocess.Popen([str(word) for word in command], env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [str(word) for word in command], env=environment | variables, stderr=subprocess.PIPE, text=True
+        )
 
     return start
 
 
 def finish(process):
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=600)
     return process.returncode, stderr
 
 
@@ -112,6 +120,31 @@ def test_sigterm_saves_and_a_rerun_continues(start, whole, tmp_path):
     assert outcome(tmp_path) == outcome(whole)
 
 
+def start_two(start, workdir):
+    with socket.socket() as one:
+        one.bind(("localhost", 0))
+        address = f"localhost:{one.getsockname()[1]}"
+    shared = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [start(workdir, **shared, JAX_PROCESS_ID=str(process)) for process in range(2)]
+
+
+@pytest.mark.slow
+def test_two_processes_of_which_one_is_killed_and_eight_devices_continue(start, whole, tmp_path):
+    first, second = start_two(start, tmp_path)
+    wait_for_step(first, tmp_path, SAVE_EVERY + 2)
+    second.kill()
+    assert finish(second)[0] == -signal.SIGKILL
+    status, stderr = finish(first)
+    assert status == 1
+    assert "process 0 of 2 failed; if another one ended before it" in stderr
+
+    assert finish(start(tmp_path, XLA_FLAGS=f"{FLAGS} --xla_force_host_platform_device_count=8"))[0] == 0
+    losses, expected = ([float(row["loss"]) for row in rows_of(workdir)] for workdir in (tmp_path, whole))
+    assert losses == pytest.approx(expected, rel=1e-5)
+    tokens, wanted = (load_file(workdir / "tokens.safetensors")["tokens"] for workdir in (tmp_path, whole))
+    np.testing.assert_allclose(tokens, wanted, atol=1e-5)
+
+
 # Divergence
 
 
@@ -134,6 +167,16 @@ def test_a_diverging_training_stops_before_it_saves(tmp_path, monkeypatch):
     assert f"tokens/{newest};" in message
     assert message.count(".png") == 8
     assert len(rows_of(tmp_path / "run")) == newest
+
+
+def test_processes_must_share_the_directory(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path / "tokens", "key", save_every=2) as checkpoints:
+        assert checkpoints.check() is None
+        monkeypatch.setattr(jax, "process_count", lambda: 2)
+        monkeypatch.setattr(multihost_utils, "process_allgather", lambda step: np.array([4, int(step)]))
+        with pytest.raises(UserError, match=r"see different checkpoints in .*tokens; give all of them the same"):
+            checkpoints.check()
+        monkeypatch.undo()
 
 
 def test_numbers_are_checked():

@@ -1,10 +1,11 @@
-"""A tiny training in a process of its own, to be killed.
+"""A tiny training in a process of its own, or one of several, to be killed.
 
 Arguments: folder of images, working directory, steps, steps between checkpoints and perhaps the bytes of the largest
 file that it may write.
 """
 
 import logging
+import os
 import resource
 import sys
 import time
@@ -12,14 +13,17 @@ import time
 import tiny
 from lrjax.data import datasets
 from lrjax.errors import UserError
+from lrjax.sharding import join_processes, run_jointly
 from lrjax.train.loop import train_tokens
 
 
 def main(images, workdir, steps, save_every, limit=None):
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        join_processes()
     options = tiny.train_options(steps=int(steps), root=images, save_every=int(save_every))
     config = tiny.config(workdir, options)
-    predictor, read = tiny.predictor(), datasets.ImageList.__getitem__
+    predictor, read = tiny.predictor(None), datasets.ImageList.__getitem__
 
     def read_slowly(self, index):
         time.sleep(0.005)  # a step takes 40 ms then, so that there is something to hit
@@ -37,4 +41,4 @@ def main(images, workdir, steps, save_every, limit=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run_jointly(lambda: main(*sys.argv[1:])))
