@@ -17,6 +17,8 @@ from lrjax.token_file import read_adaptation
 from lrjax.train.distill import Distiller
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 PAPER = {"baseline": {"acc8": 30.0}}
 
 

@@ -18,6 +18,8 @@ from lrjax.recipes import read_command_line
 from lrjax.results import ResultStore
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_dataset, write_recipe
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "configs" / "lr_tk0_eva.py"
 

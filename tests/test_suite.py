@@ -21,6 +21,8 @@ from lrjax.results import ResultStore
 from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
 from tiny import write_training_images
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 METRICS = ("acc1", "acc5")
 TABLES = ("table2", "per_dataset", "intervals", "differences", "intervals_per_dataset", "leaderboard")
 

@@ -14,6 +14,8 @@ from lrjax.models import zoo
 from lrjax.results import ResultStore
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 MODELS = ("tiny", "tiny@48")
 SIDES = ("8", "16", "HR")
 

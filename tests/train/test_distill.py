@@ -18,6 +18,8 @@ from lrjax.sharding import make_mesh, put_batch, replicated
 from lrjax.train.distill import Distiller, ViewMaker
 from lrjax.train.optim import make_optimizer
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 BATCH, SIDE = 8, 40
 
 

@@ -12,6 +12,8 @@ from lrjax.models import zoo
 from lrjax.train import loop
 from lrjax.train.distill import Distiller
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 
 class Steps:
     """Compiles each training once, counts its steps and interrupts it when told to."""

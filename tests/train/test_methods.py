@@ -23,6 +23,8 @@ from lrjax.train.loop import caption_numbers, check_training
 from lrjax.train.optim import make_optimizer
 from lrjax.train.trainable import adaptation_of, check_method
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 BATCH, SIDE, CAPTIONS = 8, 40, 5
 NUMBERS = np.arange(BATCH, dtype=np.int32) % CAPTIONS
 METHODS = {

@@ -13,6 +13,8 @@ from lrjax.token_file import read_adaptation
 from lrjax.train.history import COLUMNS, SCORE_COLUMNS, read_table
 from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 
 def test_a_run_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
     pytest.importorskip("tensorboardX")

@@ -23,6 +23,8 @@ from lrjax.train.optim import make_optimizer
 from lrjax.train.trainable import adaptation_of, check_method
 from torch_twin import linear
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 BATCH, SIZE = 6, 40  # a grid of 5 x 5, which the four cells of the selection do not divide
 
 
