@@ -24,7 +24,7 @@ from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.predict import Predictor
-from lrjax.sharding import batch_sharding, put_batch, replicated
+from lrjax.sharding import batch_sharding, from_first, put_batch, replicated
 from lrjax.shards import Shards
 from lrjax.types import Array
 from lrjax.zoom_study.covers import read_cover
@@ -122,7 +122,7 @@ def run(
     names = (*options.keep, *(("crops", "centre") * options.crops), *(("aggregated",) * (aggregate is not None)))
     step = -(-options.shard_size // batch_size) * batch_size
     ranges = [range(first, min(first + step, len(source))) for first in range(0, len(source), step)]
-    finished = _of_first([shards is not None and shards.has(_name(part)) for part in ranges])
+    finished = from_first(np.array([shards is not None and shards.has(_name(part)) for part in ranges]))
     parts = []
     with tqdm(total=len(source), desc=title, unit="img", disable=jax.process_index() > 0) as progress:
         for part, done in zip(ranges, finished, strict=True):
@@ -322,13 +322,6 @@ def _damaged_name(source: Any, index: int) -> str:
         return str(source[index]["id"])
     except ImageError as error:
         return error.name
-
-
-def _of_first(flags: list[bool]) -> list[bool]:
-    """The values of process 0."""
-    if jax.process_count() == 1:
-        return flags
-    return np.asarray(multihost_utils.broadcast_one_to_all(np.array(flags))).tolist()
 
 
 def _any(things: Collection) -> bool:
