@@ -125,12 +125,6 @@ class Suite:
             )
             for dataset in self.datasets
         }
-        self.war_weights = PAPER_WEIGHTS if config.report.weights == "paper" else None
-        if self.war_weights and set(self.names) != set(self.war_weights):
-            raise UserError(
-                "config.report.weights='paper' has weights for the fifteen data sets of the paper, not for those of "
-                "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
-            )
         if empty := [name for name, source in self._sources.items() if len(source) == 0]:
             raise UserError(f"data set {empty[0]!r} has no images; check its folder")
         if config.data.region:
@@ -143,6 +137,12 @@ class Suite:
             dataset.name: where(name, dataset, self._sources[dataset.name], config.data)
             for name, dataset in zip(config.data.names, self.datasets, strict=True)
         }
+        self.war_weights = PAPER_WEIGHTS if config.report.weights == "paper" else None
+        if self.war_weights and set(self.names) != set(self.war_weights):
+            raise UserError(
+                "config.report.weights='paper' has weights for the fifteen data sets of the paper, not for those of "
+                "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
+            )
 
     def _inputs(self, name: str, row: Backbone, variant: str) -> dict[str, Any]:
         """What an evaluator reads from the files that its options name."""
