@@ -138,6 +138,12 @@ def _run(arguments: Sequence[str]) -> None:
     rows = read_rows(parsed.results)
     given = _weights(parsed, rows)
     options, board = _options(parsed, rows, given), _board(parsed, rows, given)
+    if one_table and rows and not any(entry.own for entry in board.entries):
+        found = ", ".join(dict.fromkeys(row.dataset for row in rows))
+        raise UserError(
+            f"the runs are on {found}, none of the benchmark's data sets, so they have no place among the published "
+            "models; leave out the options of the leaderboard to see their own tables, or the runs"
+        )
     out = parsed.out or (Path(parsed.results[0]) / "report" if len(parsed.results) == 1 and not one_table else None)
     if out is None and rows and not one_table:
         raise UserError("there are several results directories; say with --out where to write their report")
