@@ -50,8 +50,8 @@ def test_every_row_once_and_on_after_a_kill(command, tmp_path, monkeypatch):
     run, make_step = zeroshot.run, Distiller.make_step
     monkeypatch.setattr(zeroshot, "run", lambda *a, **o: (evaluated.append(o["title"]), run(*a, **o))[1])
 
-    def counted(*arguments):
-        compiled.extend([] if compiled else [make_step(*arguments)])
+    def counted(*arguments, **options):
+        compiled.extend([] if compiled else [make_step(*arguments, **options)])
 
         def step(state, *batch):
             if len(steps) == kill[0]:

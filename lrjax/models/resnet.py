@@ -109,6 +109,7 @@ class ResNetTower(nnx.Module):
         *,
         lr_tokens: None = None,
         prompts: None = None,
+        robust_token: None = None,
         features: bool = False,
         remat: bool = False,
     ) -> tuple[Array, tuple[Array, ...] | None]:
@@ -117,7 +118,7 @@ class ResNetTower(nnx.Module):
         Args:
             images: [B, size, size, 3], normalised; its dtype is the compute dtype.
             lr_tokens: must be None: a ResNet has no patch rows.
-            prompts: must be None for the same reason.
+            prompts: must be None for the same reason, as must `robust_token`.
             features: whether the outputs of the four stages are returned too.
             remat: whether bottlenecks are recomputed in the backward pass.
 
