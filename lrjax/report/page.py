@@ -104,7 +104,7 @@ def _environment(site: Site) -> "jinja2.Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    script = _asset("page.js")
+    script = re.sub(r"\n\s+", "\n", _asset("page.js"))  # it is on every page
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {
         "style": Markup(_compact(svg.STYLE + _asset("style.css"))),
