@@ -7,7 +7,7 @@ python -m checkpoints_conv --reverse --source ViT-B-16-SigLIP --out siglip.npz -
 With --tokens the LR tokens of a training into the names of the official LR0.FM code, or back.
 
 python -m checkpoints_conv --tokens --reverse --source runs/lr_tk0_eva/tokens.safetensors --out lr_tk0.pt
-python -m checkpoints_conv --tokens --model EVA02-B-16 --source lr_tk0.pt --out tokens.safetensors
+python -m checkpoints_conv --tokens --model EVA02-embedded --source lr_tk0.pt --out tokens.safetensors
 """
 
 import argparse
