@@ -87,8 +87,8 @@ class Train:
         captions: classes of a linear classifier of the embeddings into the captions that the images were generated
             from, trained along with the rest; 0 has none, the paper 7000.
         batch_size: images per step over all devices.
-        microbatches: parts of a batch that are embedded one after the other to save memory; the loss is that of the
-            whole batch.
+        microbatches: parts of a batch that are embedded one after the other to save memory, twice; the loss is that of
+            the whole batch.
         learning_rate: peak rate of the tokens.
         scale_learning_rate: peak rate of the logarithm of the temperature.
         layer_decay: decay of the rate from the last block to the first.
@@ -97,7 +97,8 @@ class Train:
         clip_norm: bound of the global gradient norm.
         clamp_scale: whether the factor of the cosines is bounded by 100.
         token_std: deviation of the initial tokens.
-        remat: whether blocks are recomputed in the backward pass.
+        remat: what the backward pass recomputes to save memory: "none", "selective", all but the products with weights,
+            or "full", whole blocks. It changes nothing else.
         save_every: steps between checkpoints.
         evaluate_every: steps between zero-shot evaluations, of which the best is kept; 0 has none.
         tensorboard: whether the curves are also written for TensorBoard.
@@ -129,7 +130,7 @@ class Train:
     clip_norm: float = 5.0
     clamp_scale: bool = True
     token_std: float = 0.02
-    remat: bool = False
+    remat: str = "selective"
     save_every: int = 100
     evaluate_every: int = 0
     tensorboard: bool = False
@@ -271,6 +272,7 @@ class Config:
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         _one_of("protocol", self.protocol, ("native", "lr0fm"))
         _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
+        _one_of("train.remat", self.train.remat, ("none", "selective", "full"))
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
         _one_of("data.rgb", self.data.rgb, ("after", "before"))

@@ -3,9 +3,9 @@
 PYTHONPATH=.:experiments/speed python experiments/train_speed/bench.py --out results.json
 
 EVA02-B-16 with random weights, 13 tables of tokens, one HR and three LR views per image. The PyTorch side resizes and
-crops every view with Pillow in the processes of a DataLoader and recomputes activations, as the published recipe does;
-each side is measured with and without recomputation. The losses on common views are compared before anything is timed,
-and the two take turns.
+crops every view with Pillow in the processes of a DataLoader. First each side has its own recipe, which recomputes
+whole blocks in PyTorch, as published, and all but the products with weights in lrjax; then both recompute blocks, then
+neither recomputes anything. The losses on common views are compared before anything is timed, and the two take turns.
 """
 
 import argparse
@@ -24,7 +24,9 @@ from PIL import Image
 from lrjax.data.datasets import open_source
 
 FOLDER = Path(__file__).parent
-SIDES, PARTS = ("lrjax", "torch"), ("input", "step", "both")
+SIDES = ("lrjax", "torch")
+MODES = {"recipes": ("selective", True), "blocks recomputed": ("full", True), "nothing recomputed": ("none", False)}
+"""What each side recomputes in the backward pass."""
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 """OpenMP's threads, which PyTorch uses, do not spin while they wait: on a busy machine that would slow PyTorch down."""
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
@@ -73,28 +75,28 @@ def main() -> None:
         workers["torch"].ask("create", folder=name, batch=args.batch)
         given = {"folder": name, "batch": args.batch, "workers": args.workers, "precision": args.precision}
         found["rates"] = {}
-        for recompute in (True, False):
-            for worker in workers.values():
-                worker.ask("load", **given, recompute=recompute, side=args.side)
+        for mode, remats in MODES.items():
+            for side, remat in zip(SIDES, remats, strict=True):
+                workers[side].ask("load", **given, remat=remat, side=args.side)
             found["losses"] = check_losses(workers, args.precision)
-            for part in PARTS if recompute else PARTS[1:]:
+            for part in ("input", "step", "end to end") if mode == "recipes" else ("step", "end to end"):
                 rates = {side: [] for side in SIDES}
                 count = args.batches * (10 if part == "input" else 1)
                 for turn in range(args.turns):
                     for side in SIDES[:: 1 - 2 * (turn % 2)]:
                         seconds = workers[side].ask("measure", what=part, batches=count)["seconds"]
                         rates[side].append(count * args.batch / seconds)
-                label = part + (", recomputed" if recompute and part != "input" else "")
+                label = part if part == "input" else f"{part}, {mode}"
                 ratio = statistics.median(a / b for a, b in zip(rates["lrjax"], rates["torch"], strict=True))
                 found["rates"][label] = rates | {"ratio": ratio}
                 shown = ", ".join(f"{side} {statistics.median(rate):.3g} images/s" for side, rate in rates.items())
                 print(f"{label}: {shown}, ratio {ratio:.2f}, load {os.getloadavg()[0]:.1f}", flush=True)
         sizes = [args.batch, 2 * args.batch]
-        for recompute in (True, False):
-            planned = workers["lrjax"].ask("memory", batches=sizes, recompute=recompute)
-            megabytes = (planned[1] - planned[0]) / args.batch / 1e6
-            found[f"memory_MB{'_recomputed' if recompute else ''}"] = megabytes
-            print(f"{megabytes:.0f} MB per image {'with' if recompute else 'without'} recomputation", flush=True)
+        found["memory_MB"] = {}
+        for remat in ("none", "selective", "full"):
+            planned = workers["lrjax"].ask("memory", batches=sizes, remat=remat)
+            found["memory_MB"][remat] = (planned[1] - planned[0]) / args.batch / 1e6
+            print(f"{found['memory_MB'][remat]:.0f} MB per image, recomputed: {remat}", flush=True)
         for worker in workers.values():
             worker.close()
     if args.out:

@@ -28,11 +28,11 @@ def hello() -> dict[str, str]:
     return {"name": f"jax {jax.__version__}", "device": jax.devices()[0].device_kind}
 
 
-def load(folder: str, batch: int, workers: int, precision: str, recompute: bool, side: int) -> None:
+def load(folder: str, batch: int, workers: int, precision: str, remat: str, side: int) -> None:
     """Loads the backbone and prepares the training of its tokens."""
     _STATE.clear()
     predictor = lrjax.load("EVA02-B-16", f"{folder}/model.safetensors", precision=precision, devices=1)
-    options = Train(steps=STEPS, batch_size=batch, image_size=side, remat=recompute)
+    options = Train(steps=STEPS, batch_size=batch, image_size=side, remat=remat)
     optimizer = make_optimizer(options, predictor.row.spec.image.blocks.depth, STEPS)
     distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
     tokens = np.load(f"{folder}/tokens.npy")
@@ -86,7 +86,7 @@ def _steps() -> Iterator[Any]:
 
 def measure(what: str, batches: int) -> dict[str, float]:
     """Returns the seconds and the processor's seconds of some batches, after one that is not counted."""
-    work = {"input": _inputs, "step": _updates, "both": _steps}[what]()
+    work = {"input": _inputs, "step": _updates, "end to end": _steps}[what]()
     jax.block_until_ready(next(work))
     start, processor = time.perf_counter(), time.process_time()
     for done in itertools.islice(work, batches):
@@ -94,11 +94,11 @@ def measure(what: str, batches: int) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
 
 
-def memory(batches: list[int], recompute: bool) -> list[int]:
+def memory(batches: list[int], remat: str) -> list[int]:
     """Returns the bytes of temporary buffers that the compiler plans for a step of so many images."""
     predictor, views, found = _STATE["predictor"], _STATE["views"], []
     for batch in batches:
-        options = Train(steps=STEPS, batch_size=batch, remat=recompute)
+        options = Train(steps=STEPS, batch_size=batch, remat=remat)
         optimizer = make_optimizer(options, predictor.row.spec.image.blocks.depth, STEPS)
         distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
         shape = jax.ShapeDtypeStruct((batch, *views.shape[1:]), views.dtype)

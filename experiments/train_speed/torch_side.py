@@ -95,7 +95,7 @@ class Student(nn.Module):
         return nn.functional.normalize(self.visual(images).float(), dim=-1)
 
 
-def load(folder: str, batch: int, workers: int, precision: str, recompute: bool, **_: object) -> None:
+def load(folder: str, batch: int, workers: int, precision: str, remat: bool, **_: object) -> None:
     """Loads the backbone and prepares the training of its tokens."""
     from timm.optim import Lamb
 
@@ -104,7 +104,7 @@ def load(folder: str, batch: int, workers: int, precision: str, recompute: bool,
     torch_worker._MODEL["device"] = device
     torch_worker.load("EVA02-B-16", {}, f"{folder}/model.safetensors", "float32")
     visual = torch_worker._MODEL["model"].visual
-    visual.trunk.set_grad_checkpointing(recompute)
+    visual.trunk.set_grad_checkpointing(remat)
     preprocess = {"mean": visual.preprocess_cfg["mean"], "std": visual.preprocess_cfg["std"]}
     student = Student(visual, np.load(f"{folder}/tokens.npy")).to(device).train()
     optimizer = Lamb([*student.tokens, student.log_scale], lr=2e-4, weight_decay=0.05)
@@ -164,7 +164,7 @@ def measure(what: str, batches: int) -> dict[str, float]:
     work = {
         "input": _batches,
         "step": lambda: (_update(_STATE["views"]) for _ in itertools.count()),
-        "both": lambda: (_update(views) for views in _batches()),
+        "end to end": lambda: (_update(views) for views in _batches()),
     }[what]()
     next(work)
     _wait()

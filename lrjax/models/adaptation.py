@@ -8,7 +8,7 @@ from lrjax.types import Array, Tree
 
 
 def adapted_embeddings(
-    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: bool = False
+    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: str = "none"
 ) -> Array:
     """Embeds normalised images with a backbone and its adaptation.
 
@@ -19,7 +19,7 @@ def adapted_embeddings(
             the number of the block.
         params: parameter tree of the backbone.
         images: float [B, size, size, 3], as for `Encoders.image`.
-        remat: whether blocks are recomputed in the backward pass.
+        remat: what the backward pass recomputes, see `run_blocks`.
 
     Returns:
         float32 [B, E], L2-normalised.
@@ -29,7 +29,7 @@ def adapted_embeddings(
 
 
 def adapted_patches(
-    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: bool = False
+    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: str = "none"
 ) -> tuple[Array, Array, Array]:
     """Embeds images as `adapted_embeddings` and returns their patch rows too, see `Encoders.image_and_patches`.
 

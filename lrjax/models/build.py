@@ -79,7 +79,7 @@ class Encoders:
         *,
         prompts: Array | None = None,
         robust_token: Tree | None = None,
-        remat: bool = False,
+        remat: str = "none",
     ) -> Array:
         """Embeds normalised images.
 
@@ -89,7 +89,7 @@ class Encoders:
             lr_tokens: float [L + 1, N, D], or None for the vanilla model.
             prompts: float [P, D], or None, see `ImageTower`.
             robust_token: of `init_robust_token`, or None for the class token of the backbone.
-            remat: whether blocks are recomputed in the backward pass.
+            remat: what the backward pass recomputes, see `run_blocks`.
 
         Returns:
             float32 [B, E], L2-normalised.

@@ -74,13 +74,13 @@ class Stage(nnx.Module):
         self.first = Bottleneck(inputs, width, stride, eps=eps, rngs=rngs)
         self.rest = stack(rngs)
 
-    def __call__(self, x: Array, *, remat: bool = False) -> Array:
+    def __call__(self, x: Array, *, remat: str = "none") -> Array:
         graph, parameters = nnx.split(self.rest)
 
         def step(x: Array, parameters: nnx.State) -> tuple[Array, None]:
             return nnx.merge(graph, parameters)(x), None
 
-        return jax.lax.scan(jax.checkpoint(step) if remat else step, self.first(x), parameters)[0]
+        return jax.lax.scan(step if remat == "none" else jax.checkpoint(step), self.first(x), parameters)[0]
 
 
 class ResNetTower(nnx.Module):
@@ -111,7 +111,7 @@ class ResNetTower(nnx.Module):
         prompts: None = None,
         robust_token: None = None,
         features: bool = False,
-        remat: bool = False,
+        remat: str = "none",
     ) -> tuple[Array, tuple[Array, ...] | None]:
         """Encodes normalised images.
 
@@ -120,7 +120,7 @@ class ResNetTower(nnx.Module):
             lr_tokens: must be None: a ResNet has no patch rows.
             prompts: must be None for the same reason, as must `robust_token`.
             features: whether the outputs of the four stages are returned too.
-            remat: whether bottlenecks are recomputed in the backward pass.
+            remat: anything but "none" recomputes bottlenecks in the backward pass.
 
         Returns:
             Embeddings [B, E], not L2-normalised, and the stage outputs [B, H, W, C] or None.

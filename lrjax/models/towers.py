@@ -58,7 +58,7 @@ class ImageTower(nnx.Module):
         prompts: Array | None = None,
         robust_token: Tree | None = None,
         features: bool = False,
-        remat: bool = False,
+        remat: str = "none",
     ) -> tuple[Array, Array | None]:
         """Encodes normalised images.
 
@@ -70,7 +70,7 @@ class ImageTower(nnx.Module):
                 positions, and that the pooling does not see (VPT, arXiv 2203.12119, section 3.2, "shallow").
             robust_token: of `init_robust_token` or None: takes the place of the class token.
             features: whether the outputs of all blocks are returned too.
-            remat: whether blocks are recomputed in the backward pass.
+            remat: what the backward pass recomputes, see `run_blocks`.
 
         Returns:
             Embeddings [B, E], not L2-normalised, and block outputs [L, B, rows, D] or None.

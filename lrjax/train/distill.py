@@ -1,6 +1,7 @@
 """The step: multi-scale distillation from the frozen backbone into what is trained beside it."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 
@@ -112,31 +113,29 @@ class Distiller:
 
         return jax.tree_util.tree_map_with_path(place, jax.eval_shape(self.init, 0, frozen))
 
-    def teach(self, frozen: Tree, views: Array) -> Array:
-        """Embeds the HR views with the backbone alone: float32 [B, E]."""
-        return self.encoders.image(frozen, self._normalize(views[:, 0]))
+    def teach(self, frozen: Tree, images: Array) -> Array:
+        """Embeds HR views, uint8 [B, size, size, 3], with the backbone alone: float32 [B, E]."""
+        return self.encoders.image(frozen, self._normalize(images))
 
-    def study(self, trainable: Tree, frozen: Tree, views: Array) -> Array:
-        """Embeds all views with what is trained: float32 [B, 1 + buckets, E]."""
-        embedded = adapted_embeddings(
-            self.encoders,
-            adaptation_of(trainable, self.row.spec.image),
-            frozen,
-            self._normalize(views.reshape(-1, *views.shape[2:])),
-            remat=self.config.remat,
-        )
-        return embedded.reshape(*views.shape[:2], -1)
+    def study(self, trainable: Tree, frozen: Tree, images: Array) -> Array:
+        """Embeds views, uint8 [B, size, size, 3], with what is trained: float32 [B, E]."""
+        adaptation = adaptation_of(trainable, self.row.spec.image)
+        return adapted_embeddings(self.encoders, adaptation, frozen, self._normalize(images), remat=self.config.remat)
 
-    def compare(self, trainable: Tree, teacher: Array, students: Array, captions: Array | None) -> Array:
-        """The loss of the embeddings of a whole batch, float32 []."""
-        students = jnp.swapaxes(students, 0, 1)
-        loss = distillation_loss(teacher, students, trainable["log_scale"], clamp=self.config.clamp_scale)
+    def compare(self, trainable: Tree, teacher: Array, student: Array, captions: Array | None) -> Array:
+        """The loss of one view's embeddings of a whole batch, float32 []."""
+        loss = distillation_loss(teacher, student[None], trainable["log_scale"], clamp=self.config.clamp_scale)
         if "classifier" in trainable:
-            loss += caption_loss(students, trainable["classifier"], captions)
+            loss += caption_loss(student[None], trainable["classifier"], captions)
         return loss
 
-    def loss(self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None = None) -> Array:
+    def gradient(
+        self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None = None
+    ) -> tuple[Array, Tree]:
         """Distils the HR view of the frozen model into all views of the student.
+
+        The contrastive loss is a sum over views, which are taken one after the other: the backward pass needs the
+        memory of one view of one microbatch. RobustSAM's loss is not, its batch norms see all views at once.
 
         Args:
             trainable: tree of `init_trainable`.
@@ -145,14 +144,47 @@ class Distiller:
             captions: int [B], 0..captions - 1, for the classifier; None without one.
 
         Returns:
-            float32 [].
+            The loss, float32 [], and its gradient, a tree like `trainable`.
 
         Reference:
             LR0.FM (arXiv 2502.03950), section 5.
         """
         if self.config.robust_token:
-            return self._robust_loss(trainable, frozen, views, captions)
-        return self.compare(trainable, self.teach(frozen, views), self.study(trainable, frozen, views), captions)
+            return jax.value_and_grad(self._robust_loss)(trainable, frozen, views, captions)
+        views = jnp.swapaxes(views, 0, 1)
+        teacher = self._map(functools.partial(self.teach, frozen), views[0])
+
+        def add(total: Tree, view: Array) -> tuple[Tree, None]:
+            found = self._view_gradient(trainable, frozen, teacher, view, captions)
+            return jax.tree.map(jnp.add, total, found), None
+
+        nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
+        return jax.lax.scan(add, nothing, views)[0]
+
+    def _view_gradient(
+        self, trainable: Tree, frozen: Tree, teacher: Array, images: Array, captions: Array | None
+    ) -> tuple[Array, Tree]:
+        """Loss and gradient of one view of the batch.
+
+        With several microbatches all are embedded first, the loss of the whole batch is differentiated with respect to
+        the embeddings, and each microbatch is embedded again to carry that on to the trainable tree.
+
+        Reference:
+            GradCache (arXiv 2101.06983), section 3.
+        """
+        if self.config.microbatches == 1:
+            return jax.value_and_grad(
+                lambda tree: self.compare(tree, teacher, self.study(tree, frozen, images), captions)
+            )(trainable)
+        student = self._map(functools.partial(self.study, trainable, frozen), images)
+        loss, (direct, wanted) = jax.value_and_grad(self.compare, argnums=(0, 2))(trainable, teacher, student, captions)
+
+        def add(total: Tree, part: tuple[Array, Array]) -> tuple[Tree, None]:
+            images, cotangent = part
+            _, pull = jax.vjp(lambda tree: self.study(tree, frozen, images), trainable)
+            return jax.tree.map(jnp.add, total, pull(cotangent)[0]), None
+
+        return loss, jax.lax.scan(add, direct, (self._split(images), self._split(wanted)))[0]
 
     def _robust_loss(self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None) -> Array:
         """The loss of RobustSAM: the HR view is the teacher's alone."""
@@ -169,39 +201,6 @@ class Distiller:
         if "classifier" in trainable:
             loss += caption_loss(students, trainable["classifier"], captions)
         return loss
-
-    def gradient(
-        self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None = None
-    ) -> tuple[Array, Tree]:
-        """Returns loss and gradient of a batch, with the memory of one microbatch.
-
-        All parts are embedded first, the loss of the whole batch is differentiated with respect to the embeddings, and
-        each part is embedded again to carry that on to the trainable tree. The result is that of the whole batch; the
-        student's forward pass runs twice.
-
-        Args:
-            trainable: as in `loss`, as are `frozen`, `views` and `captions`.
-
-        Reference:
-            GradCache (arXiv 2101.06983), section 3.
-        """
-        count = self.config.microbatches
-        if count == 1:
-            return jax.value_and_grad(self.loss)(trainable, frozen, views, captions)
-        parts = _split(views, count)
-        teacher, students = jax.lax.map(
-            lambda part: (self.teach(frozen, part), self.study(trainable, frozen, part)), parts
-        )
-        loss, (direct, wanted) = jax.value_and_grad(self.compare, argnums=(0, 2))(
-            trainable, _join(teacher), _join(students), captions
-        )
-
-        def add(total: Tree, part: tuple[Array, Array]) -> tuple[Tree, None]:
-            views, cotangent = part
-            _, pull = jax.vjp(lambda tree: self.study(tree, frozen, views), trainable)
-            return jax.tree.map(jnp.add, total, pull(cotangent)[0]), None
-
-        return loss, jax.lax.scan(add, direct, (parts, _split(wanted, count)))[0]
 
     def make_step(self, mesh: Mesh, seed: int, *, layout: Tree | None = None) -> Callable[..., tuple[Tree, Tree]]:
         """Compiles the step (state, frozen, images, captions=None) -> (state, log) with donated state.
@@ -235,14 +234,14 @@ class Distiller:
         whole = replicated(mesh)
         return jax.jit(step, donate_argnums=0, out_shardings=(whole if layout is None else layout, whole))
 
+    def _map(self, function: Callable[[Array], Array], images: Array) -> Array:
+        """Applies a function of rows to one microbatch after the other."""
+        parts = jax.lax.map(function, self._split(images))
+        return jnp.swapaxes(parts, 0, 1).reshape(-1, *parts.shape[2:])
+
+    def _split(self, x: Array) -> Array:
+        """[B, ...] -> [parts, B / parts, ...]; every n-th row, so that each part is spread over the devices as x is."""
+        return jnp.swapaxes(x.reshape(-1, self.config.microbatches, *x.shape[1:]), 0, 1)
+
     def _normalize(self, views: Array) -> Array:
         return normalize(views, self.row.preprocess.mean, self.row.preprocess.std)
-
-
-def _split(x: Array, count: int) -> Array:
-    """[B, ...] -> [count, B / count, ...]; every count-th row, so that each part is spread over the devices as x is."""
-    return jnp.swapaxes(x.reshape(-1, count, *x.shape[1:]), 0, 1)
-
-
-def _join(parts: Array) -> Array:
-    return jnp.swapaxes(parts, 0, 1).reshape(-1, *parts.shape[2:])

@@ -92,13 +92,17 @@ def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) ->
             checkpoints.check()
 
 
+_INDIFFERENT = ("microbatches", "remat", "save_every", "evaluate_every", "tensorboard")
+"""Options under which a training may go on with other values: they change what it costs and what is written."""
+
+
 def _training_key(config: Config, source: Any, row: Backbone, weights: str) -> str:
     return content_key(
         weights=weights,
         model=row.name,
         architecture=dataclasses.asdict(row.spec),
         preprocess=vars(row.preprocess),
-        options=dataclasses.asdict(config.train) | {"save_every": 0, "evaluate_every": 0, "tensorboard": False},
+        options={name: value for name, value in vars(config.train).items() if name not in _INDIFFERENT},
         seed=config.seed,
         precision=config.precision,
         images=source.fingerprint,

@@ -31,7 +31,7 @@ def all_rows_then(row, x):
 
 @pytest.mark.parametrize(
     ("spec", "row", "remat"),
-    [(ROPE, 0, False), (POST, 0, False), (CAUSAL, -1, False), (CAUSAL, ROWS, False), (CAUSAL, ROWS, True)],
+    [(ROPE, 0, "none"), (POST, 0, "none"), (CAUSAL, -1, "none"), (CAUSAL, ROWS, "none"), (CAUSAL, ROWS, "full")],
     ids=["rope", "post", "causal, last row", "causal, a row each", "causal, recomputed"],
 )
 def test_one_row(spec, row, remat):
