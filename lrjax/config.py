@@ -193,7 +193,7 @@ class Ablation:
             `train.steps` or `train.epochs` to 0 is the backbone as it is.
         seeds: every row is trained once with each, instead of `config.seed`.
         metrics: columns, "sar", "war" or "acc" and a resolution: "sar16", "warhr".
-        paper: published numbers in percent, by row and metric.
+        paper: published numbers in percent, by row and metric; those of other metrics are not shown.
         axis: dotted key, for instance "train.first_block", along which a chart is drawn; "" for none.
     """
 
@@ -209,15 +209,14 @@ class Ablation:
         for key, values in (("seeds", self.seeds), ("metrics", self.metrics), ("rows", names)):
             if len(set(values)) < len(values) or not (values or key == "rows"):
                 raise UserError(f"config.ablation.{key} names {values}; name at least one, and each once")
-        for name in self.metrics:
-            if not re.fullmatch(r"(sar|war|acc)([1-9]\d*|hr)", name):
-                raise UserError(f"config.ablation.metrics has {name!r}; use sar, war or acc and a side or hr: sar16")
-        for row, numbers in self.paper.items():
+        for row in self.paper:
             if row not in names:
                 raise unknown_key(row, names, "ablation.paper.")
-            for name in numbers:
-                if name not in self.metrics:
-                    raise unknown_key(name, self.metrics, f"ablation.paper.{row}.")
+        printed = {f"paper.{row}": numbers for row, numbers in self.paper.items()}
+        for key, metrics in ({"metrics": self.metrics} | printed).items():
+            for name in metrics:
+                if not re.fullmatch(r"(sar|war|acc)([1-9]\d*|hr)", name):
+                    raise UserError(f"config.ablation.{key} has {name!r}; use sar, war or acc and a side or hr: sar16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -267,6 +266,8 @@ class Config:
         for name in self.ablation.metrics if self.ablation.rows else ():
             if name[3:] not in ("hr", *map(str, self.evaluation.resolutions)):
                 raise UserError(f"config.ablation.metrics has {name!r}; add the side to config.evaluation.resolutions")
+        if not self.ablation.rows and self.ablation != Ablation():
+            raise UserError("config.ablation has no rows; start from a recipe with rows, such as configs/table14.py")
         if self.models and self.ablation.rows:
             raise UserError("an ablation has one backbone per row; name it in config.model instead of config.models")
         _one_of("precision", self.precision, ("float32", "bfloat16"))

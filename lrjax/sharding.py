@@ -128,9 +128,11 @@ def make_mesh(devices: int | None = None) -> Mesh:
     available = jax.devices()
     count = len(available) if devices is None else devices
     if not 1 <= count <= len(available):
+        platform = available[0].platform
+        more = f", or XLA_FLAGS=--xla_force_host_platform_device_count={count} in the environment to cut the CPU up"
         raise UserError(
-            f"{count} devices asked for but {len(available)} exist ({available[0].platform}); "
-            f"set config.devices to None or to a number from 1 to {len(available)}"
+            f"{count} devices asked for but {len(available)} exist ({platform}); set config.devices to None or to a "
+            f"number from 1 to {len(available)}{more if platform == 'cpu' and count > 1 else ''}"
         )
     if jax.process_count() > 1 and count < len(available):
         raise UserError(

@@ -129,15 +129,13 @@ def test_wrong_rows(tmp_path, changes, message):
         ({"rows": (("a", {}), ("a", {}))}, r"config\.ablation\.rows names \['a', 'a'\]"),
         ({"seeds": ()}, r"config\.ablation\.seeds names \(\)"),
         ({"metrics": ("acc",)}, r"config\.ablation\.metrics has 'acc'; use sar, war or acc and a side or hr"),
-        (
-            {"metrics": ("acc16",), "paper": {}},
-            r"config\.ablation\.metrics has 'acc16'; add the side to config\.evaluation",
-        ),
+        ({"metrics": ("acc16",)}, r"config\.ablation\.metrics has 'acc16'; add the side to config\.evaluation"),
         (
             {"paper": {"lat": {"acc8": 1}}},
             r"unknown config key ablation\.paper\.lat; did you mean ablation\.paper\.late",
         ),
-        ({"paper": {"late": {"acc9": 1}}}, r"unknown config key ablation\.paper\.late\.acc9"),
+        ({"paper": {"late": {"acc-9": 1}}}, r"config\.ablation\.paper\.late has 'acc-9'; use sar, war or acc"),
+        ({"rows": (), "paper": {}}, r"config\.ablation has no rows; start from a recipe with rows"),
         ({"rows": {"a": {}}}, r"config\.ablation\.rows must be a tuple"),
         ({"row": ()}, r"unknown config key ablation\.row; did you mean ablation\.rows"),
     ],

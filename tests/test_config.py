@@ -150,6 +150,7 @@ def changed(config, path, value):
 # What is not a number, a truth value or a free text.
 OTHER = {
     "train.captions": 7,
+    "train.remat": "full",
     "data.names": ("shapes", "letters"),
     "data.sources": {"shapes": "x"},
     "data.on_error": "skip",
