@@ -180,9 +180,8 @@ def _run_steps(
 ) -> Tree:
     options, mesh, first = config.train, predictor.mesh, int(state["step"])
     bound, rate = loss_bound(options), rate_schedule(options, options.learning_rate, steps)
-    bar = tqdm(
-        desc="LR-TK0", unit="step", initial=first, total=steps, disable=jax.process_index() > 0 or first == steps
-    )
+    hidden = jax.process_index() > 0 or first == steps
+    bar = tqdm(desc="LR-TK0", unit="step", initial=first, total=steps, disable=hidden)
     bar.set_postfix_str("first step, compiles")
 
     def record(number: int, log: Tree, images: Sequence[str]) -> None:
