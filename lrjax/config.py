@@ -87,8 +87,8 @@ class Train:
         captions: classes of a linear classifier of the embeddings into the captions that the images were generated
             from, trained along with the rest; 0 has none, the paper 7000.
         batch_size: images per step over all devices.
-        microbatches: parts of a batch that are embedded one after the other to save memory, twice; the loss is that of
-            the whole batch.
+        microbatches: parts of a batch that are embedded one after the other, each twice, to save memory; the loss is
+            that of the whole batch.
         learning_rate: peak rate of the tokens.
         scale_learning_rate: peak rate of the logarithm of the temperature.
         layer_decay: decay of the rate from the last block to the first.
