@@ -22,6 +22,7 @@ An interrupted run goes on behind its last `zoom.shard_size` images, an interrup
 
 from ml_collections import ConfigDict
 
+from configs import zoom
 from lrjax.errors import UserError
 
 SEVERITY = 5
@@ -68,27 +69,11 @@ def evaluate() -> ConfigDict:
 
 def imagenet() -> ConfigDict:
     """Returns the recipe of OpenAI's ViT-L/14 on ImageNet and its relatives."""
-    return ConfigDict(
-        {
-            "model": "ViT-L-14:openai",
-            "source": "",
-            "workdir": "runs/zoom_hard_imagenet",
-            "precision": "float32",
-            "devices": None,
-            "data": {
-                "names": (
-                    *_corrupted("imagenet_plus_real"),
-                    *("imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch"),
-                ),
-                "root": "data",
-                "on_error": "error",
-                "workers": 16,
-            },
-            "evaluation": {"evaluators": ("zeroshot", "zoom"), "resolutions": (), "batch_size": 64},
-            "zoom": {"normalisation": "imagenet", "scales_at_once": 1, "shard_size": 1024, "keep": ("guess",)},
-            "report": {"plots": True, "weights": "equal"},
-        }
-    )
+    config = zoom.get_config("imagenet_plus_real")
+    config.workdir = "runs/zoom_hard_imagenet"
+    relatives = ("imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch")
+    config.data.names = (*_corrupted("imagenet_plus_real"), *relatives)
+    return config
 
 
 def _corrupted(name: str) -> tuple[str, ...]:

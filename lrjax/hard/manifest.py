@@ -9,10 +9,10 @@ from typing import Any
 
 from lrjax.data.sources.split import read_json
 from lrjax.errors import UserError
-from lrjax.hard.construction import HardImage, Refinement, Review
+from lrjax.hard.construction import Refinement, Review
 
 FORMAT = 1
-"""Version of the layout of a manifest."""
+"""Version of the layout of a manifest, for who reads it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,37 +38,6 @@ def manifest_text(manifest: Manifest) -> str:
     head = json.dumps(fields | {"steps": manifest.refinement.steps})
     lines = [json.dumps(dataclasses.asdict(image)) for image in manifest.refinement.images]
     return f'{head[:-1]}, "images": [\n' + ",\n".join(lines) + "\n]}\n"
-
-
-def read_manifest(path: str | os.PathLike) -> Manifest:
-    """Reads a manifest.
-
-    Args:
-        path: a file with a `manifest_text`.
-
-    Raises:
-        UserError: the file is missing, or of another form.
-    """
-    content = read_json(Path(path))
-    try:
-        if content["format"] != FORMAT:
-            raise UserError(f"{path} has format {content['format']!r}, but format {FORMAT} is read; build it anew")
-        images = tuple(
-            HardImage(
-                dataset=str(one["dataset"]),
-                index=int(one["index"]),
-                labels=tuple(int(label) for label in one["labels"]),
-            )
-            for one in content["images"]
-        )
-        return Manifest(
-            name=str(content["name"]),
-            models=tuple(map(str, content["models"])),
-            sources=dict(content["sources"]),
-            refinement=Refinement(images, tuple((str(what), int(count)) for what, count in content["steps"])),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no manifest of a hard set ({error!r}); build it anew") from error
 
 
 def read_reviews(path: str | os.PathLike) -> tuple[Sequence[str], Mapping[str, Review]]:

@@ -95,19 +95,19 @@ def model_table(board: Leaderboard, number: int) -> Table:
         number: the entry, see `Leaderboard.find`.
 
     Returns:
-        The table, in percent; the last column names resolutions whose published figure is doubtful.
+        The table, in percent; a last column names resolutions whose published figure is doubtful, if there is one.
     """
     lowest = board.resolutions[0]
     gamma, improved = board.relative(lowest)[number], board.improved(lowest)[number]
     labels = [str(resolution).upper() for resolution in board.resolutions]
-    header = ("Data set", *labels, f"gamma-{lowest}", f"Gamma-{lowest}", "Doubtful")
     name = board.entries[number].name
+    suspects = {(dataset, at) for model, dataset, at in board.suspects if model == name}
+    header = ("Data set", *labels, f"gamma-{lowest}", f"Gamma-{lowest}", *(["Doubtful"] if suspects else []))
     lines = []
     for column, dataset in enumerate(board.datasets):
         values = [_percent(value) for value in (*board.top1[number, column], gamma[column], improved[column])]
-        doubtful = [label for label, at in zip(labels, board.resolutions, strict=True)
-                    if (name, dataset, at) in board.suspects]  # fmt: skip
-        lines.append((dataset, *values, " ".join(doubtful)))
+        doubtful = [label for label, at in zip(labels, board.resolutions, strict=True) if (dataset, at) in suspects]
+        lines.append((dataset, *values, *([" ".join(doubtful)] if suspects else [])))
     caption = "Top-1 in percent; gamma: share of the HR accuracy that is left; Gamma: gamma, discounted near chance."
     places = []
     for metric in METRICS:

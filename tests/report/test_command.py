@@ -91,6 +91,7 @@ def test_families_and_models(capsys):
     assert [int(rank) for rank, _ in lines] == [int(BOARD.ranks("war", 16)[BOARD.find(name)]) for _, name in lines]
     text = printed(capsys, "--model", "ViT-B/16", "--model", "RN50", "--format", "latex")
     assert text.count(r"\begin{tabular}") == 2 and r"imagenet\_a &" in text
+    assert "Doubtful" not in text
     text = printed(capsys, "--model", "EVA-01-CLIP-g/14")
     assert "Doubtful" in text and "64 HR" in next(line for line in reversed(text.splitlines()) if "eurosat" in line)
 
