@@ -151,10 +151,11 @@ def _run_rows(
             _LOG.info("%s, seed %d", name, seed)
             try:
                 found = train_backbone(training, predictor, vanilla, variant=f"{name}, seed {seed}", **given)
-            except UserError as error:
+            except Exception as error:
                 if jax.process_count() > 1:  # others would wait for a process that goes on alone
                     raise
-                _LOG.warning("%s, seed %d, is left out: %s", name, seed, error)
+                cause = None if isinstance(error, UserError) else error
+                _LOG.warning("%s, seed %d, is left out: %s", name, seed, error, exc_info=cause)
             else:
                 trained[seed] = found
         if (trained or not by_seed) and jax.process_index() == 0:

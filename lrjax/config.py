@@ -95,7 +95,7 @@ class Train:
         weight_decay: of the tokens.
         warmup_steps: steps of linear warm-up, at most a tenth of all steps.
         clip_norm: bound of the global gradient norm.
-        clamp_scale: whether the factor of the cosines is bounded by 100.
+        clamp_scale: whether the factor of the cosines is put back into 1 to 100 after every step.
         token_std: deviation of the initial tokens.
         remat: what the backward pass recomputes to save memory: "none", "selective", all but the products with weights,
             or "full", whole blocks. It changes nothing else.
@@ -263,6 +263,10 @@ class Config:
             raise UserError("config.source belongs to config.model; write NAME=SOURCE in config.models")
         if self.models and (self.train.steps or self.train.epochs):
             raise UserError("tokens are trained for one backbone; name it in config.model instead of config.models")
+        if self.train.evaluate_every and "zeroshot" not in self.evaluation.evaluators:
+            raise UserError(
+                "config.train.evaluate_every keeps the most accurate; add zeroshot to evaluation.evaluators"
+            )
         for name in self.ablation.metrics if self.ablation.rows else ():
             if name[3:] not in ("hr", *map(str, self.evaluation.resolutions)):
                 raise UserError(f"config.ablation.metrics has {name!r}; add the side to config.evaluation.resolutions")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable
 
@@ -23,6 +24,9 @@ from lrjax.streaming import named_leaves
 from lrjax.train.losses import caption_loss, consistency_loss, distillation_loss
 from lrjax.train.trainable import adaptation_of, init_trainable
 from lrjax.types import Array, Tree
+
+_MAX_LOG_SCALE = math.log(100)
+"""The bound that CLIP puts on its temperature after every step; the official LR0.FM code puts it on another scalar."""
 
 _BLOCK = re.compile(r".*/blocks/\d+/(.+)")
 """The path of a leaf of an unfrozen block, or of one of its moments, in the state."""
@@ -124,7 +128,7 @@ class Distiller:
 
     def compare(self, trainable: Tree, teacher: Array, student: Array, captions: Array | None) -> Array:
         """The loss of one view's embeddings of a whole batch, float32 []."""
-        loss = distillation_loss(teacher, student[None], trainable["log_scale"], clamp=self.config.clamp_scale)
+        loss = distillation_loss(teacher, student[None], trainable["log_scale"])
         if "classifier" in trainable:
             loss += caption_loss(student[None], trainable["classifier"], captions)
         return loss
@@ -223,6 +227,8 @@ class Distiller:
             loss, gradient = self.gradient(trainable, frozen, views, captions)
             updates, optimizer = self.optimizer.update(gradient, state["optimizer"], trainable)
             trainable = optax.apply_updates(trainable, updates)
+            if self.config.clamp_scale:
+                trainable |= {"log_scale": jnp.clip(trainable["log_scale"], 0, _MAX_LOG_SCALE)}
             log = {
                 "loss": loss,
                 "scale": jnp.exp(trainable["log_scale"]),

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class History:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what `add` could not write has been told
+            self._file.close()
         if self._events is not None:
             self._events.close()
 
@@ -52,7 +54,7 @@ class History:
         Args:
             step: counted from 1.
             numbers: by column.
-            images: ids of the batch, of which a hash is kept.
+            images: ids of the batch, of which a hash is kept; of several processes those that the first one reads.
         """
         row = {"step": str(step)} | {name: str(np.float32(value)) for name, value in numbers.items()}
         row["images"] = hashlib.sha256("\n".join(images).encode()).hexdigest()[:16]

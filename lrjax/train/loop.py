@@ -92,8 +92,9 @@ def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) ->
             checkpoints.check()
 
 
-_INDIFFERENT = ("microbatches", "remat", "save_every", "evaluate_every", "tensorboard")
-"""Options under which a training may go on with other values: they change what it costs and what is written."""
+_INDIFFERENT = ("root", "count", "microbatches", "remat", "save_every", "evaluate_every", "tensorboard")
+"""Options under which a training may go on with other values: where the images are, which have a fingerprint of their
+own, what a step costs, and what is written."""
 
 
 def _training_key(config: Config, source: Any, row: Backbone, weights: str) -> str:
@@ -207,7 +208,8 @@ def _run_steps(
             if pending is not None:  # one step behind, so that a step is always under way
                 record(*pending)
             pending = number, log, batch["id"]
-            stopping, asked = stop.anywhere(mesh), stopping
+            before, stopping = stopping, stop.anywhere(mesh)
+            asked = stopping if jax.process_count() == 1 else before  # the answer of all takes until the step is done
             evaluating = options.evaluate_every and number % options.evaluate_every == 0
             if asked or evaluating or number == steps or checkpoints.due(number):
                 record(*pending)

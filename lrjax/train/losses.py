@@ -5,8 +5,6 @@ import optax
 
 from lrjax.types import Array
 
-MAX_LOG_SCALE = 4.605170185988092  # ln 100, the bound that CLIP puts on its own temperature
-
 
 def clip_loss(a: Array, b: Array, scale: Array) -> Array:
     """Symmetric contrastive loss of paired embeddings over the whole (global) batch.
@@ -29,14 +27,13 @@ def clip_loss(a: Array, b: Array, scale: Array) -> Array:
     return (rows.mean() + columns.mean()) / 2
 
 
-def distillation_loss(teacher: Array, students: Array, log_scale: Array, *, clamp: bool = True) -> Array:
+def distillation_loss(teacher: Array, students: Array, log_scale: Array) -> Array:
     """Sum over views of the contrastive loss between the teacher on the HR image and the student on the view.
 
     Args:
         teacher: float32 [B, E], the frozen model without tokens on the HR images, L2-normalised.
         students: float32 [views, B, E], the model with tokens on the HR images and on each LR version, L2-normalised.
         log_scale: float32 [], the learned logarithm of the factor.
-        clamp: whether the factor is bounded by 100; the official code bounds another scalar, so its own is free.
 
     Returns:
         float32 [].
@@ -44,8 +41,7 @@ def distillation_loss(teacher: Array, students: Array, log_scale: Array, *, clam
     Reference:
         LR0.FM (arXiv 2502.03950), section 5.
     """
-    scale = jnp.exp(jnp.minimum(log_scale, MAX_LOG_SCALE) if clamp else log_scale)
-    return sum(clip_loss(teacher, student, scale) for student in students)
+    return sum(clip_loss(teacher, student, jnp.exp(log_scale)) for student in students)
 
 
 def consistency_loss(teacher: Array, students: Array, clear: Array, restored: Array) -> Array:

@@ -44,13 +44,17 @@ def make_optimizer(config: Train, depth: int, total_steps: int) -> optax.Gradien
         total_steps: length of the schedule.
 
     Returns:
-        Clipping by global norm, then LAMB per tensor (its trust ratio is per tensor, as in PyTorch), with weight decay
-        on tables and matrices only.
+        Clipping by global norm, then LAMB (arXiv 1904.00962) per tensor. As in the official code, tables and matrices
+        alone have weight decay and a trust ratio; the rest moves as Adam moves it.
     """
 
     def lamb(rate: float) -> optax.GradientTransformation:
-        schedule = rate_schedule(config, rate, total_steps)
-        return optax.lamb(schedule, weight_decay=config.weight_decay, eps=1e-6, mask=_has_decay)
+        return optax.chain(
+            optax.scale_by_adam(eps=1e-6),
+            optax.add_decayed_weights(config.weight_decay, mask=_is_matrix),
+            optax.masked(optax.scale_by_trust_ratio(), _is_matrix),
+            optax.scale_by_learning_rate(rate_schedule(config, rate, total_steps)),
+        )
 
     whole, *by_block = layer_rates(depth, config.layer_decay)
     rates = {"whole": whole, **{f"table{i}": factor for i, factor in enumerate(by_block)}}
@@ -78,5 +82,5 @@ def _table(block: int) -> str:
     return "whole" if block < 0 else f"table{block}"
 
 
-def _has_decay(tree: Tree) -> Tree:
+def _is_matrix(tree: Tree) -> Tree:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, tree)

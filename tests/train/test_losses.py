@@ -1,12 +1,11 @@
 """The losses against numbers worked out by hand and a plain numpy version in float64."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import tiny
-from lrjax.train.losses import MAX_LOG_SCALE, clip_loss, distillation_loss
+from lrjax.train.losses import clip_loss, distillation_loss
 
 
 def reference_clip_loss(a, b, scale):
@@ -36,21 +35,8 @@ def test_clip_loss_against_numpy():
         assert float(clip_loss(jnp.asarray(a), jnp.asarray(b), jnp.float32(scale))) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("factor", "clamp", "used"), [(20, True, 20), (250, True, 100), (250, False, 250)])
-def test_distillation_sums_the_views_and_bounds_the_factor(factor, clamp, used):
+def test_distillation_sums_the_views():
     teacher, students = tiny.unit_rows(0, 6), np.stack([tiny.unit_rows(seed, 6) for seed in (1, 2, 3)])
-    expected = sum(reference_clip_loss(teacher, student, used) for student in students)
-    actual = distillation_loss(jnp.asarray(teacher), jnp.asarray(students), jnp.log(jnp.float32(factor)), clamp=clamp)
+    expected = sum(reference_clip_loss(teacher, student, 20) for student in students)
+    actual = distillation_loss(jnp.asarray(teacher), jnp.asarray(students), jnp.log(jnp.float32(20)))
     assert float(actual) == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_bound_is_the_logarithm_of_a_hundred_and_stops_the_gradient():
-    assert pytest.approx(np.log(100)) == MAX_LOG_SCALE
-    teacher, students = jnp.asarray(tiny.unit_rows(0, 6)), jnp.asarray(tiny.unit_rows(1, 6))[None]
-
-    def gradient(log_scale, clamp):
-        return float(jax.grad(lambda s: distillation_loss(teacher, students, s, clamp=clamp))(jnp.float32(log_scale)))
-
-    assert gradient(5.0, True) == 0
-    assert gradient(5.0, False) != 0
-    assert gradient(4.0, True) == gradient(4.0, False) != 0
