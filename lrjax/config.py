@@ -264,9 +264,7 @@ class Config:
         if self.models and (self.train.steps or self.train.epochs):
             raise UserError("tokens are trained for one backbone; name it in config.model instead of config.models")
         if self.train.evaluate_every and "zeroshot" not in self.evaluation.evaluators:
-            raise UserError(
-                "config.train.evaluate_every keeps the most accurate; add zeroshot to evaluation.evaluators"
-            )
+            raise UserError("config.train.evaluate_every measures accuracy; add zeroshot to evaluation.evaluators")
         for name in self.ablation.metrics if self.ablation.rows else ():
             if name[3:] not in ("hr", *map(str, self.evaluation.resolutions)):
                 raise UserError(f"config.ablation.metrics has {name!r}; add the side to config.evaluation.resolutions")

@@ -1,5 +1,6 @@
 """The training step: its views against Pillow, its loss and gradients against PyTorch, and what it may not touch."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,20 +12,21 @@ from PIL import Image
 
 import tiny
 import torch_twin
-from lrjax.models.build import Encoders
+from lrjax.models.build import Encoders, abstract_params
 from lrjax.ops.augment import random_crop_box
 from lrjax.ops.degrade import random_side
 from lrjax.sharding import make_mesh, put_batch, replicated
 from lrjax.train.distill import Distiller, ViewMaker
 from lrjax.train.optim import make_optimizer
+from lrjax.train.trainable import init_trainable
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
 BATCH, SIDE = 8, 40
 
 
-def make_distiller(options, dtype=jnp.float32):
-    return Distiller(tiny.row(), Encoders(tiny.row().spec, dtype), options, make_optimizer(options, tiny.DEPTH, 50))
+def make_distiller(options):
+    return Distiller(tiny.row(), Encoders(tiny.row().spec), options, make_optimizer(options, tiny.DEPTH, 50))
 
 
 def training_images(seed=0):
@@ -34,10 +36,9 @@ def training_images(seed=0):
 @functools.cache
 def setting(devices=1, placement="replicate", dtype="float32"):
     """A distiller, a predictor and the compiled step, of which the compilation takes the time."""
-    distiller, predictor = (
-        make_distiller(tiny.train_options(), jnp.dtype(dtype)),
-        tiny.predictor(devices, placement=placement),
-    )
+    predictor = tiny.predictor(devices, placement=placement)
+    encoders = dataclasses.replace(predictor.encoders, dtype=jnp.dtype(dtype))
+    distiller = dataclasses.replace(make_distiller(tiny.train_options()), encoders=encoders)
     return distiller, predictor, distiller.make_step(predictor.mesh, 5)
 
 
@@ -214,6 +215,37 @@ def test_seed_and_step_counter_determine_the_draws():
     losses = [loss(step, 0), loss(step, 1), loss(step, 2), loss(other_seed, 0)]
     assert len(set(losses)) == 4
     assert loss(step, 1) == losses[1]
+
+
+@pytest.mark.parametrize(("clamp", "after"), [(True, 100.0), (False, 150.0)])
+def test_the_factor_is_put_back_into_its_bounds(clamp, after):
+    distiller, predictor = make_distiller(tiny.train_options(clamp_scale=clamp)), setting()[1]
+    state = distiller.init(0)
+    state["trainable"]["log_scale"] = jnp.log(jnp.float32(150))
+    step = distiller.make_step(predictor.mesh, 5)
+    images = put_batch(training_images(), predictor.mesh)
+    state, log = step(jax.device_put(state, replicated(predictor.mesh)), predictor.params, images)
+    assert float(jnp.exp(state["trainable"]["log_scale"])) == pytest.approx(after, rel=1e-3)
+    assert log["scale"] == pytest.approx(after, rel=1e-3)
+
+
+def test_recomputation_and_single_views_save_memory():
+    blocks = dataclasses.replace(tiny.row().spec.image.blocks, depth=8)
+    spec = dataclasses.replace(tiny.row().spec, image=dataclasses.replace(tiny.row().spec.image, blocks=blocks))
+
+    def bytes_of(views, **options):
+        distiller = make_distiller(tiny.train_options(**options))
+        distiller = dataclasses.replace(
+            distiller, row=dataclasses.replace(tiny.row(), spec=spec), encoders=Encoders(spec)
+        )
+        trainable = jax.eval_shape(lambda: init_trainable(distiller.config, spec.image, jax.random.key(0)))
+        images = jax.ShapeDtypeStruct((16, views, tiny.SIZE, tiny.SIZE, 3), jnp.uint8)
+        lowered = jax.jit(distiller.gradient).lower(trainable, abstract_params(spec), images)
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    none, selective, full = (bytes_of(3, remat=remat) for remat in ("none", "selective", "full"))
+    assert full < 0.8 * selective < 0.8 * 0.8 * none
+    assert bytes_of(6, remat="none") < 1.3 * none
 
 
 def test_loss_falls_on_repeated_images():

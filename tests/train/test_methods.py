@@ -128,8 +128,9 @@ def test_microbatches_have_the_gradient_of_the_batch(remat):
 @functools.cache
 def five_steps(devices=1, placement="replicate", **changes):
     """The trainable tree before and after five steps of all methods at once, losses, predictor and state."""
-    distiller = make_distiller(**METHODS["all"], unfrozen_rate=0.5, **changes)
     predictor = tiny.predictor(devices, placement=placement)
+    distiller = make_distiller(**METHODS["all"], unfrozen_rate=0.5, **changes)
+    distiller = dataclasses.replace(distiller, encoders=predictor.encoders)
     layout = distiller.layout(predictor.params, predictor.mesh)
     state = jax.jit(lambda params: distiller.init(0, params), out_shardings=layout)(predictor.params)
     before, losses = jax.device_get(state["trainable"]), []

@@ -84,11 +84,15 @@ def whole(start, tmp_path_factory):
     return workdir
 
 
-def test_killed_five_times_and_bit_identical(start, whole, tmp_path):
+def test_killed_seven_times_and_bit_identical(start, whole, tmp_path):
+    # A checkpoint, the first one after step 1, is written, then committed by the third of three renames.
+    for place, saved in (("rename 0 3", []), ("rename 1 6", [1, SAVE_EVERY])):
+        assert finish(start(tmp_path, KILLED_AT=place))[0] == -signal.SIGKILL
+        assert checkpoints(tmp_path) == saved
     moments = random.Random(3)
     for part in range(5):
         process = start(tmp_path)
-        wait_for_step(process, tmp_path, part * STEPS // 6 + moments.randint(1, 5))
+        wait_for_step(process, tmp_path, (2 + part) * SAVE_EVERY + moments.randint(1, SAVE_EVERY))
         time.sleep(moments.uniform(0, 0.05))
         process.kill()
         assert finish(process)[0] == -signal.SIGKILL

@@ -1,7 +1,7 @@
 """A tiny training in a process of its own, or one of several, to be killed.
 
 Arguments: folder of images, working directory, steps, steps between checkpoints and perhaps the bytes of the largest
-file that it may write.
+file that it may write. The variable KILLED_AT holds the arguments of `die_at`, if it is to kill itself.
 """
 
 import logging
@@ -11,6 +11,7 @@ import sys
 import time
 
 import tiny
+from killed_runs import die_at
 from lrjax.data import datasets
 from lrjax.errors import UserError
 from lrjax.sharding import join_processes, run_jointly
@@ -30,6 +31,9 @@ def main(images, workdir, steps, save_every, limit=None):
         return read(self, index)
 
     datasets.ImageList.__getitem__ = read_slowly
+    if place := os.environ.get("KILLED_AT"):
+        name, *numbers = place.split()
+        die_at(name, *map(int, numbers))
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     try:
