@@ -44,17 +44,14 @@ def make_optimizer(config: Train, depth: int, total_steps: int) -> optax.Gradien
         total_steps: length of the schedule.
 
     Returns:
-        Clipping by global norm, then LAMB (arXiv 1904.00962) per tensor. As in the official code, tables and matrices
-        alone have weight decay and a trust ratio; the rest moves as Adam moves it.
+        Clipping by global norm, then LAMB per tensor, with weight decay on tables and matrices only. The trust ratio is
+        that of every tensor, as published (arXiv 1904.00962, algorithm 2); the LAMB of the official code has none for
+        tensors without weight decay, of which LR-TK0 trains one, the temperature.
     """
 
     def lamb(rate: float) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.scale_by_adam(eps=1e-6),
-            optax.add_decayed_weights(config.weight_decay, mask=_is_matrix),
-            optax.masked(optax.scale_by_trust_ratio(), _is_matrix),
-            optax.scale_by_learning_rate(rate_schedule(config, rate, total_steps)),
-        )
+        schedule = rate_schedule(config, rate, total_steps)
+        return optax.lamb(schedule, weight_decay=config.weight_decay, eps=1e-6, mask=_is_matrix)
 
     whole, *by_block = layer_rates(depth, config.layer_decay)
     rates = {"whole": whole, **{f"table{i}": factor for i, factor in enumerate(by_block)}}

@@ -59,9 +59,10 @@ def test_first_step_is_lamb_per_table(clip_norm):
     ):
         expected = reference_first_step(table, gradient, 1e-2 * factor, 0.05)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-9)
-    # The temperature has neither weight decay nor a trust ratio.
-    gradient = clipped["log_scale"]
-    np.testing.assert_allclose(updates["log_scale"], -3e-3 * gradient / (abs(gradient) + 1e-6), rtol=1e-5)
+    # No weight decay on the temperature: the direction is the sign of the gradient, the trust ratio its own size.
+    np.testing.assert_allclose(
+        updates["log_scale"], reference_first_step([2.659], [clipped["log_scale"]], 3e-3, 0.0)[0], rtol=1e-5
+    )
 
 
 def test_steps_are_those_of_lamb_in_timm():
@@ -73,7 +74,7 @@ def test_steps_are_those_of_lamb_in_timm():
     tables = [torch.tensor(np.asarray(table), requires_grad=True) for table in parameters["tokens"]]
     scale = torch.tensor(2.659, requires_grad=True)
     groups = [{"params": tables, "weight_decay": 0.05}, {"params": [scale], "weight_decay": 0.0, "lr": 3e-3}]
-    twin = Lamb(groups, lr=1e-2, eps=1e-6, max_grad_norm=None)
+    twin = Lamb(groups, lr=1e-2, eps=1e-6, max_grad_norm=None, always_adapt=True)
     for gradient in gradients:
         scale.grad = torch.tensor(float(gradient["log_scale"]))
         for table, wanted in zip(tables, gradient["tokens"], strict=True):
@@ -102,16 +103,15 @@ def test_gradients_above_the_bound_are_scaled_down():
 
 
 def rates_over_time(options, total_steps):
-    """The rate of every step: constant gradients make each update of a table rate * |table| long, of a scalar rate."""
+    """The rate of every step: constant gradients make each LAMB update rate * |parameter| long."""
     optimizer = make_optimizer(options, DEPTH, total_steps)
     parameters = tree(0)
     state, update = optimizer.init(parameters), jax.jit(optimizer.update)
     found = []
     for _ in range(total_steps):
         updates, state = update(tree(1), state, parameters)
-        tables = zip(updates["tokens"], parameters["tokens"], strict=True)
-        lengths = [float(jnp.linalg.norm(update) / jnp.linalg.norm(table)) for update, table in tables]
-        found.append([*lengths, abs(float(updates["log_scale"]))])
+        lengths = jax.tree.map(lambda u, p: float(jnp.linalg.norm(u) / jnp.linalg.norm(p)), updates, parameters)
+        found.append([*lengths["tokens"], lengths["log_scale"]])
     return np.array(found)
 
 
