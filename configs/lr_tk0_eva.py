@@ -97,7 +97,7 @@ def embedded() -> ConfigDict:
                 "warmup_steps": 5,
                 "clip_norm": 5.0,
                 "remat": "selective",
-                "save_every": 50,
+                "save_every": 10,
             },
             "report": {"plots": True, "weights": "equal"},
         }

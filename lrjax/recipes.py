@@ -80,7 +80,9 @@ def read_config(name: str, overrides: Sequence[str] = (), *, program: str) -> Co
 
 
 _TEXT_LISTS = tuple(
-    f"{dashes}config.{key}" for dashes in ("-", "--") for key in ("data.names", "evaluation.evaluators", "models")
+    f"{dashes}config.{key}"
+    for dashes in ("-", "--")
+    for key in ("data.names", "evaluation.evaluators", "models", "ablation.metrics")
 )
 
 

@@ -140,7 +140,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
     assert results(tmp_path) == before
     status, _, stderr = command("--config", recipe, "--config.train.images_per_caption=1")
     assert status == 2
-    assert "tokens that were trained with other options" in stderr
+    assert "tokens holds another training: train.images_per_caption was 0, is 1; change it back" in stderr
 
 
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(command, tmp_path, recipe, calls, monkeypatch):
@@ -309,7 +309,7 @@ def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, c
     assert calls == []
     status, _, stderr = command("--config", recipe, *data, "--config.train.steps=2")
     assert status == 2
-    assert "tokens that were trained with other options; use another config.workdir" in stderr
+    assert "tokens holds another training: train.steps was 1, is 2; change it back to continue, or use" in stderr
     assert "parameters from" not in stderr  # told before anything is loaded or evaluated
     assert calls == []
     other = write_checkpoint(tiny_row(), tmp_path / "other")

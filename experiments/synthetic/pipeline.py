@@ -33,7 +33,7 @@ def load_pipeline(name: str, *, dtype: str, device: str) -> Any:
         import torch
         from diffusers import DiffusionPipeline
     except (ImportError, RuntimeError) as error:  # RuntimeError: a package that it imports does not fit PyTorch
-        raise UserError(f"diffusers cannot be imported ({error}); run `pip install 'lrjax[synthetic]'`") from error
+        raise UserError(f"diffusers cannot be imported ({error}); run `pip install '.[synthetic]'`") from error
     try:
         pipeline = DiffusionPipeline.from_pretrained(name, dtype=getattr(torch, dtype))
     except (OSError, ValueError) as error:

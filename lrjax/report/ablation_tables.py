@@ -143,9 +143,11 @@ def ablation_table(ablation: Ablation, lines: Mapping[str, Line], *, weighing: s
             cells += [paper, published, spread, gain]
         rows.append(tuple(cells))
     seeds = ", ".join(map(str, ablation.seeds))
+    several = len(ablation.seeds) > 1
+    spread = f"± is the standard deviation over the seeds {seeds}" if several else f"seed {seeds} only"
     caption = (
-        f"Percent; ± is the standard deviation over the seeds {seeds}, a gain is against the backbone as it is. "
-        f"{weighing[0].upper() + weighing[1:]}."
+        f"Percent; {spread}; a gain is against the backbone as it is. {weighing[0].upper() + weighing[1:]}. "
+        "The paper's numbers are those of its own backbones and data sets."
     )
     few = [row for row, line in lines.items() if 0 < len(line.trained) < len(ablation.seeds)]
     if few:

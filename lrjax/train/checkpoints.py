@@ -1,6 +1,9 @@
 """Checkpoints of a training, from which it continues bit by bit, on any number of devices and processes."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,18 +22,18 @@ class Checkpoints:
 
     Args:
         directory: where they lie.
-        key: hash of what determines the training; other checkpoints are refused.
+        training: what the training depends on, JSON-able values by name; checkpoints of another one are refused.
         save_every: steps between checkpoints.
     """
 
-    def __init__(self, directory: Path, key: str, *, save_every: int):
+    def __init__(self, directory: Path, training: Mapping[str, Any], *, save_every: int):
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2,
             save_interval_steps=save_every,
             cleanup_tmp_directories=True,  # of a killed process
             enable_async_checkpointing=False,
         )
-        self.directory, self.key = directory, key
+        self.directory, self.training = directory, json.loads(json.dumps(training))  # as it is read again
         self.manager = ocp.CheckpointManager(directory.resolve(), options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -61,7 +64,7 @@ class Checkpoints:
         """
         if self.manager.latest_step() == step:
             return
-        position = {"key": self.key, "step": step}
+        position = {"training": self.training, "step": step}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position))
         try:
             self.manager.save(step, args=items, force=True)
@@ -88,10 +91,10 @@ class Checkpoints:
         if newest is None:
             return None
         position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
-        if position["key"] != self.key:
+        if changed := _differences(position.get("training", {}), self.training):
             raise UserError(
-                f"{self.directory} holds tokens that were trained with other options; "
-                "use another config.workdir or remove the directory"
+                f"{self.directory} holds another training: {'; '.join(changed)}; change it back to continue, or use "
+                "another config.workdir"
             )
         return newest
 
@@ -104,6 +107,13 @@ class Checkpoints:
         if (newest := self.check()) is None:
             return state
         return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
+
+
+def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Says what differs, short values with what they were."""
+    names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
+    changed = [(name, f"{name} was {saved.get(name)!r}, is {wanted.get(name)!r}") for name in names]
+    return [text if len(text) < 100 else f"{name} is another" for name, text in changed]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What ends a training early: numbers that are no longer sensible, and SIGTERM."""
+"""What ends a training early: numbers that are no longer sensible, SIGTERM and Ctrl-C."""
 
 import functools
 import logging
@@ -59,20 +59,24 @@ def check_numbers(step: int, numbers: Mapping[str, float], *, bound: float, imag
 
 
 class Stop:
-    """Whether SIGTERM has arrived.
+    """Whether SIGTERM or Ctrl-C has arrived.
 
     Attributes:
-        asked: whether it has, in this process.
-        saved: what is saved, in words, while nothing would be lost: SIGTERM then ends the process where it is.
+        asked: which of them has, in this process, 0 for none.
+        saved: what is saved, in words, while nothing would be lost: the process then ends where it is.
     """
 
     def __init__(self):
-        self.asked, self.saved = False, ""
+        self.asked, self.saved = 0, ""
 
-    def __call__(self, *_: Any) -> None:
-        self.asked = True
+    def __call__(self, number: int, *_: Any) -> None:
+        if self.asked == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = number
         if self.saved:
             self.leave()
+        if number == signal.SIGINT:
+            _LOG.warning("ends after this step and saves; Ctrl-C again ends at once")
 
     def anywhere(self, mesh: Mesh) -> Array | bool:
         """Whether it has in any process, which all of them learn at the same place; asked for long before it is read.
@@ -81,15 +85,15 @@ class Stop:
             mesh: the devices.
         """
         if jax.process_count() == 1:
-            return self.asked
-        return _any(mesh)(put_batch(np.full(jax.local_device_count(), self.asked), mesh))
+            return bool(self.asked)
+        return _any(mesh)(put_batch(np.full(jax.local_device_count(), bool(self.asked)), mesh))
 
     def leave(self) -> NoReturn:
-        """Ends the process with the status that shells give to SIGTERM, 143."""
-        _LOG.warning(
-            "stopped by SIGTERM; %s; run again to continue from there", self.saved or "the training is finished"
-        )
-        raise SystemExit(128 + signal.SIGTERM)
+        """Ends the process with the status that shells give to the signal, 143 for SIGTERM and 130 for Ctrl-C."""
+        number = signal.Signals(self.asked or signal.SIGTERM)  # of another process where this one has none
+        saved = self.saved or "the training is finished"
+        _LOG.warning("stopped by %s; %s; run again to continue from there", number.name, saved)
+        raise SystemExit(128 + number)
 
 
 @functools.cache
@@ -99,15 +103,16 @@ def _any(mesh: Mesh) -> Callable[[Array], Array]:
 
 @contextmanager
 def listen() -> Iterator[Stop]:
-    """Notes SIGTERM instead of dying from it, where Python lets a thread do so: in the main thread only."""
+    """Notes SIGTERM and Ctrl-C instead of dying from them, where Python allows it: in the main thread only."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if stop.asked:  # too late to be heeded above
         stop.leave()

@@ -139,7 +139,7 @@ def require_tensorboard() -> Any:
         import tensorboardX
     except ImportError as error:
         raise UserError(
-            "config.train.tensorboard needs tensorboardX; pip install 'lrjax[tensorboard]' or set it to False"
+            "config.train.tensorboard needs tensorboardX; pip install tensorboardX, or set it to False"
         ) from error
     return tensorboardX
 

@@ -1,6 +1,7 @@
 """The training loop: data in, checkpoints out, continued where it stopped."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from lrjax.data.loader import training_batches
 from lrjax.errors import UserError
 from lrjax.models.zoo import Backbone
 from lrjax.predict import Predictor
-from lrjax.results import content_key
 from lrjax.sharding import from_first, own_rows, put_batch
 from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller
@@ -87,27 +87,30 @@ def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) ->
     """
     folder = Path(config.workdir) / "tokens"
     if from_first(np.array(folder.is_dir())):
-        key = _training_key(config, source, row, weights)
-        with Checkpoints(folder, key, save_every=config.train.save_every) as checkpoints:
+        training = _determinants(config, source, row, weights)
+        with Checkpoints(folder, training, save_every=config.train.save_every) as checkpoints:
             checkpoints.check()
 
+
+_LOG = logging.getLogger(__name__)
 
 _INDIFFERENT = ("root", "count", "microbatches", "remat", "save_every", "evaluate_every", "tensorboard")
 """Options under which a training may go on with other values: where the images are, which have a fingerprint of their
 own, what a step costs, and what is written."""
 
 
-def _training_key(config: Config, source: Any, row: Backbone, weights: str) -> str:
-    return content_key(
-        weights=weights,
-        model=row.name,
-        architecture=dataclasses.asdict(row.spec),
-        preprocess=vars(row.preprocess),
-        options={name: value for name, value in vars(config.train).items() if name not in _INDIFFERENT},
-        seed=config.seed,
-        precision=config.precision,
-        images=source.fingerprint,
-    )
+def _determinants(config: Config, source: Any, row: Backbone, weights: str) -> dict[str, Any]:
+    """All that a training depends on, by name."""
+    options = {f"train.{name}": value for name, value in vars(config.train).items() if name not in _INDIFFERENT}
+    return options | {
+        "weights": weights,
+        "model": row.name,
+        "architecture": dataclasses.asdict(row.spec),
+        "preprocess": vars(row.preprocess),
+        "seed": config.seed,
+        "precision": config.precision,
+        "images": source.fingerprint,
+    }
 
 
 def train_tokens(
@@ -140,9 +143,9 @@ def train_tokens(
     distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
     layout = distiller.layout(predictor.params, mesh)
     init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=layout)
-    key = _training_key(config, source, predictor.row, weights)
+    training = _determinants(config, source, predictor.row, weights)
     outputs = Outputs(config, predictor.row, weights=weights, evaluate=evaluate)
-    with Checkpoints(Path(config.workdir) / "tokens", key, save_every=options.save_every) as checkpoints:
+    with Checkpoints(Path(config.workdir) / "tokens", training, save_every=options.save_every) as checkpoints:
         state = checkpoints.restore(init(predictor.params))
         batches = training_batches(
             source,
@@ -197,6 +200,8 @@ def _run_steps(
             outputs.score(number, adaptation_of(state["trainable"], predictor.row.spec.image))
             stop.saved = ""
 
+    if 0 < first < steps:
+        _LOG.info("continues after step %d of %d", first, steps)
     with bar, listen() as stop, outputs.begin(first):
         score(first)  # a killed process may have left it out; finished numbers are found again
         pending, stopping = None, False

@@ -104,11 +104,15 @@ def test_finished_training_is_restored(tmp_path, folder, predictor, steps, unint
     np.testing.assert_array_equal(train(tmp_path, folder, predictor, save_every=5), first)
     assert steps.calls == 0
 
-    for other in ({"learning_rate": 3e-3}, {"seed": 1}, {"weights": "other"}, {"steps": 8}):
-        with pytest.raises(UserError, match=r"tokens.*other options.*workdir"):
+    for other, told in (
+        ({"learning_rate": 3e-3}, r"train\.learning_rate was 0\.01, is 0\.003"),
+        ({"seed": 1, "weights": "other"}, "weights was .*, is 'other'; seed was 0, is 1"),
+        ({"steps": 8}, r"train\.steps was \d, is 8"),
+    ):
+        with pytest.raises(UserError, match=rf"tokens holds another training: {told}; .*config\.workdir"):
             train(tmp_path, folder, predictor, **other)
     tiny.write_training_images(folder.parent / "more", count=13)
-    with pytest.raises(UserError, match="other options"):
+    with pytest.raises(UserError, match="images is another"):
         train(tmp_path, folder.parent / "more", predictor)
     row, other = predictor.row, copy.copy(predictor)
     for changed in (
@@ -116,7 +120,7 @@ def test_finished_training_is_restored(tmp_path, folder, predictor, steps, unint
         zoo.with_numerics(dataclasses.replace(row, family="SigLIP"), "as_trained"),
     ):
         other.row = changed
-        with pytest.raises(UserError, match="other options"):
+        with pytest.raises(UserError, match=r"holds another training: (preprocess|architecture) is another"):
             train(tmp_path, folder, other)
     assert steps.calls == 0
 

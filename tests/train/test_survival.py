@@ -124,6 +124,17 @@ def test_sigterm_saves_and_a_rerun_continues(start, whole, tmp_path):
     assert outcome(tmp_path) == outcome(whole)
 
 
+def test_control_c_saves_too(start, tmp_path):
+    process = start(tmp_path)
+    wait_for_step(process, tmp_path, SAVE_EVERY + 1)
+    process.send_signal(signal.SIGINT)
+    status, stderr = finish(process)
+    assert status == 130
+    assert "ends after this step and saves" in stderr
+    assert f"stopped by SIGINT; the last good checkpoint is {tmp_path}/tokens/{checkpoints(tmp_path)[-1]}; " in stderr
+    assert len(rows_of(tmp_path)) == checkpoints(tmp_path)[-1] > SAVE_EVERY
+
+
 def start_two(start, workdir):
     with socket.socket() as one:
         one.bind(("localhost", 0))
@@ -174,7 +185,7 @@ def test_a_diverging_training_stops_before_it_saves(tmp_path, monkeypatch):
 
 
 def test_processes_must_share_the_directory(tmp_path, monkeypatch):
-    with Checkpoints(tmp_path / "tokens", "key", save_every=2) as checkpoints:
+    with Checkpoints(tmp_path / "tokens", {"seed": 0}, save_every=2) as checkpoints:
         assert checkpoints.check() is None
         monkeypatch.setattr(jax, "process_count", lambda: 2)
         monkeypatch.setattr(multihost_utils, "process_allgather", lambda step: np.array([4, int(step)]))
@@ -226,5 +237,5 @@ def test_history_is_continued_and_damage_is_told(tmp_path):
 def test_tensorboard_is_asked_for_when_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     options = tiny.train_options(tensorboard=True)
-    with pytest.raises(UserError, match=r"needs tensorboardX; pip install 'lrjax\[tensorboard\]'"):
+    with pytest.raises(UserError, match=r"needs tensorboardX; pip install tensorboardX, or"):
         loop.check_training(tiny.config(tmp_path, options), tiny.predictor().mesh, row=tiny.row())
