@@ -2,6 +2,8 @@
 
 PYTHONPATH=.:experiments/speed python experiments/train_speed/bench.py --out results.json
 
+(add --images 16 --batch 4 --batches 1 on a small machine).
+
 EVA02-B-16 with random weights, 13 tables of tokens, one HR and three LR views per image. The PyTorch side resizes and
 crops every view with Pillow in the processes of a DataLoader. First each side has its own recipe, which recomputes
 whole blocks in PyTorch, as published, and all but the products with weights in lrjax; then both recompute blocks, then
