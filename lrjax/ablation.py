@@ -26,7 +26,15 @@ from lrjax.config_reader import check_key, from_mapping
 from lrjax.errors import UserError
 from lrjax.lock import locked
 from lrjax.models.zoo import Backbone
-from lrjax.report.ablation_tables import Line, Scores, ablation_chart, ablation_table, compare, order_table
+from lrjax.report.ablation_tables import (
+    Line,
+    Scores,
+    ablation_chart,
+    ablation_table,
+    compare,
+    metric_tables,
+    order_table,
+)
 from lrjax.report.write import table_files
 from lrjax.results import ResultStore, Row, write_atomically
 from lrjax.runs import HIGH_RESOLUTION, Results, weighing
@@ -194,7 +202,7 @@ def _score(results: Results, model: str, variant: str, metric: str) -> float | N
 def _report(config: Config, lines: Mapping[str, Line], suite: Suite) -> None:
     ablation, folder = config.ablation, Path(config.workdir) / "report"
     table = ablation_table(ablation, lines, weighing=weighing(suite.war_weights, suite.names))
-    print_tables([table])
+    print_tables(metric_tables(table))
     pairs = compare(ablation, lines)
     tables = {"ablation": table} | ({"order": order_table(pairs)} if pairs else {})
     for name, one in tables.items():

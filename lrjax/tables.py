@@ -163,7 +163,8 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
                 stop += group
             console.print(_rich(table, start, stop))
             start = stop
-        console.print(table.caption, style="dim", highlight=False, markup=False)
+        if table.caption:
+            console.print(table.caption, style="dim", highlight=False, markup=False)
 
 
 def _columns(table: Table, start: int, stop: int) -> list[int]:

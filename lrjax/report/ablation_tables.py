@@ -155,6 +155,25 @@ def ablation_table(ablation: Ablation, lines: Mapping[str, Line], *, weighing: s
     return Table(ablation.title, caption + _judged(compare(ablation, lines)), tuple(header), tuple(rows), 1, group=4)
 
 
+def metric_tables(table: Table) -> list[Table]:
+    """Cuts the table of an ablation into one per metric, for a terminal, without the columns that hold nothing.
+
+    Args:
+        table: of `ablation_table`.
+
+    Returns:
+        The tables; the last one has the caption.
+    """
+    tables = []
+    for start in range(table.labels, len(table.header), table.group):
+        metric = table.header[start].split()[0]
+        kept = [i for i in range(start, start + table.group) if any(row[i] is not None for row in table.rows)]
+        header = [table.header[0], *(table.header[i].removeprefix(f"{metric} ") for i in kept)]
+        rows = tuple((row[0], *(row[i] for i in kept)) for row in table.rows)
+        tables.append(Table(f"{table.title}: {metric}", "", tuple(header), rows, table.labels))
+    return [*tables[:-1], dataclasses.replace(tables[-1], caption=table.caption)]
+
+
 def _judged(pairs: Sequence[Pair]) -> str:
     """Says for every metric whether the published order holds."""
     if not pairs:

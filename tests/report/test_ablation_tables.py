@@ -5,7 +5,7 @@ import math
 import pytest
 
 from lrjax.config import Ablation
-from lrjax.report.ablation_tables import Line, ablation_chart, ablation_table, compare, order_table
+from lrjax.report.ablation_tables import Line, ablation_chart, ablation_table, compare, metric_tables, order_table
 from lrjax.tables import Spread
 
 ABLATION = Ablation(
@@ -73,6 +73,12 @@ def test_table():
     assert "over the seeds 0, 1, 2" in table.caption
     assert "All alike." in table.caption
     assert table.csv().splitlines()[2].startswith("all,42.0000,4.0000,73.0000,2.6458,3.0000,")
+    first, second = metric_tables(table)
+    assert (first.title, second.title) == (f"{table.title}: SAR-16", f"{table.title}: WAR-16")
+    assert first.header == ("Row", "paper", "paper gain", "here", "gain")
+    assert [row[:5] for row in table.rows] == list(first.rows)
+    assert (second.header, second.rows[3]) == (("Row", "here"), ("last", Spread(50.0, 0.0)))
+    assert (first.caption, second.caption) == ("", table.caption)
     assert order_table(compare(ABLATION, LINES)).rows[0] == (
         "SAR-16", "all", "none", "undecided", 4.0, 3.0, pytest.approx(math.sqrt(7 / 3)),
     )  # fmt: skip
