@@ -21,7 +21,7 @@ from lrjax.ops.degrade import LowResolutionBank, degrade, lr_bank, random_side
 from lrjax.ops.preprocess import normalize
 from lrjax.sharding import batch_sharding, replicated
 from lrjax.streaming import named_leaves
-from lrjax.train.losses import caption_loss, consistency_loss, distillation_loss
+from lrjax.train.losses import caption_loss, clip_loss, consistency_loss
 from lrjax.train.trainable import adaptation_of, init_trainable
 from lrjax.types import Array, Tree
 
@@ -128,7 +128,7 @@ class Distiller:
 
     def compare(self, trainable: Tree, teacher: Array, student: Array, captions: Array | None) -> Array:
         """The loss of one view's embeddings of a whole batch, float32 []."""
-        loss = distillation_loss(teacher, student[None], trainable["log_scale"])
+        loss = clip_loss(teacher, student, jnp.exp(trainable["log_scale"]))
         if "classifier" in trainable:
             loss += caption_loss(student[None], trainable["classifier"], captions)
         return loss

@@ -27,23 +27,6 @@ def clip_loss(a: Array, b: Array, scale: Array) -> Array:
     return (rows.mean() + columns.mean()) / 2
 
 
-def distillation_loss(teacher: Array, students: Array, log_scale: Array) -> Array:
-    """Sum over views of the contrastive loss between the teacher on the HR image and the student on the view.
-
-    Args:
-        teacher: float32 [B, E], the frozen model without tokens on the HR images, L2-normalised.
-        students: float32 [views, B, E], the model with tokens on the HR images and on each LR version, L2-normalised.
-        log_scale: float32 [], the learned logarithm of the factor.
-
-    Returns:
-        float32 [].
-
-    Reference:
-        LR0.FM (arXiv 2502.03950), section 5.
-    """
-    return sum(clip_loss(teacher, student, jnp.exp(log_scale)) for student in students)
-
-
 def consistency_loss(teacher: Array, students: Array, clear: Array, restored: Array) -> Array:
     """Sum over views of the squared distances from the teacher's embeddings and features on the HR image.
 
