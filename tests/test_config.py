@@ -56,6 +56,11 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"train": {"steps": -1}}, r"config\.train\.steps is -1; it must be at least 0"),
         ({"train": {"batch_size": 0}}, r"config\.train\.batch_size is 0; it must be at least 1"),
         ({"train": {"save_every": 0}}, r"config\.train\.save_every is 0"),
+        ({"train": {"remat": "some"}}, r"config\.train\.remat is 'some'; use one of 'none', 'selective', 'full'"),
+        (
+            {"train": {"evaluate_every": 2}, "evaluation": {"evaluators": ("zoom",)}},
+            r"config\.train\.evaluate_every measures accuracy; add zeroshot",
+        ),
         (
             {"zoom": {"normalisation": "clip"}},
             r"config\.zoom\.normalisation is 'clip'; use one of 'imagenet', 'native'",

@@ -132,6 +132,8 @@ def test_names_are_split_at_commas(read):
     ):
         assert read(*form, "--config.seed=3").data.names == ("a", "b", "c"), form
     assert read("--config.evaluation.evaluators=x,y").evaluation.evaluators == ("x", "y")
+    metrics = read("--config.ablation.rows=(('a', {}),)", "--config.ablation.metrics=acc16,warhr").ablation.metrics
+    assert metrics == ("acc16", "warhr")
     assert read("--config.data.root=a,b").data.root == "a,b"
     assert read("--config.model=", "--config.models=a=x,b:tag=y").models == ("a=x", "b:tag=y")
 

@@ -91,7 +91,12 @@ class Checkpoints:
         if newest is None:
             return None
         position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
-        if changed := _differences(position.get("training", {}), self.training):
+        if "training" not in position:
+            raise UserError(
+                f"{self.directory} was written by another version of lrjax, which cannot be continued; use another "
+                "config.workdir"
+            )
+        if changed := _differences(position["training"], self.training):
             raise UserError(
                 f"{self.directory} holds another training: {'; '.join(changed)}; change it back to continue, or use "
                 "another config.workdir"

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -101,7 +102,9 @@ def test_finished_training_is_restored(tmp_path, folder, predictor, steps, unint
     first = train(tmp_path, folder, predictor)
     np.testing.assert_array_equal(first, uninterrupted[0])
     steps.reset()
-    np.testing.assert_array_equal(train(tmp_path, folder, predictor, save_every=5), first)
+    np.testing.assert_array_equal(train(tmp_path, folder, predictor, save_every=5, remat="none"), first)
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    np.testing.assert_array_equal(train(tmp_path, moved, predictor), first)
     assert steps.calls == 0
 
     for other, told in (

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -190,6 +191,16 @@ def test_processes_must_share_the_directory(tmp_path, monkeypatch):
         monkeypatch.setattr(jax, "process_count", lambda: 2)
         monkeypatch.setattr(multihost_utils, "process_allgather", lambda step: np.array([4, int(step)]))
         with pytest.raises(UserError, match=r"see different checkpoints in .*tokens; give all of them the same"):
+            checkpoints.check()
+        monkeypatch.undo()
+
+
+def test_checkpoints_of_another_version_are_refused(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path / "tokens", {"seed": 0}, save_every=1) as checkpoints:
+        monkeypatch.setattr(checkpoints.manager, "latest_step", lambda: 1)
+        restored = SimpleNamespace(position={"key": "a", "step": 1})
+        monkeypatch.setattr(checkpoints.manager, "restore", lambda *_, **__: restored)
+        with pytest.raises(UserError, match=r"tokens was written by another version of lrjax"):
             checkpoints.check()
         monkeypatch.undo()
 
