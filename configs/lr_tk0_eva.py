@@ -46,6 +46,7 @@ def get_config(backbone: str = "") -> ConfigDict:
             "precision": "bfloat16" if giant else "float32",
             "devices": None,
             "placement": "fsdp" if giant else "replicate",
+            "protocol": "lr0fm",
             "data": {"names": LR0FM_DATASETS, "root": "data", "on_error": "error", "workers": 16},
             "evaluation": {"evaluators": ("zeroshot",), "resolutions": (16, 32, 64, 128), "batch_size": 128},
             "train": {

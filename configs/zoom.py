@@ -53,6 +53,7 @@ def get_config(dataset: str = "") -> ConfigDict:
             "precision": "float32",
             "devices": None,
             "placement": "replicate",
+            "pass_order": "pillow12",  # of the published numbers
             "data": {"names": (dataset,), "root": "data", "on_error": "error", "workers": 16},
             "evaluation": {"evaluators": ("zeroshot", "zoom"), "resolutions": (), "batch_size": 64},
             "zoom": {"normalisation": "imagenet", "scales_at_once": 1, "shard_size": 1024, "keep": ("guess",)},

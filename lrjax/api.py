@@ -54,6 +54,7 @@ def load(
     devices: int | None = None,
     placement: str = "replicate",
     protocol: str = "native",
+    pass_order: str = "",
     numerics: str = "open_clip",
     lr_tokens: str | os.PathLike = "",
     mesh: Mesh | None = None,
@@ -68,6 +69,7 @@ def load(
         devices: number of devices; None for all. Ignored where a mesh is given.
         placement: "replicate", or "fsdp" to spread the parameters over the devices.
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
+        pass_order: order of the two passes of a resize, "pillow13" or "pillow12"; "" for that of the protocol.
         numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
         lr_tokens: `tokens.safetensors` of a training of this backbone, with which images are embedded; "" for none.
         mesh: the devices, where the caller has made a mesh.
@@ -78,7 +80,7 @@ def load(
     Raises:
         UserError: the name is unknown, or the checkpoint or the tokens are missing, damaged or not for this backbone.
     """
-    row = zoo.with_numerics(zoo.with_protocol(zoo.get(name), protocol), numerics)
+    row = zoo.with_numerics(zoo.with_protocol(zoo.get(name), protocol, pass_order), numerics)
     adaptation = read_adaptation(lr_tokens, row)[0] if lr_tokens else None
     source = os.fspath(source) or row.hub_id
     if not source:

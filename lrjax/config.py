@@ -235,6 +235,9 @@ class Config:
         distributed: whether this process is one of several that share the run (`lrjax.sharding.join_processes`).
         placement: "replicate" or "fsdp".
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
+        pass_order: order of the two passes of a resize, on which tall images depend: "pillow13", or "pillow12"
+            for that of earlier versions of Pillow, with which the published numbers were made; "" for that of the
+            protocol, which is "pillow12" for "lr0fm" and "pillow13" for "native".
         numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
     """
 
@@ -249,6 +252,7 @@ class Config:
     distributed: bool = False
     placement: str = "replicate"
     protocol: str = "native"
+    pass_order: str = ""
     numerics: str = "open_clip"
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
     zoom: Zoom = dataclasses.field(default_factory=Zoom)
@@ -274,6 +278,7 @@ class Config:
             raise UserError("an ablation has one backbone per row; name it in config.model instead of config.models")
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         _one_of("protocol", self.protocol, ("native", "lr0fm"))
+        _one_of("pass_order", self.pass_order, ("", "pillow13", "pillow12"))
         _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
         _one_of("train.remat", self.train.remat, ("none", "selective", "full"))
         _one_of("placement", self.placement, ("replicate", "fsdp"))

@@ -24,7 +24,7 @@ _LOG = logging.getLogger("lrjax")
 
 def backbone(config: Config, name: str) -> Backbone:
     """Returns the zoo row of a backbone with the protocol and the numerics of a run."""
-    return zoo.with_numerics(zoo.with_protocol(zoo.get(name), config.protocol), config.numerics)
+    return zoo.with_numerics(zoo.with_protocol(zoo.get(name), config.protocol, config.pass_order), config.numerics)
 
 
 def evaluate_backbone(
@@ -50,6 +50,7 @@ def evaluate_backbone(
         precision=config.precision,
         placement=config.placement,
         protocol=config.protocol,
+        pass_order=config.pass_order,
         numerics=config.numerics,
         mesh=mesh,
     )

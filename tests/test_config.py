@@ -176,6 +176,7 @@ OTHER = {
     "precision": "bfloat16",
     "placement": "fsdp",
     "protocol": "lr0fm",
+    "pass_order": "pillow12",
     "numerics": "as_trained",
     "devices": 1,
 }

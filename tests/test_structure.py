@@ -19,6 +19,7 @@ from lrjax.config_reader import from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
+from lrjax.stages import backbone
 from lrjax.train.trainable import check_method
 
 ROOT = Path(__file__).parents[1]
@@ -223,8 +224,8 @@ def recipes():
     for module in pkgutil.iter_modules(configs.__path__):
         if hasattr(importlib.import_module(f"configs.{module.name}"), "get_config"):
             yield module.name, ""
-    for backbone in lr_tk0_eva.BACKBONES:
-        yield "lr_tk0_eva", backbone
+    for model in lr_tk0_eva.BACKBONES:
+        yield "lr_tk0_eva", model
     yield "sweep", "lr0fm"
     yield "imagenet_hard", "4k"
     yield "zoom_hard", "imagenet"
@@ -258,6 +259,9 @@ def test_every_recipe_resolves(name, argument):
         assert max(config.evaluation.resolutions, default=0) <= row.spec.image.size
         assert source == ("embedded" if shipped else "")
         assert row.hub_id or source
+    if not shipped and (name, argument) != ("zoom_hard", "evaluate"):  # published numbers are those of Pillow 12
+        for model, _ in config.backbones:
+            assert backbone(config, model).preprocess.pass_order == "pillow12"
 
 
 def test_every_evaluator_resolves():

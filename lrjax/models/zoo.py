@@ -6,6 +6,7 @@ import difflib
 from lrjax.errors import UserError
 from lrjax.models.backbones import BACKBONES
 from lrjax.models.row import Backbone, Preprocess
+from lrjax.ops.resample import PASS_ORDERS
 
 __all__ = ["BACKBONES", "Backbone", "Preprocess", "at_size", "get", "with_numerics", "with_protocol"]
 
@@ -39,23 +40,26 @@ def _side(text: str, name: str) -> int:
     return int(text)
 
 
-def with_protocol(row: Backbone, protocol: str) -> Backbone:
+def with_protocol(row: Backbone, protocol: str, pass_order: str = "") -> Backbone:
     """Returns a row with the preprocessing of a protocol.
 
     Args:
         row: the row.
         protocol: "native", or "lr0fm" for the preprocessing of the published LR0.FM numbers: that of the authors' own
             scripts, and the order of passes of the Pillow of their time.
+        pass_order: "pillow13" or "pillow12", see `ops.resample.vertical_pass_first`; "" for that of the protocol.
 
     Raises:
-        UserError: the protocol is unknown.
+        UserError: the protocol or the order is unknown.
     """
-    if protocol == "native":
-        return row
-    if protocol != "lr0fm":
+    if protocol not in ("native", "lr0fm"):
         raise UserError(f'unknown protocol {protocol!r}; use "native" or "lr0fm"')
-    preprocess = dataclasses.replace(row.benchmark or row.preprocess, pass_order="pillow12")
-    return dataclasses.replace(row, preprocess=preprocess)
+    if pass_order not in ("", *PASS_ORDERS):
+        raise UserError(f"unknown pass order {pass_order!r}; use {' or '.join(PASS_ORDERS)}")
+    native = protocol == "native"
+    preprocess = row.preprocess if native else row.benchmark or row.preprocess
+    order = pass_order or (preprocess.pass_order if native else "pillow12")
+    return dataclasses.replace(row, preprocess=dataclasses.replace(preprocess, pass_order=order))
 
 
 def with_numerics(row: Backbone, numerics: str) -> Backbone:

@@ -47,10 +47,11 @@ class ViewMaker:
     shared_crop: bool
 
     @classmethod
-    def create(cls, config: Train, size: int) -> "ViewMaker":
+    def create(cls, config: Train, size: int, *, pass_order: str = "pillow13") -> "ViewMaker":
         """Precomputes the taps for images of `config.image_size` and a model input of `size` pixels."""
         buckets = tuple(lr_bank(config.image_size, low, high) for low, high in config.buckets)
-        return cls(crop_bank(config.image_size, size, config.crop_scale), buckets, config.shared_crop)
+        crop = crop_bank(config.image_size, size, config.crop_scale, pass_order=pass_order)
+        return cls(crop, buckets, config.shared_crop)
 
     def __call__(self, key: Array, images: Array) -> Array:
         """Makes the HR view and one LR view per bucket of every image.
@@ -218,7 +219,8 @@ class Distiller:
             The jitted step. Images are uint8 [B, S, S, 3], captions int [B]; the log holds float32 scalars "loss",
             "scale", "gradient_norm" and "norm", that of all that is trained.
         """
-        make_views = ViewMaker.create(self.config, self.row.spec.image.size)
+        order = self.row.preprocess.pass_order
+        make_views = ViewMaker.create(self.config, self.row.spec.image.size, pass_order=order)
 
         def step(state: Tree, frozen: Tree, images: Array, captions: Array | None = None) -> tuple[Tree, Tree]:
             key = jax.random.fold_in(jax.random.key(seed), state["step"])

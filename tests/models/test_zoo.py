@@ -1,5 +1,6 @@
 """Every row of the zoo describes the published model; nothing is allocated here."""
 
+import dataclasses
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from lrjax.errors import UserError
 from lrjax.models.build import abstract_params, count_params
 from lrjax.models.layers import ACTIVATIONS
 from lrjax.models.spec import ResNetSpec
-from lrjax.models.zoo import BACKBONES, get
+from lrjax.models.zoo import BACKBONES, get, with_protocol
 
 # (all, image tower): the sizes of the released checkpoints, counted in open_clip; that of 8B in the authors' code.
 PUBLISHED = {
@@ -107,3 +108,25 @@ def test_unknown_names_are_answered_with_a_close_one(wrong, meant):
 def test_a_name_like_no_other_is_answered_with_all():
     with pytest.raises(UserError, match=r"EVA-CLIP-8B.*EVA02-B-16"):
         get("qqqq")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pass_order", "found"),
+    [
+        ("native", "", "pillow13"),
+        ("native", "pillow12", "pillow12"),
+        ("lr0fm", "", "pillow12"),
+        ("lr0fm", "pillow13", "pillow13"),
+    ],
+)
+def test_the_order_of_passes_is_that_of_the_protocol_or_the_one_asked_for(protocol, pass_order, found):
+    for name in ("ViT-B-16:openai", "ViT-L-14-CLIPA:datacomp1b"):
+        row = get(name)
+        expected = row.preprocess if protocol == "native" else row.benchmark or row.preprocess
+        expected = dataclasses.replace(expected, pass_order=found)
+        assert with_protocol(row, protocol, pass_order) == dataclasses.replace(row, preprocess=expected)
+
+
+def test_an_unknown_order_of_passes():
+    with pytest.raises(UserError, match="unknown pass order 'pillow11'; use pillow13 or pillow12"):
+        with_protocol(get("ViT-B-16:openai"), "native", "pillow11")

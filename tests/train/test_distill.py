@@ -6,12 +6,14 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
 from PIL import Image
 
 import tiny
 import torch_twin
+from lrjax.models import zoo
 from lrjax.models.build import Encoders, abstract_params
 from lrjax.ops.augment import random_crop_box
 from lrjax.ops.degrade import random_side
@@ -94,6 +96,17 @@ def test_views_equal_pillow(shared_crop):
                 box = (left, top, left + width, top + height)
                 expected = one.crop(box).resize((tiny.SIZE, tiny.SIZE), Image.Resampling.BICUBIC)
                 np.testing.assert_array_equal(view, np.asarray(expected))
+
+
+def test_views_have_the_order_of_passes_of_the_backbone(monkeypatch):
+    orders, create = [], ViewMaker.create
+    monkeypatch.setattr(
+        ViewMaker, "create", lambda *given, **options: orders.append(options) or create(*given, **options)
+    )
+    row = zoo.with_protocol(tiny.row(), "lr0fm")
+    assert create(tiny.train_options(), tiny.SIZE, pass_order="pillow12").crop.pass_order == "pillow12"
+    Distiller(row, tiny.predictor().encoders, tiny.train_options(), optax.sgd(0.1)).make_step(make_mesh(1), 0)
+    assert orders == [{"pass_order": "pillow12"}]
 
 
 def test_sides_lie_in_their_buckets_and_reach_both_ends():
