@@ -1,9 +1,18 @@
-"""Bootstrap replicates of the scores of runs, from the per-image arrays behind their rows."""
+"""Intervals of accuracies and bootstrap replicates of scores, from the per-image arrays behind the rows of runs."""
 
 import numpy as np
 
+from lrjax.errors import UserError
 from lrjax.metrics import robustness
-from lrjax.metrics.intervals import bootstrap_accuracies, right
+from lrjax.metrics.intervals import (
+    Bounds,
+    accuracy_interval,
+    bootstrap_accuracies,
+    difference_interval,
+    mean_interval,
+    right,
+)
+from lrjax.results import Row
 from lrjax.runs import HIGH_RESOLUTION, Results
 
 Cell = tuple[str, str, str, int | str]
@@ -18,11 +27,16 @@ class Replicates:
     Args:
         results: the rows, with `samples`; rows without per-image arrays have no replicates.
         seed: seed of the draws.
+
+    Raises:
+        UserError: the per-image arrays of a row do not give its accuracy.
     """
 
     def __init__(self, results: Results, *, seed: int = 0):
         self.results = results
         self._accuracies: dict[Cell, np.ndarray] = {}
+        self._hits: dict[Cell, np.ndarray] = {}
+        self._groups: dict[Cell, int] = {}
         for number, dataset in enumerate(results.datasets):
             groups: dict[tuple[bytes, bytes], dict[Cell, np.ndarray]] = {}
             for cell, row in results.rows.items():
@@ -30,14 +44,46 @@ class Replicates:
                 if samples is not None and {"index", "label", "top5"} <= samples.keys():
                     order = np.argsort(samples["index"])
                     images = samples["index"][order].tobytes(), samples["label"][order].tobytes()
-                    groups.setdefault(images, {})[cell] = right(samples)
+                    groups.setdefault(images, {})[cell] = _checked(right(samples), row)
             for part, hits in enumerate(groups.values()):
+                self._hits |= hits
+                self._groups |= dict.fromkeys(hits, part)
                 drawn = bootstrap_accuracies(list(hits.values()), seed=[seed, number, part])
                 self._accuracies |= zip(hits, drawn.T, strict=True)
 
     def accuracy(self, model: str, variant: str, dataset: str, resolution: int | str) -> np.ndarray | None:
         """Returns top-1 accuracies, [B], or None without per-image arrays."""
         return self._accuracies.get((model, variant, dataset, resolution))
+
+    def accuracy_bounds(self, model: str, variant: str, dataset: str, resolution: int | str) -> Bounds | None:
+        """Returns the interval of top-1 accuracy, or None without per-image arrays."""
+        hits = self._hits.get((model, variant, dataset, resolution))
+        return None if hits is None else accuracy_interval(hits)
+
+    def mean_bounds(self, model: str, variant: str, resolution: int | str) -> Bounds:
+        """Returns the interval of mean accuracy; there must be per-image arrays of every data set."""
+        hits = [self._hits[model, variant, name, resolution] for name in self.results.datasets]
+        return mean_interval([one.mean() for one in hits], [accuracy_interval(one) for one in hits])
+
+    def paired(self, one: tuple[str, str], other: tuple[str, str], resolution: int | str) -> bool:
+        """Tells whether two models or variants, and what they are measured against, saw the same images."""
+        reference = self.results.reference_variant
+        systems = [
+            (*one, resolution),
+            (*other, resolution),
+            *((each[0], reference, HIGH_RESOLUTION) for each in (one, other)),
+        ]
+        return all(
+            len({self._groups.get((model, variant, name, at), -1) for model, variant, at in systems}) == 1
+            for name in self.results.datasets
+        )
+
+    def mean_difference_bounds(self, one: tuple[str, str], other: tuple[str, str], resolution: int | str) -> Bounds:
+        """Returns the interval of the difference of two mean accuracies; they must be `paired`."""
+        names = self.results.datasets
+        pairs = [[self._hits[*each, name, resolution] for each in (one, other)] for name in names]
+        differences = [first.mean() - second.mean() for first, second in pairs]
+        return mean_interval(differences, [difference_interval(*pair) for pair in pairs])
 
     def relative(self, model: str, variant: str, dataset: str, resolution: int | str) -> np.ndarray | None:
         """Returns relative robustness, [B], or None where it is undefined in a replicate."""
@@ -60,3 +106,13 @@ class Replicates:
         if any(values is None for values in (*accuracies.values(), *references.values())):
             return None
         return self.results.aggregate(accuracies, references)
+
+
+def _checked(hits: np.ndarray, row: Row) -> np.ndarray:
+    if len(hits) != row.n or abs(hits.mean() - row.value) > 1e-6:
+        raise UserError(
+            f"the per-image arrays of {row.model} {row.variant} on {row.dataset} at {row.resolution} have "
+            f"{int(hits.sum())} of {len(hits)} images right, but its accuracy is {row.value:g} of {row.n}; "
+            "evaluate again"
+        )
+    return hits

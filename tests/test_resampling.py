@@ -1,19 +1,25 @@
 """Replicates of SAR, WAR and their differences, by hand and against a plain loop over resampled images."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy import stats
 
+from lrjax.errors import UserError
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import REPLICATES, interval
 from lrjax.report.run_tables import run_tables
 from lrjax.resampling import Replicates
 from lrjax.results import Row
 from lrjax.runs import Results
+from lrjax.tables import Estimate
 
 CLASSES = {"a": 4, "b": 10}
 SIZES = {"a": 150, "b": 90}
 SYSTEMS = (("M", "vanilla"), ("M", "lr_tk0"), ("N", "vanilla"))
 SIDES = (16, "hr")
+TABLES = ("intervals", "differences", "intervals_per_dataset")
 
 
 def make(*, shift=()):
@@ -93,9 +99,14 @@ def test_the_reference_itself_has_no_spread(made):
     assert replicates.relative("M", "lr_tk0", "a", 16).shape == (REPLICATES,)
 
 
+def measured(rows, arrays):
+    """The rows with the accuracies of the arrays."""
+    return [dataclasses.replace(row, value=hits(arrays, row.key).mean(), n=len(hits(arrays, row.key))) for row in rows]
+
+
 def test_models_on_other_images_are_drawn_apart():
     def spread(arrays):
-        replicates = Replicates(Results(rows, samples=arrays.get))
+        replicates = Replicates(Results(measured(rows, arrays), samples=arrays.get))
         one, other = (replicates.accuracy(model, "vanilla", "a", "hr") for model in "MN")
         return np.corrcoef(one, other)[0, 1]
 
@@ -104,6 +115,57 @@ def test_models_on_other_images_are_drawn_apart():
     assert abs(spread(arrays)) < 0.1
     arrays["N-vanilla-a-hr"] = arrays["M-vanilla-a-hr"]
     assert spread(arrays) == pytest.approx(1)
+
+
+def test_no_difference_between_models_on_other_images():
+    rows, arrays = make(shift=("N",))
+    table = run_tables(rows, samples=arrays.get)["differences"]
+    assert [line[3:] for line in table.rows if line[0] == "N"] == [(None,) * 3] * 2
+    assert all(None not in line for line in table.rows if line[0] == "M lr_tk0")
+    assert "No difference is shown between results on different images." in table.caption
+
+
+def test_arrays_that_are_not_those_of_the_row_are_refused(made):
+    rows, arrays = made
+    with pytest.raises(
+        UserError, match=r"arrays of N vanilla on a at hr have \d+ of 150 images right, but its accuracy is"
+    ):
+        Replicates(Results(rows, samples=(arrays | {"N-vanilla-a-hr": arrays["N-vanilla-a-16"]}).get))
+
+
+def one_set(**right):
+    """Rows and samples of one data set of 60 images, with 2 classes; `right`: how many by VARIANT_RESOLUTION."""
+    arrays, rows = {}, []
+    for name, count in right.items():
+        variant, side = name.split("_")
+        found = np.arange(60) < count
+        arrays[name] = {"index": np.arange(60), "label": np.zeros(60, int), "top5": np.where(found, 0, 1)[:, None]}
+        row = dataclasses.replace(make()[0][0], variant=variant, resolution=side if side == "hr" else int(side))
+        rows.append(dataclasses.replace(row, key=name, value=count / 60, n=60, extra={"classes": 2}))
+    return rows, arrays
+
+
+@pytest.mark.parametrize("low", [0, 1, 30, 31, 59, 60])
+@pytest.mark.parametrize("high", [29, 30, 31, 59, 60])
+def test_every_interval_holds_its_number(low, high):
+    rows, arrays = one_set(vanilla_hr=high, vanilla_16=low, tuned_hr=high, tuned_16=30)
+    tables = run_tables(rows, samples=arrays.get)
+    cells = [cell for name in TABLES for line in tables[name].rows for cell in line if isinstance(cell, Estimate)]
+    assert len(cells) > 20
+    for cell in cells:
+        assert cell.low is None or (cell.low <= cell.value <= cell.high and cell.low < cell.high), cell
+    accuracy = next(line for line in tables["intervals"].rows if line[:3] == ("M", "vanilla", "16"))[-1]
+    expected = stats.binomtest(low, 60).proportion_ci(method="wilson")
+    np.testing.assert_allclose((accuracy.low, accuracy.high), [100 * bound for bound in expected], atol=1e-9)
+    # the same images are right at full size: the difference is 0, and how far from it the truth may be is known
+    difference = next(line for line in tables["differences"].rows if line[2] == "HR")[-1]
+    np.testing.assert_allclose((difference.value, difference.low, difference.high), (0, -6.017, 6.017), atol=1e-3)
+
+
+def test_war_at_chance_is_within_its_interval():
+    rows, arrays = one_set(vanilla_hr=30, vanilla_16=30)
+    war = run_tables(rows, samples=arrays.get)["intervals"].rows[0][4]
+    assert war.value == war.low == 0 and war.high > 50
 
 
 def test_tables(made):
@@ -116,7 +178,7 @@ def test_tables(made):
     for model, variant, at, *cells in scores.rows:
         start = tables["table2"].header.index(f"SAR-{at}")
         assert tuple(cell.value for cell in cells) == pytest.approx(table2[model, variant][start : start + 3])
-        assert all(cell.low <= cell.value <= cell.high for cell in cells)
+        assert all(cell.low is None or cell.low <= cell.value <= cell.high for cell in cells)
     differences = tables["differences"]
     names = [("M lr_tk0", "vanilla"), ("N", "M")]
     assert [line[:3] for line in differences.rows] == [(*name, at) for name in names for at in ("16", "HR")]
@@ -145,6 +207,7 @@ def test_robustness_that_is_undefined_in_a_replicate(made):
     few[0] = True  # two of three replicates have it
     one_right = {"index": np.arange(len(few)), "label": few.astype(int), "top5": np.ones((len(few), 1), int)}
     arrays = arrays | {"N-vanilla-a-hr": one_right}
+    rows = measured(rows, arrays)
     replicates = Replicates(Results(rows, samples=arrays.get))
     assert replicates.relative("N", "vanilla", "a", 16) is None
     sar, war, accuracy = replicates.scores("N", "vanilla", 16)

@@ -6,7 +6,7 @@ import numpy as np
 
 from lrjax.data.reopen import open_again
 from lrjax.errors import UserError
-from lrjax.metrics.intervals import bootstrap_accuracies, interval, right
+from lrjax.metrics.intervals import accuracy_interval, right
 from lrjax.results import Row
 from lrjax.runs import METRIC
 from lrjax.tables import Estimate, Table
@@ -39,14 +39,13 @@ def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.
         hits, names = right(arrays), np.asarray(origins)[np.sort(arrays["index"])]
         for origin in ("all", *dict.fromkeys(names.tolist())):
             part = hits if origin == "all" else hits[names == origin]
-            low, high = interval(bootstrap_accuracies([part], seed=0)[:, 0])
-            accuracy = Estimate(*(100 * float(value) for value in (part.mean(), low, high)))
+            accuracy = Estimate(*(100 * float(value) for value in (part.mean(), *accuracy_interval(part))))
             lines.append((row.model, row.variant, row.dataset, str(row.resolution), origin, len(part), accuracy))
     if not lines:
         raise UserError("no result is on images that tell their origin, as those of a hard set do; evaluate on one")
     return Table(
         title="Accuracy by origin",
-        caption="Top-1 in percent; in brackets the middle 95 % of bootstrap replicates over images.",
+        caption="Top-1 in percent; in brackets Wilson's 95 % interval over images.",
         header=("Model", "Variant", "Data set", "At", "Origin", "Images", "Top-1"),
         rows=tuple(lines),
         labels=5,

@@ -1,22 +1,30 @@
-"""Bootstrap over images (numpy): how far an accuracy, or anything made of accuracies, depends on which images were
-drawn.
+"""How far an accuracy, or anything made of accuracies, depends on which images were drawn.
 
-Images are drawn with replacement, the same ones for every model, variant and resolution, so that a difference between
-two of them is paired. Replicates of several data sets combine as the data sets do: each is drawn on its own.
+Accuracies, their means and their paired differences have score intervals, which hold at 0 and 1 too. What has none, as
+a ratio of accuracies, has a bootstrap: images are drawn with replacement, the same ones for every model, variant and
+resolution, so that a difference between two of them is paired. Replicates of several data sets combine as the data sets
+do: each is drawn on its own.
 
 Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.
 """
 
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import optimize, stats
 
 from lrjax.metrics.label_sets import in_label_set
 
 REPLICATES = 2000
 CONFIDENCE = 0.95
+_NORMAL = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 _CHUNK = 2**24
+
+Bounds = tuple[float, float]
+"""Lower and upper bound of an interval."""
 
 
 def right(samples: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -31,6 +39,73 @@ def right(samples: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     order = np.argsort(samples["index"])
     return in_label_set(samples["top5"][order, 0], samples["label"][order])
+
+
+def accuracy_interval(hits: ArrayLike) -> Bounds:
+    """Returns Wilson's score interval of an accuracy.
+
+    Args:
+        hits: [n] bool, n >= 1.
+
+    Returns:
+        Bounds, fractions; the accuracy lies within, and 0 of n is [0, z^2 / (n + z^2)].
+
+    Reference: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    hits = np.asarray(hits, bool)
+    right, images = int(hits.sum()), len(hits)
+    found = stats.binomtest(right, images).proportion_ci(CONFIDENCE, method="wilson")
+    return min(float(found.low), right / images), max(float(found.high), right / images)
+
+
+def difference_interval(first: ArrayLike, second: ArrayLike) -> Bounds:
+    """Returns Tango's score interval of the accuracy of one system minus that of another on the same images.
+
+    Args:
+        first, second: [n] bool, n >= 1, the same images in the same order.
+
+    Returns:
+        Bounds, -1 to 1; the difference lies within, and that of equal hits is [-w, w] with w = z^2 / (n + z^2).
+
+    Reference: T. Tango, Equivalence test and confidence interval for the difference in proportions for the
+    paired-sample design, 1998.
+    """
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    gained, lost, images = int((first & ~second).sum()), int((~first & second).sum()), len(first)
+    middle, end = (gained - lost) / images, 1 - 1e-12
+    score = functools.partial(_tango_score, gained=gained, lost=lost, images=images)
+    low = -1.0 if lost == images else optimize.brentq(lambda at: score(at) - _NORMAL, -end, middle)
+    high = 1.0 if gained == images else optimize.brentq(lambda at: score(at) + _NORMAL, middle, end)
+    return min(low, middle), max(high, middle)
+
+
+def _tango_score(difference: float, *, gained: int, lost: int, images: int) -> float:
+    """How many standard errors the observed difference is above another one."""
+    excess = gained - lost - images * difference
+    if excess == 0:
+        return 0.0
+    linear = (2 * images - gained + lost) * difference - gained - lost
+    root = math.sqrt(linear**2 + 8 * images * lost * difference * (1 - difference))
+    only_second = (root - linear) / (4 * images)  # most likely share of the images that only the second gets right
+    return excess / math.sqrt(images * (2 * only_second + difference * (1 - difference)))
+
+
+def mean_interval(values: ArrayLike, bounds: Sequence[Bounds]) -> Bounds:
+    """Returns the interval of the mean of independent numbers, from their own intervals.
+
+    Args:
+        values: [D].
+        bounds: D pairs, each with its value within.
+
+    Returns:
+        Bounds; the mean lies within.
+
+    Reference: G. Y. Zou and A. Donner, Construction of confidence limits about effect measures, 2008.
+    """
+    values, (low, high) = np.asarray(values), np.transpose(bounds)
+    mean = values.mean()
+    below, above = (float(np.linalg.norm(values - side)) / len(values) for side in (low, high))
+    return float(mean) - below, float(mean) + above
 
 
 def bootstrap_accuracies(hits: ArrayLike, *, seed: int, replicates: int = REPLICATES) -> np.ndarray:
@@ -57,6 +132,25 @@ def bootstrap_accuracies(hits: ArrayLike, *, seed: int, replicates: int = REPLIC
         for start in range(0, replicates, step)
     ]
     return np.concatenate(drawn) / images
+
+
+def interval_around(value: float, replicates: ArrayLike) -> Bounds | None:
+    """Returns the percentile interval of a number, wide enough to hold it.
+
+    Replicates of a number at its least or greatest possible value lie all on one side of it, as those of WAR at chance.
+
+    Args:
+        value: the number itself.
+        replicates: [B].
+
+    Returns:
+        Bounds; None where all replicates are equal, which is no certainty: each image was right, or each wrong, or two
+        systems were right on the same ones.
+    """
+    if np.ptp(replicates) <= 1e-12:
+        return None
+    low, high = (float(bound) for bound in interval(replicates))
+    return min(low, value), max(high, value)
 
 
 def interval(replicates: ArrayLike, *, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, interval
+from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, Bounds, interval_around
 from lrjax.resampling import Replicates
 from lrjax.tables import Estimate, Table
 
 _SCORES = ("SAR", "WAR", "ACC")
 _CAPTION = (
-    f"Percent; in brackets the middle {CONFIDENCE:.0%} of {REPLICATES:,} bootstrap replicates over images, which are "
-    "the same for all models, variants and resolutions."
+    f"Percent; in brackets {CONFIDENCE:.0%} intervals over images: score intervals of accuracies, else the middle of "
+    f"{REPLICATES:,} bootstrap replicates, which are the same for all models, variants and resolutions; none where all "
+    "replicates are equal."
 )
 
 
@@ -36,7 +37,9 @@ def _scores(replicates: Replicates) -> Table:
         for resolution in results.resolutions:
             values, drawn = results.scores(*system, resolution), replicates.scores(*system, resolution)
             if values is not None and drawn is not None:
-                lines.append((*system, _label(resolution), *map(_estimate, values, drawn)))
+                scores = map(_estimate, values[:2], drawn[:2])
+                mean = _bounded(values[2], replicates.mean_bounds(*system, resolution))
+                lines.append((*system, _label(resolution), *scores, mean))
     return Table("Robustness with intervals", _CAPTION, ("Model", "Variant", "At", *_SCORES), tuple(lines), labels=3)
 
 
@@ -50,13 +53,29 @@ def _differences(replicates: Replicates) -> Table:
             continue
         names = (f"{model} {variant}", other[1]) if modified else (model, first)
         for resolution in results.resolutions:
-            values = [results.scores(*one, resolution) for one in ((model, variant), other)]
-            drawn = [replicates.scores(*one, resolution) for one in ((model, variant), other)]
-            if None not in values and None not in drawn:
-                cells = map(_estimate, map(_minus, *values), map(_minus, *drawn))
+            cells = _difference(replicates, (model, variant), other, resolution)
+            if cells is not None:
                 lines.append((*names, _label(resolution), *cells))
-    caption = f"How many points a model is above another one. {_CAPTION}"
+    caption = f"How many points a model is above another one on the same images. {_CAPTION}"
+    if any(cell is None for line in lines for cell in line[-1:]):
+        caption += " No difference is shown between results on different images."
     return Table("Differences", caption, ("Model", "Against", "At", *_SCORES), tuple(lines), labels=3)
+
+
+def _difference(
+    replicates: Replicates, one: tuple[str, str], other: tuple[str, str], resolution: int | str
+) -> list[Estimate | None] | None:
+    """How far the scores of one are above those of the other; None without results or per-image arrays of both."""
+    values, drawn = (
+        [found.scores(*each, resolution) for each in (one, other)] for found in (replicates.results, replicates)
+    )
+    if any(found is None for found in (*values, *drawn)):
+        return None
+    if not replicates.paired(one, other, resolution):
+        return [None] * len(_SCORES)
+    sar, war, mean = map(_minus, *values)
+    bounds = replicates.mean_difference_bounds(one, other, resolution)
+    return [*map(_estimate, (sar, war), map(_minus, *drawn)), _bounded(mean, bounds)]
 
 
 def _by_dataset(replicates: Replicates) -> Table:
@@ -65,10 +84,10 @@ def _by_dataset(replicates: Replicates) -> Table:
         for dataset in results.datasets:
             for resolution in results.resolutions:
                 cell = (model, variant, dataset, resolution)
-                if (drawn := replicates.accuracy(*cell)) is not None:
+                if (bounds := replicates.accuracy_bounds(*cell)) is not None:
                     accuracy, relative = results.rows[cell].value, replicates.relative(*cell)
                     gamma = None if relative is None else accuracy / results.reference(model, dataset).value
-                    estimates = _estimate(accuracy, drawn), _estimate(gamma, relative)
+                    estimates = _bounded(accuracy, bounds), _estimate(gamma, relative)
                     lines.append((model, variant, dataset, _label(resolution), *estimates))
     caption = f"Gamma: share of the HR accuracy that is left. {_CAPTION}"
     header = ("Model", "Variant", "Data set", "At", "Top-1", "Gamma")
@@ -83,8 +102,12 @@ def _estimate(value: float | None, replicates: np.ndarray | None) -> Estimate | 
     """A score in percent; None where it is undefined."""
     if value is None:
         return None
-    bounds = (None, None) if replicates is None else [100 * float(bound) for bound in interval(replicates)]
-    return Estimate(100 * float(value), *bounds)
+    return _bounded(value, None if replicates is None else interval_around(float(value), replicates))
+
+
+def _bounded(value: float, bounds: Bounds | None) -> Estimate:
+    low, high = (None, None) if bounds is None else (100 * bound for bound in bounds)
+    return Estimate(100 * float(value), low, high)
 
 
 def _minus(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:

@@ -1,10 +1,21 @@
-"""Bootstrap intervals against the binomial distribution, which they follow exactly, and against scipy's."""
+"""Score intervals against the likelihood; bootstrap ones against the binomial distribution, which they follow exactly,
+and against scipy's."""
+
+import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
-from lrjax.metrics.intervals import bootstrap_accuracies, interval, right
+from lrjax.metrics.intervals import (
+    accuracy_interval,
+    bootstrap_accuracies,
+    difference_interval,
+    interval,
+    interval_around,
+    mean_interval,
+    right,
+)
 
 N = 200
 
@@ -69,3 +80,71 @@ def test_right_by_hand():
     assert right(samples).tolist() == [False, True, True]
     several = samples | {"label": np.array([[0, 3], [1, -1], [-1, -1]])}
     assert right(several).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("images", [1, 2, 7, 60, 1000])
+def test_an_accuracy_lies_within_its_interval(images):
+    for count in {0, 1, images // 3, images - 1, images}:
+        low, high = accuracy_interval(np.arange(images) < count)
+        assert 0 <= low <= count / images <= high <= 1 and low < high
+        # the ends are the accuracies from which the observed one is 1.96 standard errors away
+        for end in {low, high} - {0.0, 1.0}:
+            assert abs(count / images - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / images))
+
+
+def pair(both, gained, lost, neither):
+    """The hits of two systems on the same images."""
+    counts = (both, gained, lost, neither)
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+def score_by_likelihood(difference, gained, lost, images):
+    """The score of a difference, the discordant shares being those of the greatest likelihood."""
+
+    def loss(share):  # of images that only the second gets right
+        same = images - gained - lost
+        with np.errstate(divide="ignore"):
+            return -sum(n * math.log(p) if n else 0 for n, p in
+                        ((gained, share + difference), (lost, share), (same, 1 - 2 * share - difference)))  # fmt: skip
+
+    least, most = max(0.0, -difference), (1 - difference) / 2
+    share = optimize.minimize_scalar(loss, bounds=(least + 1e-13, most - 1e-13), options={"xatol": 1e-12}).x
+    variance = (2 * share + difference - difference**2) / images
+    return ((gained - lost) / images - difference) / math.sqrt(variance)
+
+
+@pytest.mark.parametrize("counts", [(36, 12, 2, 0), (30, 3, 9, 8), (0, 5, 1, 4), (10, 1, 1, 0)])
+def test_a_paired_difference_against_the_likelihood(counts):
+    low, high = difference_interval(*pair(*counts))
+    gained, lost, images = counts[1], counts[2], sum(counts)
+    assert score_by_likelihood(low, gained, lost, images) == pytest.approx(1.959964, abs=1e-3)
+    assert score_by_likelihood(high, gained, lost, images) == pytest.approx(-1.959964, abs=1e-3)
+    backwards = difference_interval(*pair(*counts)[::-1])
+    np.testing.assert_allclose(backwards, (-high, -low), atol=1e-9)
+
+
+def test_a_paired_difference_lies_within_its_interval():
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        images = int(rng.integers(1, 80))
+        first, second = (rng.random(images) < rng.choice([0, 0.02, 0.5, 0.98, 1]) for _ in range(2))
+        low, high = difference_interval(first, second)
+        assert -1 <= low <= first.mean() - second.mean() <= high <= 1 and low < high
+    for same in (np.zeros(60), np.ones(60), np.arange(60) < 20):
+        width = 1.959964**2 / (60 + 1.959964**2)  # not nothing, although no image differs
+        np.testing.assert_allclose(difference_interval(same, same), (-width, width), rtol=1e-6)
+    np.testing.assert_allclose(difference_interval(np.ones(9), np.zeros(9))[1], 1)
+
+
+def test_the_interval_of_a_mean_by_hand():
+    low, high = mean_interval([0.5, 0.0], [(0.2, 0.6), (0.0, 0.4)])
+    assert (low, high) == pytest.approx((0.25 - 0.3 / 2, 0.25 + math.hypot(0.1, 0.4) / 2))
+    assert mean_interval([0.5], [(0.2, 0.6)]) == pytest.approx((0.2, 0.6))
+
+
+def test_an_interval_around_a_number_holds_it(replicates):
+    draws = replicates[:, 0]
+    assert interval_around(0.7, draws) == pytest.approx(interval(draws))
+    assert interval_around(0.0, draws) == pytest.approx((0.0, interval(draws)[1]))
+    assert interval_around(1.0, draws) == pytest.approx((interval(draws)[0], 1.0))
+    assert interval_around(1.0, replicates[:, 2]) is None  # every image is right
