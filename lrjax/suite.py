@@ -15,6 +15,7 @@ from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
 from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import where
+from lrjax.data.sources.base import left_out
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.build import count_params
@@ -289,6 +290,7 @@ class Suite:
                     "classes": dataset.paper_classes,
                     "image_size": row.spec.image.size,
                     "skipped": list(outcome.skipped),
+                    "left_out": {suffix: one.count for suffix, one in left_out(source).items()},
                     "weights": weights,
                     "prompts": prompts_hash(dataset),
                     "precision": self.config.precision,

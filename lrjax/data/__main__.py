@@ -9,7 +9,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from lrjax.config import Data
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source, uncorrupted
 from lrjax.data.images import ImageError, to_rgb
+from lrjax.data.sources.base import left_out
+from lrjax.data.sources.tree import LeftOut
 from lrjax.errors import UserError
 from lrjax.recipes import read_config
 from lrjax.tables import Table, print_tables
@@ -41,6 +43,7 @@ class Finding:
         decoded: how many of them were decoded.
         matched: how labels were matched with the classes, such as "by name"; None where they need not be.
         problems: one sentence each.
+        left_out: files that are not read, by suffix.
     """
 
     dataset: Dataset
@@ -49,6 +52,7 @@ class Finding:
     decoded: int
     matched: str | None
     problems: tuple[str, ...]
+    left_out: Mapping[str, LeftOut] = dataclasses.field(default_factory=dict)
 
 
 def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
@@ -104,7 +108,8 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
         problems.append(
             f"no image of class '{empty[0]}' ({len(empty)} of {len(dataset.classes)} classes without images)"
         )
-    return Finding(dataset, place, len(source), total - len(damaged), getattr(source, "matched", None), tuple(problems))
+    matched, others = getattr(source, "matched", None), left_out(source)
+    return Finding(dataset, place, len(source), total - len(damaged), matched, tuple(problems), others)
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
@@ -178,6 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         datasets = get_datasets(data.names, data.root or None, sources=data.sources)
         findings = [check(dataset, data, full=options.full) for dataset in datasets]
         print_tables([findings_table(findings)])
+        for one in findings:
+            for suffix, (count, first) in one.left_out.items():
+                print(f"left out: {one.dataset.name}: {count} {suffix or '(no suffix)'}, '{first}' for one")
         problems.extend(f"{one.dataset.name}: {problem}" for one in findings for problem in one.problems)
         for problem in problems:
             print(f"problem: {' '.join(problem.split())}")

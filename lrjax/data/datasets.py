@@ -223,10 +223,11 @@ def open_training_source(root: str | os.PathLike, *, count: int, seed: int, imag
         from lrjax.data.procedural import CaptionSource
 
         return CaptionSource(count, seed=seed, images_per_caption=images_per_caption)
-    if holds_captioned_images(root):
-        return CaptionedImages(root, images_per_caption=images_per_caption)
-    source = ImageList(root)
-    if images_per_caption:
+    captioned = holds_captioned_images(root)
+    source = CaptionedImages(root, images_per_caption=images_per_caption) if captioned else ImageList(root)
+    for doubt in source.doubts:
+        _LOG.warning("training images of '%s': %s", root, doubt)
+    if images_per_caption and not captioned:
         raise UserError(
             f"config.train.images_per_caption={images_per_caption} needs numbered captions, but '{root}' has no folder "
             "Mul_samples_<images per caption>_<captions>; set it to 0, or correct config.train.root"

@@ -14,8 +14,10 @@ from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_s
 from lrjax.ops.resample import vertical_pass_first
 from lrjax.ops.zoom import WindowSpec
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "PPM", "TIFF", "JPEG2000", "AVIF")
 """Pillow's names of the formats that are decoded; none of them starts another program, as PostScript does."""
+SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in (*FORMATS, "MPO"))
+"""Suffixes in lower case of files that are read as images; an MPO file is a JPEG file with more behind it."""
 RGB = ("after", "before")
 """Whether an image is converted to RGB after its resizes, as the published evaluations do, or before them."""
 

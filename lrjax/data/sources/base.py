@@ -4,12 +4,13 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lrjax.data.images import decode
+from lrjax.data.sources.tree import LeftOut
 from lrjax.errors import UserError
 
 Label = int | str | tuple[int | str, ...]
@@ -19,7 +20,8 @@ class ListedImages:
     """Images whose ids and labels are known without reading them.
 
     A kind of source gives these and implements `encoded`. Its labels are those of the files: numbers or class names.
-    `origins` names the data set that each image comes from; None where the files do not tell.
+    `origins` names the data set that each image comes from; None where the files do not tell. `left_out` counts files
+    that are not read, `doubts` are sentences on those that may be images.
 
     Args:
         location: what errors call the source.
@@ -46,6 +48,8 @@ class ListedImages:
         self.location, self.ids, self.labels = str(location), ids, labels
         self.names = None if names is None else tuple(names)
         self.folders = folders
+        self.left_out: Mapping[str, LeftOut] = {}
+        self.doubts: Sequence[str] = ()
         if not ids:
             raise UserError(f"'{location}' holds no image; add images, or correct the location")
         name, times = Counter(ids).most_common(1)[0]
@@ -95,6 +99,7 @@ class Part:
     ):
         self.source, self.positions, self._labels = source, positions, labels
         self.matched, self.doubts = getattr(source, "matched", matched), (*getattr(source, "doubts", ()), *doubts)
+        self.left_out = left_out(source)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -128,6 +133,13 @@ class Part:
             return self.source.fingerprint
         labels = self._labels or [None] * len(self)
         return f"{self.source.fingerprint}:{fingerprint(zip(map(int, self.positions), labels, strict=True))}"
+
+
+def left_out(source: Any) -> Mapping[str, LeftOut]:
+    """Returns the files that a source, or the one inside of it, does not read, by their suffix."""
+    while not hasattr(source, "left_out") and hasattr(source, "source"):
+        source = source.source
+    return getattr(source, "left_out", {})
 
 
 def fingerprint(rows: Iterable[Sequence[Any]]) -> str:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrjax.data.sources.base import ListedImages
-from lrjax.data.sources.folder import EXTENSIONS, existing_folder, subfolders
+from lrjax.data.sources.folder import existing_folder, subfolders
+from lrjax.data.sources.tree import by_suffix, doubts, identity, is_image
 from lrjax.errors import UserError
 
 _PREFIX = "Mul_samples_"
@@ -65,14 +66,18 @@ class CaptionedImages(ListedImages):
             images that there are.
 
     Raises:
-        UserError: the folder is missing or not in the layout above, or a caption has too few images.
+        UserError: the folder is missing or not in the layout above, a folder is there twice, or a caption has too few
+            images.
     """
 
     def __init__(self, root: str | os.PathLike, *, images_per_caption: int = 0):
-        root, found = existing_folder(root), []
+        root, found, numbered, others = existing_folder(root), [], {}, []
         for captions, folders in itertools.groupby(_sets(root), key=lambda one: one[0].captions):
             images = [[] for _ in range(captions)]
             for folder in itertools.chain.from_iterable(_numbered(folder) for _, folder in folders):
+                if (first := numbered.setdefault(identity(folder), folder)) != folder:
+                    raise UserError(f"folders '{first}' and '{folder}' are one and the same; remove the link")
+                others += [(folder.relative_to(root) / name).as_posix() for name in _visible(folder, images=False)]
                 for caption, name in _images(folder, captions):
                     images[caption].append((folder.relative_to(root) / name).as_posix())
             found.extend(images)
@@ -87,6 +92,8 @@ class CaptionedImages(ListedImages):
             found = [images[:images_per_caption] for images in found]
         pairs = [(image, caption) for caption, images in enumerate(found) for image in images]
         super().__init__(root, [image for image, _ in pairs], [caption for _, caption in pairs])
+        self.left_out = by_suffix(others)
+        self.doubts = doubts(self.left_out)
 
     def encoded(self, index: int) -> Path:
         """Returns the path of an image."""
@@ -134,7 +141,7 @@ def _numbered(folder: Path) -> list[Path]:
 
 def _images(folder: Path, captions: int) -> Iterator[tuple[int, str]]:
     seen = {}
-    for name in _image_names(folder):
+    for name in _visible(folder, images=True):
         number = _NUMBER.search(Path(name).stem)
         if number is None:
             raise UserError(f"image '{folder / name}' has no caption number at the end of its name; rename it")
@@ -151,10 +158,10 @@ def _images(folder: Path, captions: int) -> Iterator[tuple[int, str]]:
 
 
 def _refuse_images(folder: Path) -> None:
-    if names := _image_names(folder):
+    if names := _visible(folder, images=True):
         raise UserError(f"image '{folder / names[0]}' lies outside the numbered folders of a set; move or remove it")
 
 
-def _image_names(folder: Path) -> list[str]:
+def _visible(folder: Path, *, images: bool) -> list[str]:
     names = (name for name in sorted(os.listdir(folder)) if not name.startswith("."))
-    return [name for name in names if os.path.splitext(name)[1].lower() in EXTENSIONS]
+    return [name for name in names if is_image(name) == images]

@@ -2,21 +2,22 @@
 
 import functools
 import hashlib
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lrjax.data.images import decode
+from lrjax.data.images import FORMATS, decode
+from lrjax.data.sources.tree import by_suffix, doubts, is_image, walk
 from lrjax.errors import UserError
-
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"})
 
 
 class ImageFolder:
     """A folder with one folder of images per class.
 
-    Images are searched below the class folders at any depth, in sorted order; hidden files are ignored.
+    Images are searched below the class folders at any depth, in sorted order; hidden files are ignored. `left_out`
+    tells of other files (`lrjax.data.sources.tree`), `doubts` of those that may be images.
 
     Args:
         root: the folder.
@@ -49,27 +50,32 @@ class ImageFolder:
                 "rename or remove it"
             )
         self.paths, self.labels = [], []
-        for label, name in enumerate(self.classes):
-            paths = _images(self.root / name)
-            if not paths:
+        trees = [walk(self.root / name) for name in self.classes]
+        for label, (name, tree) in enumerate(zip(self.classes, trees, strict=True)):
+            if not tree.images:
                 raise UserError(
-                    f"class folder '{self.root / name}' holds no image; add images "
-                    f"({', '.join(sorted(EXTENSIONS))}) or remove the class"
+                    f"class folder '{self.root / name}' holds no image; add images ({', '.join(FORMATS)}), or "
+                    "remove the class"
                 )
-            self.paths.extend(paths)
-            self.labels.extend([label] * len(paths))
+            self.paths.extend(tree.images)
+            self.labels.extend([label] * len(tree.images))
+        others = [_below(self.root, path) for tree in trees for path in tree.others]
+        visible = (path for path in sorted(self.root.iterdir()) if not path.name.startswith("."))
+        loose = [path.name for path in visible if is_image(path.name) and path.is_file()]
+        self.left_out = by_suffix([*loose, *others])
+        self.doubts = doubts(self.left_out, itertools.chain.from_iterable(tree.repeated for tree in trees))
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         path = self.paths[index]
-        return {"image": decode(path), "label": self.labels[index], "id": path.relative_to(self.root).as_posix()}
+        return {"image": decode(path), "label": self.labels[index], "id": _below(self.root, path)}
 
     @property
     def ids(self) -> list[str]:
         """Paths of the images below the folder."""
-        return [path.relative_to(self.root).as_posix() for path in self.paths]
+        return [_below(self.root, path) for path in self.paths]
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -78,7 +84,7 @@ class ImageFolder:
 
 
 class ImageList:
-    """All images below a folder, without labels.
+    """All images below a folder, without labels; `left_out` and `doubts` are as those of `ImageFolder`.
 
     Args:
         root: the folder.
@@ -89,16 +95,19 @@ class ImageList:
 
     def __init__(self, root: str | os.PathLike):
         self.root = existing_folder(root)
-        self.paths = _images(self.root)
+        tree = walk(self.root)
+        self.paths = tree.images
         if not self.paths:
-            raise UserError(f"image folder '{self.root}' holds no image; add images ({', '.join(sorted(EXTENSIONS))})")
+            raise UserError(f"image folder '{self.root}' holds no image; add images ({', '.join(FORMATS)})")
+        self.left_out = by_suffix(_below(self.root, path) for path in tree.others)
+        self.doubts = doubts(self.left_out, tree.repeated)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         path = self.paths[index]
-        return {"image": decode(path), "id": path.relative_to(self.root).as_posix()}
+        return {"image": decode(path), "id": _below(self.root, path)}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -125,18 +134,12 @@ def subfolders(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _images(folder: Path) -> list[Path]:
-    found = []
-    for parent, names, files in os.walk(folder, followlinks=True):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        found.extend(
-            Path(parent, file) for file in files if not file.startswith(".") and Path(file).suffix.lower() in EXTENSIONS
-        )
-    return sorted(found)
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _fingerprint(root: Path, paths: Sequence[Path], labels: Sequence[int]) -> str:
     digest = hashlib.sha256()
     for path, label in zip(paths, labels, strict=True):
-        digest.update(f"{path.relative_to(root).as_posix()}\0{label}\0{path.stat().st_size}\n".encode())
+        digest.update(f"{_below(root, path)}\0{label}\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()

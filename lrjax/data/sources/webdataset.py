@@ -5,13 +5,13 @@ import os
 import posixpath
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from lrjax.data.images import ImageError
+from lrjax.data.images import FORMATS, ImageError
 from lrjax.data.sources.base import Label, ListedImages, as_labels
-from lrjax.data.sources.folder import EXTENSIONS
+from lrjax.data.sources.tree import by_suffix, doubts, is_image
 from lrjax.errors import UserError
 
 
@@ -39,26 +39,29 @@ class TarImages(ListedImages):
 
     With `.cls` or `.json` files, an archive is a WebDataset shard: `KEY.jpg` (or another image format) has its label, a
     number or a class name, in `KEY.cls`, or as "label" in `KEY.json`; `classnames.txt` beside the shards or in the
-    location names the numbers. Otherwise the label of an image is the path of its folder.
+    location names the numbers. Otherwise the label of an image is the path of its folder. Links to members of the same
+    archive are what they lead to.
 
     Args:
         location: an archive or a folder of archives, whose names end in ".tar".
         split: folder of the archives below the location, where it has one.
 
     Raises:
-        UserError: there is no archive, one is damaged, truncated or compressed, holds no image, holds an image twice or
-            one without a label.
+        UserError: there is no archive, one is damaged, truncated or compressed, holds no image, holds an image twice,
+            one without a label, a label without an image, or a link that leads to no member.
     """
 
     def __init__(self, location: str | os.PathLike, *, split: str = "test"):
         shards = find_shards(Path(location), split)
         self.members: list[Member] = []
-        ids, labels = [], []
+        ids, labels, others = [], [], []
         for shard in shards:
-            found = _shard_rows(shard)
+            files = _members(shard)
+            found = _shard_rows(shard, files)
             if not found:
                 raise UserError(f"archive '{shard}' holds no image; remove it, or add images")
             prefix = f"{shard.stem}/" if len(shards) > 1 else ""
+            others += [prefix + name for name, _ in files if not is_image(name)]
             ids += [prefix + name for name, _, _ in found]
             labels += [label for _, label, _ in found]
             self.members += [member for _, _, member in found]
@@ -67,6 +70,8 @@ class TarImages(ListedImages):
         elif None in labels:
             raise UserError(f"image '{ids[labels.index(None)]}' of '{location}' has no label; add its .cls or .json")
         super().__init__(location, ids, labels, _class_names(shards[0].parent, Path(location)))
+        self.left_out = by_suffix(name for name in others if not name.lower().endswith((".cls", ".json")))
+        self.doubts = doubts(self.left_out)
 
     def encoded(self, index: int) -> bytes:
         """Returns the encoded bytes of an image."""
@@ -101,12 +106,12 @@ def find_shards(location: Path, split: str) -> list[Path]:
     raise UserError(f"'{location}' holds no archive *.tar; give an archive or a folder of archives")
 
 
-def _shard_rows(shard: Path) -> list[tuple[str, Label | None, Member]]:
+def _shard_rows(shard: Path, files: Sequence[tuple[str, Member]]) -> list[tuple[str, Label | None, Member]]:
     images: dict[str, Member] = {}
     labels: dict[str, Label] = {}
-    for name, member in _members(shard):
+    for name, member in files:
         key, suffix = _key(name), posixpath.splitext(name)[1].lower()
-        if suffix in EXTENSIONS:
+        if is_image(name):
             if name in images:
                 raise UserError(f"archive '{shard}' holds image '{name}' twice; write it again with each image once")
             images[name] = member
@@ -120,24 +125,56 @@ def _shard_rows(shard: Path) -> list[tuple[str, Label | None, Member]]:
     rows = [(key, labels.get(key), member) for key, member in zip(keys, images.values(), strict=True)]
     if len(set(keys)) < len(keys):
         raise UserError(f"archive '{shard}' holds two images of sample '{max(keys, key=keys.count)}'; keep one")
+    if lonely := sorted(labels.keys() - set(keys)):
+        there = ", ".join(name for name, _ in files if _key(name) == lonely[0])
+        raise UserError(
+            f"sample '{lonely[0]}' of archive '{shard}' has a label but no image in a format that is read ({there}; "
+            f"{len(lonely)} such samples); give it an image ({', '.join(FORMATS)}), or leave it out"
+        )
     return rows
 
 
 def _members(shard: Path) -> list[tuple[str, Member]]:
     remedy = "fetch or write it again (compressed archives must be unpacked)"
+    files: list[tuple[str, Member | str]] = []  # a link is the name of what it leads to
     try:
         with tarfile.open(shard, "r:") as archive:
-            files = [
-                (posixpath.normpath(one.name), Member(shard, one.offset_data, one.size))
-                for one in archive
-                if one.isfile() and not posixpath.basename(one.name).startswith(".")
-            ]
+            for one in archive:
+                name = posixpath.normpath(one.name)
+                if one.isdir():
+                    continue
+                if one.issparse() or not (one.isfile() or one.islnk() or one.issym()):
+                    raise UserError(
+                        f"'{one.name}' of archive '{shard}' is a device, a pipe or sparse; write a plain file"
+                    )
+                files.append((name, Member(shard, one.offset_data, one.size) if one.isfile() else _target(one)))
         end = Member(shard, archive.offset, tarfile.BLOCKSIZE).read()
     except (OSError, tarfile.TarError) as error:
         raise UserError(f"archive '{shard}' cannot be read ({error}); {remedy}") from error
     if end != bytes(tarfile.BLOCKSIZE):  # tarfile takes a cut in a header, or between members, for the end
         raise UserError(f"archive '{shard}' is truncated; {remedy}")
-    return files
+    members = dict(files)
+    visible = [name for name, _ in files if not posixpath.basename(name).startswith(".")]
+    return [(name, _follow(shard, name, members)) for name in visible]
+
+
+def _target(link: tarfile.TarInfo) -> str:
+    """The name of what a link leads to; a hard link starts at the root of the archive, a symbolic one where it is."""
+    start = posixpath.dirname(link.name) if link.issym() else ""
+    return posixpath.normpath(posixpath.join(start, link.linkname))
+
+
+def _follow(shard: Path, name: str, members: Mapping[str, Member | str]) -> Member:
+    passed, target = {name}, members[name]
+    while isinstance(target, str):
+        if target in passed or target not in members:
+            raise UserError(
+                f"link '{name}' of archive '{shard}' leads to '{target}', which is no file of the archive; write the "
+                "file itself"
+            )
+        passed.add(target)
+        target = members[target]
+    return target
 
 
 def _key(name: str) -> str:

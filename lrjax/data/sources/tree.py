@@ -1,0 +1,118 @@
+"""Folders of images, walked: every real folder once, and what is left out is told."""
+
+import os
+import posixpath
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from lrjax.data.images import FORMATS, SUFFIXES
+from lrjax.errors import UserError
+
+_HARMLESS = {
+    ".cls", ".csv", ".db", ".htm", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".npy", ".npz", ".tsv",
+    ".txt", ".xml", ".yaml", ".yml",
+}  # fmt: skip
+"""Suffixes of what commonly lies beside images: labels, annotations, captions, notes, thumbnails of file managers."""
+
+
+class LeftOut(NamedTuple):
+    """Files of one suffix that are not read, for the suffix is that of no format that is decoded.
+
+    Attributes:
+        count: how many there are.
+        first: name of the first one.
+    """
+
+    count: int
+    first: str
+
+
+class Tree(NamedTuple):
+    """What a walk found.
+
+    Attributes:
+        images: sorted.
+        others: other files, sorted.
+        repeated: links to folders that the walk was in already.
+    """
+
+    images: list[Path]
+    others: list[Path]
+    repeated: list[Path]
+
+
+def is_image(name: str | os.PathLike) -> bool:
+    """Tells by its suffix whether a file is read as an image."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def identity(path: str | os.PathLike) -> tuple[int, int]:
+    """Returns what two paths of one real file or folder have in common."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def walk(folder: Path) -> Tree:
+    """Finds all visible files below a folder, through links too, in every real folder once.
+
+    Real folders come before links, so that a link to a folder beside it adds nothing. A link to a folder that the walk
+    started in, or above it, would give the images of others.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    above = (*folder.absolute().parents, *folder.resolve().parents)
+    seen, found, repeated, starts = {identity(one) for one in above}, [], [], [folder]
+    while starts:
+        links: list[Path] = []
+        for parent, names, files in (step for start in starts for step in os.walk(start, onerror=_unreadable)):
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            if (place := identity(parent)) in seen:
+                repeated.append(Path(parent))
+                names.clear()
+                continue
+            seen.add(place)
+            links += [path for path in (Path(parent, name) for name in names) if path.is_symlink()]
+            found += [Path(parent, file) for file in files if not file.startswith(".")]
+        starts = links
+    images = sorted(path for path in found if is_image(path))
+    return Tree(images, sorted(path for path in found if not is_image(path)), repeated)
+
+
+def by_suffix(names: Iterable[str]) -> dict[str, LeftOut]:
+    """Counts files that are left out by their suffix in lower case.
+
+    Args:
+        names: of the files, in order.
+    """
+    found: dict[str, LeftOut] = {}
+    for name in names:
+        suffix = posixpath.splitext(name)[1].lower()
+        count, first = found.get(suffix, LeftOut(0, name))
+        found[suffix] = LeftOut(count + 1, first)
+    return found
+
+
+def doubts(left_out: Mapping[str, LeftOut], repeated: Iterable[str | os.PathLike] = ()) -> list[str]:
+    """Returns a sentence for each kind of file that may be an image, and for links that lead back."""
+    formats = f"give images the suffix of their format, one of {', '.join(FORMATS)}, and keep other files elsewhere"
+    sentences = [
+        f"files {f'with the suffix {suffix}' if suffix else 'without a suffix'} are left out ({one.count}, "
+        f"'{one.first}' for one); " + ("move them into the folders of their classes" if suffix in SUFFIXES else formats)
+        for suffix, one in left_out.items()
+        if suffix not in _HARMLESS
+    ]
+    links = sorted(map(str, repeated))
+    if links:
+        sentences.append(
+            f"link '{links[0]}' leads to a folder that is read already, or to one above it ({len(links)} such links); "
+            "each folder is read once, remove the link"
+        )
+    return sentences
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(
+        f"folder '{error.filename}' cannot be read ({error.strerror}); mend this and start again"
+    ) from error
