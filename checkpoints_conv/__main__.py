@@ -10,9 +10,15 @@ python -m checkpoints_conv --tokens --reverse --source runs/lr_tk0_eva/tokens.sa
 python -m checkpoints_conv --tokens --model EVA02-embedded --source lr_tk0.pt --out tokens.safetensors
 """
 
+import sys
+
+from lrjax.command_line import Parser, run, say, start
+
+if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
+    sys.exit(start("checkpoints_conv.__main__"))
+
 import argparse
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command-line arguments; None takes those of the process.
 
     Returns:
-        Exit status: 0, or 2 after a mistake that is explained in one line on stderr.
+        Exit status, see `command_line.run`.
     """
+    return run(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.reverse and options.dtype:
@@ -62,22 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--dtype is not for --tokens, which are float32")
     if not options.reverse and not options.model:
         parser.error("--model is required: name the backbone that the checkpoint holds, such as EVA02-B-16")
-    try:
-        if options.tokens:
-            (_export_tokens if options.reverse else _import_tokens)(options)
-        elif options.reverse:
-            _reverse(options)
-        else:
-            _forward(options)
-    except (UserError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    if options.tokens:
+        (_export_tokens if options.reverse else _import_tokens)(options)
+    elif options.reverse:
+        _reverse(options)
+    else:
+        _forward(options)
 
 
 def _parser() -> argparse.ArgumentParser:
     description, *examples = (__doc__ or "").strip().splitlines()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m checkpoints_conv",
         description=description,
         epilog="\n".join(examples).strip(),
@@ -139,7 +144,7 @@ def _forward(options: argparse.Namespace) -> None:
             "lrjax": __version__,
         }
         save_slices(slices, options.out, target=target, metadata=metadata, files=files, overwrite=options.force)
-    print(f"{options.out}: {row.name} from {options.source.name} ({layout}, {dtype}, {len(left_out)} keys dropped)")
+    say(f"{options.out}: {row.name} from {options.source.name} ({layout}, {dtype}, {len(left_out)} keys dropped)")
 
 
 def _vocabulary(tokenizer: str, directory: Path) -> list[Path]:
@@ -154,7 +159,7 @@ def _vocabulary(tokenizer: str, directory: Path) -> list[Path]:
     found = [directory / name for name in names if (directory / name).is_file()]
     if not found:
         wanted = " or ".join(names)
-        print(f"no vocabulary lies in {directory}; loading will look for {wanted} beside the result, then on the hub")
+        say(f"no vocabulary lies in {directory}; loading will look for {wanted} beside the result, then on the hub")
     return found[:1]
 
 
@@ -178,7 +183,7 @@ def _reverse(options: argparse.Namespace) -> None:
         raise UserError(f"output {options.out} must end in {file_suffix(layout)}, the suffix of {layout} files")
     tensors = export(restore_params(options.source), find_table(layout, spec))
     _write(tensors, options.out)
-    print(f"{options.out}: {model} ({layout}, {len(tensors)} tensors)")
+    say(f"{options.out}: {model} ({layout}, {len(tensors)} tensors)")
 
 
 def _export_tokens(options: argparse.Namespace) -> None:
@@ -202,7 +207,7 @@ def _export_tokens(options: argparse.Namespace) -> None:
         )
     tensors = export_tokens(adaptation["tokens"], layout)
     _write(tensors, options.out)
-    print(f"{options.out}: tokens for {model} ({layout}, {len(tensors)} tables)")
+    say(f"{options.out}: tokens for {model} ({layout}, {len(tensors)} tables)")
 
 
 def _import_tokens(options: argparse.Namespace) -> None:
@@ -221,7 +226,7 @@ def _import_tokens(options: argparse.Namespace) -> None:
     facts = {"source": options.source.name, "format": layout}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_adaptation(options.out, {"tokens": tokens}, model=row.name, facts=facts)
-    print(f"{options.out}: tokens for {row.name} from {options.source.name} ({layout}, {others} other keys left out)")
+    say(f"{options.out}: tokens for {row.name} from {options.source.name} ({layout}, {others} other keys left out)")
 
 
 def _check_file(options: argparse.Namespace, suffixes: Sequence[str]) -> None:
@@ -278,7 +283,3 @@ def _save_torch(tensors: dict[str, np.ndarray], path: Path) -> None:
 def _progress(steps: Sequence[Any]) -> Iterable[Any]:
     console = Console(stderr=True)
     return track(steps, description="converting", console=console, transient=True, disable=not console.is_terminal)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -26,6 +26,7 @@ from lrjax.config_reader import check_key, from_mapping
 from lrjax.errors import UserError
 from lrjax.lock import locked
 from lrjax.models.zoo import Backbone
+from lrjax.output_folder import write_files
 from lrjax.report.ablation_tables import (
     Line,
     Scores,
@@ -36,7 +37,7 @@ from lrjax.report.ablation_tables import (
     order_table,
 )
 from lrjax.report.write import table_files
-from lrjax.results import ResultStore, Row, write_atomically
+from lrjax.results import ResultStore, Row
 from lrjax.runs import HIGH_RESOLUTION, Results, weighing
 from lrjax.stages import backbone, evaluate_backbone, train_backbone
 from lrjax.suite import Suite
@@ -202,12 +203,13 @@ def _score(results: Results, model: str, variant: str, metric: str) -> float | N
 def _report(config: Config, lines: Mapping[str, Line], suite: Suite) -> None:
     ablation, folder = config.ablation, Path(config.workdir) / "report"
     table = ablation_table(ablation, lines, weighing=weighing(suite.war_weights, suite.names))
-    print_tables(metric_tables(table))
     pairs = compare(ablation, lines)
     tables = {"ablation": table} | ({"order": order_table(pairs)} if pairs else {})
+    files: dict[str, str | bytes] = {}
     for name, one in tables.items():
-        for suffix, content in table_files(one).items():
-            write_atomically(folder / f"{name}.{suffix}", content)
+        files |= {f"{name}.{suffix}": content for suffix, content in table_files(one).items()}
     if ablation.axis and config.report.plots and any(line.trained for line in lines.values()):
-        write_atomically(folder / "ablation.png", png.draw(ablation_chart(ablation, lines)))
+        files["ablation.png"] = png.draw(ablation_chart(ablation, lines))
+    write_files(files, folder, command="ablation")
+    print_tables(metric_tables(table))
     _LOG.info("tables: %s", folder)

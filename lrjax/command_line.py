@@ -1,15 +1,21 @@
 """What the command lines share: mistakes of the user are one line on standard error, and exit status 2."""
 
 import argparse
+import codecs
+import importlib
 import json
-import math
 import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from lrjax.errors import UserError
+from lrjax.text import brief, one_line, printable
+
+_NEAREST = {"\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "\N{PLUS-MINUS SIGN}": "+/-", "\N{RIGHTWARDS ARROW}": "->"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +33,39 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
+def start(module: str) -> int:
+    """Imports a module and runs its `main`; Ctrl-C during the import, which takes seconds, is one line as well.
+
+    Args:
+        module: its name.
+
+    Returns:
+        Exit status of `main`.
+    """
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeded:  # no exception: modules in C turn it into an ImportError
+        signal.signal(signal.SIGINT, _leave)
+    main = importlib.import_module(module).main
+    if heeded:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return main()
+
+
+def _leave(*_: object) -> NoReturn:
+    os.write(2, b"\ninterrupted\n")
+    os._exit(130)
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Prints a text as `text.printable` has it; where the encoding lacks a character, something like it.
+
+    Args:
+        text: one line or several.
+        error: whether it goes to standard error.
+    """
+    print(printable(text), file=sys.stderr if error else sys.stdout)
+
+
 def run(command: Callable[[], None], *, interrupted: str = "interrupted") -> int:
     """Runs a command.
 
@@ -38,23 +77,47 @@ def run(command: Callable[[], None], *, interrupted: str = "interrupted") -> int
         Exit status: 0; 2 after a mistake of the user or where a file cannot be read or written, which is told in one
         line on standard error; 130 after an interruption.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not one that replaces the real one
+            stream.reconfigure(errors="lrjax_nearest")
     try:
         command()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _failed(str(error))
     except BrokenPipeError:  # what reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
     except OSError as error:
         if error.strerror is None:
             raise
-        print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-        return 2
+        if error.filename is None:
+            _discard_output()
+        return _failed(f"{error.filename or 'output'}: {error.strerror}")
     except KeyboardInterrupt:
-        print(f"\n{interrupted}", file=sys.stderr)
+        say(f"\n{interrupted}", error=True)
         return 130
     return 0
+
+
+def _failed(message: str) -> int:
+    say(f"error: {one_line(message)}", error=True)
+    return 2
+
+
+def _discard_output() -> None:
+    """What is left in the buffer cannot be written, and would fail again when Python ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    text = error.object[error.start : error.end]
+    return "".join(_NEAREST.get(one, "?") for one in text), error.end
+
+
+codecs.register_error("lrjax_nearest", _nearest)
 
 
 def read_numbers(name: str) -> dict[str, float]:
@@ -67,14 +130,14 @@ def read_numbers(name: str) -> dict[str, float]:
         UserError: the file is missing, or holds something else.
     """
     try:
-        found = json.loads(Path(name).read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f'{name} is not a JSON file like {{"cars": 0.5}} ({error})') from error
     if not isinstance(found, dict) or not found:
         raise UserError(f'{name} is not a JSON file like {{"cars": 0.5}}: it holds no data set')
     for dataset, value in found.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-            raise UserError(f"{name} gives {dataset!r} the value {value!r}; give a number of at least 0")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
+            raise UserError(f"{name} gives {dataset!r} the value {brief(value)}; give a number of at least 0")
     if not any(found.values()):
         raise UserError(f"{name} gives every data set 0; give at least one of them more")
     return {dataset: float(value) for dataset, value in found.items()}

@@ -3,10 +3,16 @@
 python -m lrjax.main --config configs/lr_tk0_eva.py
 """
 
+import sys
+
+from lrjax.command_line import start
+
+if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
+    sys.exit(start("lrjax.main"))
+
 import gc
 import logging
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +28,7 @@ from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.lock import locked
 from lrjax.models.zoo import Backbone
+from lrjax.output_folder import check_folder
 from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
@@ -31,6 +38,7 @@ from lrjax.sharding import join_processes, make_mesh, run_jointly
 from lrjax.stages import backbone, evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
+from lrjax.text import one_line, printable
 from lrjax.train.loop import check_tokens, check_training
 from lrjax.zoom_study.report import bounds_table, covers
 from lrjax.zoom_study.stored import tables_of
@@ -59,6 +67,7 @@ def run(config: Config) -> None:
     sources = [source or row.hub_id for row, (_, source) in zip(rows, config.backbones, strict=True)]
     for row, source in zip(rows, sources, strict=True):
         check_source(row, source)
+    check_folder(Path(config.workdir) / "report")
     with locked(config.workdir):
         store, found, failed = ResultStore(config.workdir), [], []
         for row, source in zip(rows, sources, strict=True):
@@ -102,8 +111,8 @@ def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultS
     if set(board.datasets) <= set(suite.names):
         board = add_runs(board, rows)
     tables = run_tables(rows, **options) if any(row.metric == METRIC for row in rows) else {}
-    print_tables([tables[name] for name in SHOWN if name in tables])
     write_report(rows, directory, board=board, tables=tables, plots=config.report.plots, **options)
+    print_tables([tables[name] for name in SHOWN if name in tables])
     if zooms := tables_of(rows, store.samples):
         print_tables([bounds_table(zooms, covers(zooms))])
         place = shlex.quote(str(store.directory))
@@ -112,9 +121,12 @@ def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultS
 
 
 class _Format(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        text = one_line(super().formatMessage(record))
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))  # a traceback has several lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,7 +151,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             interrupted="interrupted; run the same command again to continue",
         )
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,6 +24,7 @@ from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first, to_host
 from lrjax.shards import Shards
+from lrjax.text import printable
 from lrjax.types import Array, Tree
 
 _LOG = logging.getLogger(__name__)
@@ -270,7 +271,7 @@ class Suite:
                 lr_tokens=lr_tokens,
                 on_error=self.config.data.on_error,
                 workers=self.config.data.workers,
-                title=f"{dataset.name} ({variant})",
+                title=printable(f"{dataset.name} ({variant})"),
                 **own,
             )
             for path in outcome.skipped:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from lrjax.text import printable
 
 
 class Estimate(NamedTuple):
@@ -63,11 +66,26 @@ class Table:
     labels: int
     group: int = 1
 
+    def __post_init__(self):
+        for name in ("title", "caption"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        object.__setattr__(self, "header", tuple(map(printable, self.header)))
+        rows = (tuple(printable(cell) if isinstance(cell, str) else cell for cell in row) for row in self.rows)
+        object.__setattr__(self, "rows", tuple(rows))
+
+    def document(self, heading: str = "#") -> str:
+        """Returns title, table and caption as Markdown.
+
+        Args:
+            heading: marks the title, "##" for the second level.
+        """
+        return f"{heading} {_escaped(self.title)}\n\n{self.markdown()}\n{_escaped(self.caption)}\n"
+
     def markdown(self) -> str:
         """Returns the table as a GitHub-flavoured Markdown table without its caption."""
         align = ["---"] * self.labels + ["---:"] * (len(self.header) - self.labels)
-        lines = [self.header, align, *([shown(cell) for cell in row] for row in self.rows)]
-        return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)
+        lines = [map(_escaped, self.header), align, *(map(_markdown_cell, row) for row in self.rows)]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def csv(self) -> str:
         """Returns the table as CSV, with four decimals; bounds and deviations are columns of their own, "NAME low"."""
@@ -78,7 +96,7 @@ class Table:
             cells = [(cell or (None,) * len(wide[i])) if i in wide else (cell,) for i, cell in enumerate(row)]
             lines.append([f"{one:.4f}" if isinstance(one, float) else one for cell in cells for one in cell])
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows(lines)
+        csv.writer(buffer, lineterminator="\n").writerows(map(_no_formula, line) for line in lines)
         return buffer.getvalue()
 
     def latex(self) -> str:
@@ -99,6 +117,10 @@ class Table:
         ]
         return "\n".join(body) + "\n"
 
+
+_MARKDOWN = str.maketrans({"<": "&lt;", "&": "&amp;"} | {one: f"\\{one}" for one in "\\`*[|"})
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 # outside ASCII, the texts hold only what current LaTeX prints by itself
 _LATEX = str.maketrans(
@@ -137,8 +159,17 @@ def parameter_count(parameters: int | None) -> str | None:
     return f"{parameters / 1e6:.{2 if parameters < 1e7 else 1}f}M"  # the tokens of a small backbone show, too
 
 
-def _escaped(cell: str) -> str:
-    return " ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+def _escaped(text: str) -> str:
+    return " ".join(text.translate(_MARKDOWN).split())
+
+
+def _markdown_cell(cell: Cell) -> str:
+    return _escaped(cell) if isinstance(cell, str) else shown(cell)
+
+
+def _no_formula(cell: Cell) -> Cell:
+    """A cell that no spreadsheet takes for a formula; https://owasp.org/www-community/attacks/CSV_Injection."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {"csv": Table.csv, "markdown": Table.markdown, "latex": Table.latex}

@@ -1,12 +1,18 @@
 """Lists the backbones: `python -m lrjax.zoo [PATTERN] [--family NAME] [--format json]`."""
 
+import sys
+
+from lrjax.command_line import start
+
+if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
+    sys.exit(start("lrjax.zoo"))
+
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 
 from lrjax.api import list_models
-from lrjax.command_line import Parser, run
+from lrjax.command_line import Parser, run, say
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.tables import FORMATS, Table, parameter_count, print_tables
@@ -57,9 +63,9 @@ def _run(arguments: Sequence[str] | None) -> None:
         raise UserError(f"no backbone{family} fits {parsed.pattern!r}; families: {families}")
     if parsed.format == "json":
         rows = (zoo.get(name) for name in names)
-        print(json.dumps([{"name": row.name} | dataclasses.asdict(row) for row in rows], indent=2))
+        say(json.dumps([{"name": row.name} | dataclasses.asdict(row) for row in rows], indent=2))
     elif parsed.format in FORMATS:
-        print(FORMATS[parsed.format](zoo_table(names)), end="")
+        say(FORMATS[parsed.format](zoo_table(names)).removesuffix("\n"))
     else:
         table, shown = zoo_table(names), (0, 2, 3, 7)  # what fits a narrow terminal
         rows = tuple(tuple(row[column] for column in shown) for row in table.rows)
@@ -77,7 +83,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status, see `command_line.run`.
     """
     return run(lambda: _run(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,48 @@
 """Tables as Markdown, CSV and LaTeX."""
 
-from lrjax.tables import FORMATS, Estimate, Spread, Table, parameter_count
+import csv
+import io
+
+import pytest
+
+from lrjax.tables import FORMATS, Estimate, Spread, Table, parameter_count, print_tables
 
 TABLE = Table("t", "", ("a|b", "c_1"), (("x\ny|", 1.26), (None, 3), ("[50%] <b>& \\", 100.0)), labels=1)
 
 
 def test_markdown_escapes_what_would_break_a_table():
     assert TABLE.markdown() == (
-        "| a\\|b | c_1 |\n| --- | ---: |\n| x y\\| | 1.3 |\n| – | 3 |\n| [50%] &lt;b>& \\\\ | 100.0 |\n"  # noqa: RUF001
+        "| a\\|b | c_1 |\n| --- | ---: |\n| x y\\| | 1.3 |\n| – | 3 |\n| \\[50%] &lt;b>&amp; \\\\ | 100.0 |\n"  # noqa: RUF001
     )
+
+
+def test_markdown_of_a_name_is_text_in_cell_title_and_caption():
+    name = "![a](http://x) [b](y) `c` *d* <img>"
+    text = Table(name, name, (name,), ((name,),), labels=1).document("##")
+    assert text.startswith(r"## !\[a](http://x) \[b](y) \`c\` \*d\* &lt;img>")
+    assert text.count(r"\[a]") == text.count(r"\[b]") == 4 and "<img" not in text
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+cmd", "-cmd", "@SUM(A1)", "\tx", "\rx", "-1+cmd"])
+def test_csv_holds_no_formula(name):
+    table = Table("t", "", ("m", "n"), ((name, 1.5), ("a=b", -2.0), ("-3", -4)), labels=1)
+    first = next(csv.reader(io.StringIO(table.csv().partition("\n")[2], newline="")))[0]
+    assert first[0] not in "=+-@\t\r" and name[1:] in first
+    assert table.csv().endswith("a=b,-2.0000\n-3,-4\n")
+
+
+@pytest.mark.parametrize(
+    ("character", "escape"),
+    [("\x1b", r"\x1b"), ("\x9b", r"\x9b"), ("\0", r"\x00"), ("\u202e", r"\u202e"), ("\u2028", r"\u2028")],
+)
+def test_no_format_has_characters_that_steer_a_terminal(character, escape, capsys):
+    name = f"a{character}b"
+    table = Table(name, name, (name, "n"), ((name, 1.0),), labels=1)
+    print_tables([table])
+    latex = escape.replace("\\", r"\textbackslash{}")
+    for text in (capsys.readouterr().out, table.document(), table.csv(), table.latex()):
+        assert character not in text
+        assert f"a{escape}b" in text or f"a{latex}b" in text or f"a\\{escape}b" in text
 
 
 def test_csv_keeps_digits_and_quotes():

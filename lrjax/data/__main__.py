@@ -4,18 +4,24 @@ python -m lrjax.data check configs/lr_tk0_eva.py:B-16 --config.data.root DATA --
 python -m lrjax.data list
 """
 
+import sys
+
+from lrjax.command_line import start
+
+if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
+    sys.exit(start("lrjax.data.__main__"))
+
 import argparse
 import collections
 import concurrent.futures
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from lrjax.command_line import Parser
+from lrjax.command_line import Parser, say
 from lrjax.command_line import run as run_command
 from lrjax.config import Data
 from lrjax.data.dataset import Dataset
@@ -26,6 +32,7 @@ from lrjax.data.sources.tree import LeftOut
 from lrjax.errors import UserError
 from lrjax.recipes import read_config
 from lrjax.tables import Table, print_tables
+from lrjax.text import one_line, printable
 
 SAMPLE = 32
 """Images per data set that are decoded without `--full`."""
@@ -93,7 +100,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
 
     with (
         concurrent.futures.ThreadPoolExecutor(max(1, data.workers)) as pool,
-        tqdm(total=total, desc=dataset.name, unit="img", disable=not full) as progress,
+        tqdm(total=total, desc=printable(dataset.name), unit="img", disable=not full) as progress,
     ):
         for start in range(0, total, 1024):  # the pool holds the results of all that it was given
             for label, problem in pool.map(read, positions[start : start + 1024]):
@@ -174,10 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if overrides:
                 raise UserError(f"unexpected argument {overrides[0]!r}; see python -m lrjax.data --help")
             print_tables([registry_table()])
-            print("\nHow to get them (licences are hints: what the pages of a data set say counts)")
+            say("\nHow to get them (licences are hints: what the pages of a data set say counts)")
             for row in map(get_dataset, dataset_names()):
                 if not row.procedural:
-                    print(f"{row.name}: {row.get}; licence: {row.licence}")
+                    say(f"{row.name}: {row.get}; licence: {row.licence}")
             return
         data = read_config(options.config, overrides, program="python -m lrjax.data").data
         datasets = get_datasets(data.names, data.root or None, sources=data.sources)
@@ -185,11 +192,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_tables([findings_table(findings)])
         for one in findings:
             for suffix, (count, first) in one.left_out.items():
-                print(f"left out: {one.dataset.name}: {count} {suffix or '(no suffix)'}, '{first}' for one")
+                say(f"left out: {one.dataset.name}: {count} {suffix or '(no suffix)'}, '{first}' for one")
         problems.extend(f"{one.dataset.name}: {problem}" for one in findings for problem in one.problems)
         for problem in problems:
-            print(f"problem: {' '.join(problem.split())}")
-        print(f"data sets: {len(findings)}, problems: {len(problems)}")
+            say(f"problem: {one_line(problem)}")
+        say(f"data sets: {len(findings)}, problems: {len(problems)}")
 
     return run_command(command) or int(bool(problems))
 
@@ -212,7 +219,3 @@ def _parser() -> Parser:
     one.add_argument("--full", action="store_true", help=f"decode all images instead of {SAMPLE} per data set")
     commands.add_parser("list", help="list the data sets of the registry", allow_abbrev=False)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,12 +9,18 @@ a NAME is that of a picture in DIR/images without its suffix, such as "imagenet+
 it, or two of them and everyone of the second group, at least one.
 """
 
-import argparse
 import sys
+
+from lrjax.command_line import start
+
+if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
+    sys.exit(start("lrjax.hard.__main__"))
+
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrjax.command_line import Parser, run
+from lrjax.command_line import Parser, run, say
 from lrjax.data.dataset import Dataset
 from lrjax.data.reopen import open_again
 from lrjax.errors import UserError
@@ -101,7 +107,7 @@ def _build(parsed: argparse.Namespace) -> None:
     sources = {name: source for name, (_, source) in opened.items()}
     path = write_folder(Path(parsed.out), manifest, sources=sources, like=like)
     print_tables([_steps_table(refinement, found, counts)])
-    print(f"\nwrote {len(refinement.images)} images to {path.parent}; evaluate on them with --config.data.names={path}")
+    say(f"\nwrote {len(refinement.images)} images to {path.parent}; evaluate on them with --config.data.names={path}")
 
 
 def _score(parsed: argparse.Namespace) -> None:
@@ -133,7 +139,3 @@ def _steps_table(refinement: Refinement, found: Sequence[HardImage], counts: dic
         rows=tuple(rows),
         labels=1,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

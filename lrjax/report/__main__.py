@@ -2,7 +2,7 @@
 
 import sys
 
-from lrjax.report.command import main
+from lrjax.command_line import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("lrjax.report.command"))

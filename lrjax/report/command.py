@@ -7,11 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lrjax.command_line import Parser, read_numbers, run
+from lrjax.command_line import Parser, read_numbers, run, say
 from lrjax.data.published import DATASETS
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, parse_metric, published_leaderboard
 from lrjax.metrics import robustness
+from lrjax.output_folder import check_folder
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
@@ -133,7 +134,7 @@ def _tables(parsed: argparse.Namespace, board: Leaderboard) -> list[Table]:
 def _run(arguments: Sequence[str]) -> None:
     parsed = _parser().parse_args(arguments)
     _check(parsed)
-    tables = None
+    tables, shown = None, []
     one_table = any((parsed.top is not None, parsed.metric, parsed.family, parsed.model, parsed.format))
     rows = read_rows(parsed.results)
     given = _weights(parsed, rows)
@@ -149,24 +150,26 @@ def _run(arguments: Sequence[str]) -> None:
         raise UserError("there are several results directories; say with --out where to write their report")
     if out is not None:
         require(plots=not parsed.no_plots, studies=not parsed.no_studies)
+        check_folder(out)
     if one_table or not (rows or parsed.out):
-        ranking = _tables(parsed, board)
-        if parsed.format in FORMATS:
-            print("\n".join(FORMATS[parsed.format](table) for table in ranking), end="")
-        else:
-            print_tables(ranking)
+        shown = _tables(parsed, board)
     elif any(row.metric == METRIC for row in rows):
         tables = run_tables(rows, **options)
-        print_tables([tables[name] for name in SHOWN if name in tables])
+        shown = [tables[name] for name in SHOWN if name in tables]
         if any(entry.own for entry in board.entries):
-            print_tables([leaderboard_table(board, families=["own"])])
-    if out is not None:
+            shown.append(leaderboard_table(board, families=["own"]))
+    if out is not None:  # first, for printing fails where nobody reads
         studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
         command = shlex.join(["python", "-m", "lrjax.report", *arguments])
         plots = not parsed.no_plots
         content = {"board": board, "tables": tables, "studies": studies, "plots": plots, "command": command}
         files = write_report(rows, out, **content, **options)
-        print(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", file=sys.stderr)
+    if parsed.format in FORMATS:
+        say("\n".join(FORMATS[parsed.format](table) for table in shown).removesuffix("\n"))
+    else:
+        print_tables(shown)
+    if out is not None:
+        say(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", error=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

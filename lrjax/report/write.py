@@ -4,25 +4,25 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Unpack
 
 from lrjax.charts import Chart, png
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
+from lrjax.output_folder import check_folder, write_files
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.page import pages
 from lrjax.report.page_zoom import zoom_page
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import run_tables
 from lrjax.report.skipped import skipped_images
-from lrjax.results import Row, package_versions, write_atomically
+from lrjax.results import Row, package_versions
 from lrjax.runs import METRIC, Options, Results
 from lrjax.studies import Study
 from lrjax.tables import Table
 
-_MANIFEST = ".report.json"
 _DRAWN_WITH = ("scipy", "scikit-learn", "matplotlib")
 
 
@@ -69,7 +69,7 @@ def write_report(
     Args:
         rows: result rows of the user; may be empty.
         directory: where to write; created where missing. Each file replaces that of an earlier report as a whole, and
-            what only the earlier report had is removed. The front page is written last.
+            what only the earlier report had is removed, see `output_folder.write_files`. The front page is written last.
         board: the leaderboard, with the user's runs where they can be ranked.
         tables: those of `run_tables`, where the caller has made them.
         studies: studies to show.
@@ -81,7 +81,8 @@ def write_report(
         The files written.
 
     Raises:
-        UserError: as `robustness_table`; or jinja2 or matplotlib is not installed (nothing is written then).
+        UserError: as `robustness_table`; jinja2 or matplotlib is not installed; or the directory holds files that no
+            report wrote. Nothing is written then.
     """
     require(plots=plots, studies=False)
     files: dict[str, str | bytes] = {}
@@ -128,7 +129,10 @@ def write_report(
         command=command,
         plots=plots,
     )
-    _replace(files, Path(directory))
+    front = {"index.html": files.pop("index.html")}
+    check_folder(directory)
+    write_files(files | front, directory, command="report", replace=True)
+    files |= front
     return [Path(directory) / name for name in files]
 
 
@@ -136,42 +140,17 @@ def table_files(table: Table) -> dict[str, str]:
     """Returns a table as the contents of files, by suffix."""
     return {
         "csv": table.csv(),
-        "md": f"# {table.title}\n\n{table.markdown()}\n{table.caption}\n",
+        "md": table.document(),
         "tex": table.latex(),
     }
 
 
-def _replace(files: Mapping[str, str | bytes], directory: Path) -> None:
-    """Writes files and removes those of the earlier report that are not among them; the front page comes last."""
-    earlier = _listed(directory)
-    _list({*files, *earlier}, directory)  # before the first file, so that an interrupted report is forgotten nowhere
-    for name in sorted(files, key=lambda name: name == "index.html"):
-        write_atomically(directory / name, files[name])
-    for name in earlier - files.keys():
-        (directory / name).unlink(missing_ok=True)
-    _list(files, directory)
-
-
-def _list(names: Iterable[str], directory: Path) -> None:
-    write_atomically(directory / _MANIFEST, json.dumps(sorted(names), indent=1) + "\n")
-
-
-def _listed(directory: Path) -> set[str]:
-    try:
-        names = json.loads((directory / _MANIFEST).read_text())
-    except (OSError, ValueError):
-        return set()
-    paths = [PurePosixPath(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return {str(path) for path in paths if not path.is_absolute() and ".." not in path.parts}
-
-
 def _markdown(tables: Sequence[Table], provenance: Table, pictures: dict[str, Chart]) -> str:
     main, *others = tables
-    text = [f"# {main.title}\n", main.markdown(), main.caption + "\n"]
-    text += [f"![{_plain(chart.title)}]({name}.png)\n" for name, chart in pictures.items() if name == "accuracy"]
-    for table in others:
-        text += [f"## {table.title}\n", table.markdown(), table.caption + "\n"]
-    text += [f"![{_plain(chart.title)}]({name}.png)\n" for name, chart in pictures.items() if name != "accuracy"]
+    drawn = {name: f"![{_plain(chart.title)}]({name}.png)\n" for name, chart in pictures.items()}
+    text = [main.document(), *(line for name, line in drawn.items() if name == "accuracy")]
+    text += [table.document("##") for table in others]
+    text += [line for name, line in drawn.items() if name != "accuracy"]
     return "\n".join([*text, f"## {provenance.title}\n", provenance.markdown()])
 
 

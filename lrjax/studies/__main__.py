@@ -1,8 +1,14 @@
 """`python -m lrjax.studies`: prints studies of the leaderboard, and writes their charts and tables."""
 
+import sys
+
+from lrjax.command_line import start
+
+if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
+    sys.exit(start("lrjax.studies.__main__"))
+
 import argparse
 import json
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +17,14 @@ from typing import Any
 from rich.console import Console
 
 from lrjax.charts import png
-from lrjax.command_line import Parser, read_numbers, run
+from lrjax.command_line import Parser, read_numbers, run, say
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, published_leaderboard
+from lrjax.output_folder import write_files
 from lrjax.results import read_rows, write_atomically
 from lrjax.studies import STUDIES, TITLES, Study, find_study, run_study, weights
 from lrjax.tables import print_tables
+from lrjax.text import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> None:
     if not parsed.names:
         width = max(map(len, TITLES))
-        print("\n".join(f"{name:{width}}  {title}" for name, title in TITLES.items()))
+        say("\n".join(f"{name:{width}}  {title}" for name, title in TITLES.items()))
         return
     if "all" in parsed.names and len(parsed.names) > 1:
         raise UserError('"all" runs every study; leave the other names out')
@@ -48,9 +56,9 @@ def _run(parsed: argparse.Namespace) -> None:
     for name in names:
         options = _weight_options(board, search_options, parsed.save) if name == weights.NAME else {}
         study = run_study(name, board, **options)
-        _print(study)
         if parsed.out:
             _write(study, Path(parsed.out))
+        _print(study)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,26 +119,22 @@ def _weight_options(board: Leaderboard, options: Mapping[str, Any], save: str | 
 
 def _print(study: Study) -> None:
     console = Console()
-    console.print(f"\n{study.title}", style="bold", highlight=False, markup=False)
-    console.print(study.text, highlight=False, markup=False)
+    console.print(printable(f"\n{study.title}"), style="bold", highlight=False, markup=False)
+    console.print(printable(study.text), highlight=False, markup=False)
     print_tables(study.tables, console)
     for finding in study.findings:
         interval = ""
         if finding.low is not None and finding.high is not None:
             interval = f" [{finding.low:.2f}, {finding.high:.2f}]"
-        console.print(f"\n{finding.verdict.upper()}: {finding.claim} ({finding.source})", highlight=False, markup=False)
-        text = f"{finding.measure}: {finding.value:.2f}{interval}, n = {finding.n}. {finding.rule}"
+        claim = printable(f"\n{finding.verdict.upper()}: {finding.claim} ({finding.source})")
+        console.print(claim, highlight=False, markup=False)
+        text = printable(f"{finding.measure}: {finding.value:.2f}{interval}, n = {finding.n}. {finding.rule}")
         console.print(textwrap.indent(textwrap.fill(text, console.width - 2), "  "), highlight=False, markup=False)
 
 
 def _write(study: Study, directory: Path) -> None:
-    for chart in study.charts:
-        write_atomically(directory / f"{chart.name}.png", png.draw(chart))
+    files: dict[str, str | bytes] = {f"{chart.name}.png": png.draw(chart) for chart in study.charts}
     for number, table in enumerate(study.tables, start=1):
         stem = study.name if len(study.tables) == 1 else f"{study.name}-{number}"
-        write_atomically(directory / f"{stem}.csv", table.csv())
-        write_atomically(directory / f"{stem}.md", f"# {table.title}\n\n{table.markdown()}\n{table.caption}\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        files |= {f"{stem}.csv": table.csv(), f"{stem}.md": table.document()}
+    write_files(files, directory, command="studies")

@@ -1,17 +1,23 @@
 """`python -m lrjax.zoom_study`: prints what stored zoom tables tell, and writes pictures of it."""
 
-import argparse
 import sys
+
+from lrjax.command_line import start
+
+if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
+    sys.exit(start("lrjax.zoom_study.__main__"))
+
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from lrjax.charts import map_png, png
 from lrjax.charts.png import require_matplotlib
-from lrjax.command_line import Parser, run
+from lrjax.command_line import Parser, run, say
 from lrjax.data.images import decode
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
-from lrjax.results import write_atomically
+from lrjax.output_folder import write_files
 from lrjax.tables import Table, print_tables
 from lrjax.zoom_study import pictures, report
 from lrjax.zoom_study.covers import write_covers
@@ -89,23 +95,21 @@ def _run(parsed: argparse.Namespace) -> None:
         drawn += [(one.name, map_png.draw_sheet(one)) for one in sheets]
     if parsed.covers is not None and parsed.cover_of is None and len(grouped) > 1:
         raise UserError(f"--covers finds the covers on one data set; name it with --cover-of: {', '.join(grouped)}")
-    print_tables(list(shown.values()))
+    written = []
     if parsed.out is not None:
-        _write(Path(parsed.out), shown | {"zoom-scales": report.scales_table(tables)}, drawn)
+        written.append(_write(Path(parsed.out), shown | {"zoom-scales": report.scales_table(tables)}, drawn))
     if parsed.covers is not None:
         dataset = parsed.cover_of or tables[0].dataset
         write_covers(parsed.covers, tables, sets, dataset=dataset)
-        print(f"\nwrote the covers of {dataset} to {parsed.covers}")
+        written.append(f"\nwrote the covers of {dataset} to {parsed.covers}")
+    print_tables(list(shown.values()))
+    for line in written:
+        say(line)
 
 
-def _write(directory: Path, tables: dict[str, Table], drawn: Sequence[tuple[str, bytes]]) -> None:
+def _write(directory: Path, tables: dict[str, Table], drawn: Sequence[tuple[str, bytes]]) -> str:
+    files: dict[str, str | bytes] = {}
     for name, table in tables.items():
-        write_atomically(directory / f"{name}.csv", table.csv())
-        write_atomically(directory / f"{name}.md", f"# {table.title}\n\n{table.markdown()}\n{table.caption}\n")
-    for name, picture in drawn:
-        write_atomically(directory / f"{name}.png", picture)
-    print(f"\nwrote {len(tables)} tables and {len(drawn)} pictures to {directory}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        files |= {f"{name}.csv": table.csv(), f"{name}.md": table.document()}
+    write_files(files | {f"{name}.png": picture for name, picture in drawn}, directory, command="zoom_study")
+    return f"\nwrote {len(tables)} tables and {len(drawn)} pictures to {directory}"

@@ -229,6 +229,23 @@ def test_a_second_report_leaves_nothing_of_the_first(store, tmp_path):
     assert (tmp_path / "outside").read_text() == "stays"
 
 
+def test_a_folder_of_others_is_left_as_it_is(capsys, store, tmp_path):
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("mine")
+    for listed, words in (
+        (None, "is not empty and holds no report"),
+        ('["index.html"]', "was not written by an earlier"),
+    ):
+        if listed:
+            (folder / ".report.json").write_text(listed)
+        assert main([store(runs()), "--out", str(folder), "--no-plots", "--no-studies"]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1 and words in captured.err and not captured.out
+        assert {path.name for path in folder.iterdir()} <= {"index.html", ".report.json"}
+        assert (folder / "index.html").read_text() == "mine"
+
+
 def test_what_is_not_installed_is_told_before_anything_is_done(capsys, store, tmp_path, monkeypatch):
     run = store(runs())
     for package, arguments, reason in [
