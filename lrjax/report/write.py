@@ -69,7 +69,7 @@ def write_report(
     Args:
         rows: result rows of the user; may be empty.
         directory: where to write; created where missing. Each file replaces that of an earlier report as a whole, and
-            what only the earlier report had is removed, see `output_folder.write_files`. The front page is written last.
+            what only the earlier report had is removed (`output_folder.write_files`). The front page is written last.
         board: the leaderboard, with the user's runs where they can be ranked.
         tables: those of `run_tables`, where the caller has made them.
         studies: studies to show.
