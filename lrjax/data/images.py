@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from lrjax.data.files import NotRegularError, read_regular
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_side_size
 from lrjax.ops.resample import vertical_pass_first
@@ -84,8 +85,8 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Imag
 
 def _read(path: Path, name: str) -> bytes:
     try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        return read_regular(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotRegularError) as error:
         raise _unusable(name, error.strerror) from error
     # Permissions, file handles and failing disks concern the whole run: skipping would hide that most images are lost.
     except OSError as error:

@@ -18,17 +18,17 @@ from typing import Any
 
 from lrjax.data.dataset import Dataset
 from lrjax.data.sources.base import Part
-from lrjax.data.sources.folder import ImageFolder
+from lrjax.data.sources.folder import ImageFolder, subfolders
 from lrjax.data.sources.idx import IdxImages
 from lrjax.data.sources.matching import ClassNames
 from lrjax.data.sources.parquet import ParquetImages
 from lrjax.data.sources.split import METADATA, open_metadata, open_split
 from lrjax.data.sources.tfds import TfdsSource, prepared_folder
-from lrjax.data.sources.webdataset import TarImages
+from lrjax.data.sources.webdataset import TarImages, archives, is_archive
 from lrjax.errors import UserError
 
 KINDS = ("folder", "split", "metadata", "webdataset", "parquet", "array_record", "tfds", "idx")
-_KIND_OF_FILE = {".tar": "webdataset", ".parquet": "parquet", ".json": "split"}
+_KIND_OF_FILE = {".parquet": "parquet", ".json": "split"}
 
 
 def split_location(text: str) -> tuple[str | None, str]:
@@ -77,6 +77,7 @@ def locate(dataset: Dataset, root: str | Path | None, entry: str) -> tuple[str, 
         return "tfds", None
     folder = Path(root).expanduser() / dataset.name
     found = [path for path in (folder, *(Path(f"{folder}{one}") for one in (".tar", ".parquet"))) if path.exists()]
+    found = found or [path for path in folder.parent.glob(f"{folder.name}.t*") if is_archive(path)][:1]
     if not found:
         raise UserError(
             f"data set '{dataset.name}' has no folder '{folder}' and no '{folder.name}.tar' beside it; put it there, "
@@ -99,6 +100,8 @@ def detect(path: Path, dataset: Dataset) -> str:
     """
     key = f"config.data.sources.{dataset.name}"
     if path.is_file():
+        if is_archive(path):
+            return "webdataset"
         if path.suffix not in _KIND_OF_FILE:
             raise UserError(f"'{path}' is of no known kind; set {key} to KIND:PATH, with one of {', '.join(KINDS)}")
         return _KIND_OF_FILE[path.suffix]
@@ -106,8 +109,10 @@ def detect(path: Path, dataset: Dataset) -> str:
     markers = {
         "split": any(path.glob("split_*.json")),
         "metadata": any((folder / table).is_file() for folder in (path, split) for table in METADATA),
-        "webdataset": any(any(folder.glob("*.tar")) for folder in (path, split, path / "test")),
-        "parquet": any(any(folder.glob("*.parquet")) for folder in (path, split, path / "data")),
+        "webdataset": any(any(folder.glob("*.tar")) for folder in (path, split, path / "test"))
+        or (bool(archives(path)) and not subfolders(path)),
+        "parquet": any(any(folder.glob("*.parquet")) for folder in (path, split, path / "data"))
+        or any(path.glob(f"*/{split.name}/*.parquet")),
         "array_record": prepared_folder(path) is not None,
         "idx": any(path.glob("*-images-idx3-ubyte*")),
     }

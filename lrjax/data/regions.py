@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from lrjax.data.dataset import Dataset
+from lrjax.data.files import read_regular
 from lrjax.data.images import ImageError, to_rgb
 from lrjax.errors import UserError
 
@@ -57,7 +58,7 @@ def read_boxes(folder: str | os.PathLike) -> dict[str, Boxes]:
 
 def _read(path: Path) -> Boxes:
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(read_regular(path))
         height, width = (int(root.findtext(f"size/{name}")) for name in ("height", "width"))
         corners = [
             [int(float(box.findtext(name))) for name in ("xmin", "ymin", "xmax", "ymax")]

@@ -4,7 +4,7 @@ A user's data set is a file such as birds.yaml:
 
     classes: [robin, wren]             # in the order of the labels; or the name of a text file with one class per line
     templates: ["a photo of a {}."]    # texts with one "{}" for the class name
-    path: images                       # LOCATION or KIND:LOCATION of the images, relative to the file
+    path: images                       # LOCATION or KIND:LOCATION of the images, beside or below the file
 
 and `config.data.names` names it by its path, ("imagenet", "mine/birds.yaml"). All keys:
 
@@ -17,7 +17,8 @@ and `config.data.names` names it by its path, ("imagenet", "mine/birds.yaml"). A
                     {of: imagenet, indices: [6, 11]} for some of its classes
     folders         names of the class folders, in the order of the classes, where they are not the class names
     count           number of images
-    path            where the images are, unless `config.data.sources` says it; see `lrjax.data.locations`
+    path            where the images are, unless `config.data.sources` says it, which may be anywhere; see
+                    `lrjax.data.locations`
     split           split to read, "test" by default
     sources         {tfds: {name, split}, hub: {name, split}}: where TensorFlow Datasets and the Hugging Face hub
                     have it
@@ -41,6 +42,7 @@ from typing import Any
 import yaml
 
 from lrjax.data.dataset import Dataset
+from lrjax.data.files import check_inside, read_text
 from lrjax.data.locations import split_location
 from lrjax.errors import UserError
 
@@ -123,7 +125,7 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
 
 def _content(path: Path | Traversable) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path) if isinstance(path, Path) else path.read_text(encoding="utf-8")
         row = json.loads(text) if path.name.endswith(".json") else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"data set file '{path}' cannot be read ({error}); mend it or correct its name") from error
@@ -144,8 +146,9 @@ def _texts(path: Any, key: str, value: Any) -> tuple[str, ...]:
 def _classes(path: Any, value: Any) -> tuple[str, ...]:
     if not isinstance(value, str):
         return _texts(path, "classes", value)
+    check_inside(value, place=f"classes of '{path}'")
     try:
-        lines = (Path(path).parent / value).read_text(encoding="utf-8").splitlines()
+        lines = read_text(Path(path).parent / value).splitlines()
     except (OSError, ValueError) as error:
         raise UserError(f"classes of '{path}' are in '{value}', which cannot be read ({error}); correct it") from error
     return _texts(path, "classes", [line.strip() for line in lines if line.strip()])
@@ -184,5 +187,9 @@ def _location(path: Any, value: str) -> str:
     if not value:
         return ""
     kind, location = split_location(value)
-    place = location if not location else str(Path(path).parent / Path(location).expanduser())
+    try:
+        check_inside(location, place=f"path of '{path}'")
+    except UserError as error:
+        raise UserError(f"{error}, or say where the images are in config.data.sources") from error
+    place = location and str(Path(path).parent / location)
     return f"{kind}:{place}" if kind else place

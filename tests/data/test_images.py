@@ -9,7 +9,6 @@ import subprocess
 import sys
 import warnings
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,10 +91,10 @@ def test_the_content_decides_not_the_suffix(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ENOMEM])
 def test_what_is_not_the_fault_of_the_file_is_no_damage(tmp_path, monkeypatch, number):
-    def read_bytes(path):
+    def read_regular(path):
         raise OSError(number, "reason")
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(images, "read_regular", read_regular)
     with pytest.raises(UserError, match=r"x\.jpg' cannot be read \(reason\)") as caught:
         decode(tmp_path / "x.jpg")
     assert not isinstance(caught.value, ImageError)

@@ -1,11 +1,10 @@
 import errno
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lrjax.data import loader
+from lrjax.data import images, loader
 from lrjax.data.images import ImageError, prepare
 from lrjax.data.sources import ImageFolder
 from lrjax.errors import UserError
@@ -207,10 +206,10 @@ def test_what_is_not_the_fault_of_an_image_is_never_skipped(tmp_path, monkeypatc
     (tmp_path / "a").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "a" / "1.png")
 
-    def read_bytes(path):
+    def read_regular(path):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(images, "read_regular", read_regular)
     with pytest.raises(UserError, match=r"1\.png' cannot be read \(Too many open files\)"):
         list(read_batches(ImageFolder(tmp_path), 1, on_error="skip", workers=workers))
 

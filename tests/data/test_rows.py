@@ -73,8 +73,8 @@ def test_a_data_set_with_a_path_of_tfds(tmp_path):
     path = birds(tmp_path, BIRDS.replace("path: images", "path: 'tfds:'\nsources: {tfds: {name: cub, split: all}}"))
     dataset = datasets.get_dataset(path)
     assert (dataset.location, dataset.tfds) == ("tfds:", ("cub", "all"))
-    path = birds(tmp_path, BIRDS.replace("path: images", "path: array_record:/data/birds"))
-    assert datasets.get_dataset(path).location == "array_record:/data/birds"
+    path = birds(tmp_path, BIRDS.replace("path: images", "path: array_record:birds"))
+    assert datasets.get_dataset(path).location == f"array_record:{tmp_path}/birds"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lrjax.data.files import read_regular
 from lrjax.data.sources.base import ListedImages
 from lrjax.errors import UserError
 
@@ -46,11 +47,11 @@ class IdxImages(ListedImages):
 
 
 def _read(folder: Path, name: str, dimensions: int) -> np.ndarray:
-    path = next((one for one in (folder / name, folder / f"{name}.gz") if one.is_file()), None)
+    path = next((one for one in (folder / name, folder / f"{name}.gz") if one.exists()), None)
     if path is None:
         raise UserError(f"'{folder}' has no file {name} or {name}.gz; fetch the data set again")
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = gzip.decompress(read_regular(path)) if path.suffix == ".gz" else read_regular(path)
         # two zero bytes, 8 for uint8, the number of dimensions, then the sides as big-endian int32
         if content[:4] != bytes([0, 0, 8, dimensions]):
             raise ValueError("no IDX file of bytes")

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from lrjax.data.files import check_inside, check_regular
 from lrjax.data.sources.base import ListedImages, as_labels
 from lrjax.errors import UserError
 
@@ -15,15 +16,17 @@ _GROUPS_KEPT = 2  # images are read in order: the group of one thread and the ne
 
 
 class ParquetImages(ListedImages):
-    """Images in Parquet files with a column `image` (or `img`) of {bytes, path}, a column `label` and perhaps `origin`.
+    """Images in Parquet files with a column `image` (or `img`), a column `label` and perhaps `origin`.
+
+    An image is {bytes, path}, or its bytes.
 
     Labels are numbers, class names or lists of these; class names of the numbers are taken from the schema, where the
     library `datasets` writes them. Images are read by row group.
 
     Args:
         location: a file, or a folder with files, which may be in a folder `data` or carry the split in their names.
-        split: "test-00000-of-00002.parquet" and "test/0000.parquet" are files of split "test"; it is ignored where all
-            files are of one split.
+        split: "test-00000-of-00002.parquet", "test/0000.parquet" and "default/test/0000.parquet" are files of split
+            "test"; it is ignored where all files are of one split, as "0000.parquet" and "0001.parquet" are.
 
     Raises:
         UserError: pyarrow is not installed, there is no file of the split, one is damaged, or a column is missing.
@@ -35,12 +38,15 @@ class ParquetImages(ListedImages):
         ids, paths, labels, origins, names = [], [], [], [], None
         for number, path in enumerate(self.files):
             file, self.column = _open(path)
+            nested = file.schema_arrow.field(self.column).type.num_fields > 0
             names = names or _class_names(file)
             columns = ["label", *({"origin"} & set(file.schema_arrow.names))]
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=[f"{self.column}.path", *columns])
+                table = file.read_row_group(group, columns=[*([f"{self.column}.path"] if nested else []), *columns])
                 self.rows += [(number, group, row) for row in range(len(table))]
-                paths += [(one or {}).get("path") for one in table[self.column].to_pylist()]
+                paths += (
+                    [one and one["path"] for one in table[self.column].to_pylist()] if nested else [None] * len(table)
+                )
                 labels += table["label"].to_pylist()
                 origins += table["origin"].to_pylist() if "origin" in columns else [None] * len(table)
             ids += [f"{path.stem}/{row}" for row in range(len(self.rows) - len(ids))]
@@ -54,10 +60,12 @@ class ParquetImages(ListedImages):
     def encoded(self, index: int) -> bytes | Path:
         """Returns the encoded bytes of an image, or its path where the file holds none."""
         number, group, row = self.rows[index]
-        image = self._group(number, group)[row].as_py() or {}
-        if image.get("bytes") is None:
-            return self.files[number].parent / (image.get("path") or "nothing")
-        return image["bytes"]
+        image = self._group(number, group)[row].as_py()
+        content, path = (image["bytes"], image["path"]) if isinstance(image, dict) else (image, None)
+        if content is not None or not path:
+            return content or b""
+        check_inside(path, place=f"'{self.files[number]}'")
+        return self.files[number].parent / path
 
     def size(self, index: int) -> int:
         """Returns the number of bytes of the file that holds an image."""
@@ -91,17 +99,21 @@ def find_files(location: Path, split: str) -> list[Path]:
     """
     if location.is_file():
         return [location]
-    found = sorted(path for pattern in ("*.parquet", "*/*.parquet") for path in location.glob(pattern))
+    patterns = ("*.parquet", "*/*.parquet", "*/*/*.parquet")
+    found = sorted(path for pattern in patterns for path in location.glob(pattern))
     if not found:
         raise UserError(f"'{location}' holds no *.parquet; give a Parquet file or a folder of them")
     splits: dict[str, list[Path]] = {}
     for path in found:
-        below = path.relative_to(location).parts[0]
-        name = below if len(path.relative_to(location).parts) > 1 and below != "data" else path.name.split("-")[0]
-        splits.setdefault(name.removesuffix(".parquet"), []).append(path)
+        inside = path.parent.name if path.parent != location and path.parent.name != "data" else ""
+        name = inside or ("" if path.stem.isdigit() else path.stem.split("-")[0])
+        splits.setdefault(name, []).append(path)
     if len(splits) > 1 and split not in splits:
         raise UserError(f"'{location}' has no split '{split}', only {', '.join(splits)}; give the path of one file")
-    return splits.get(split) or found
+    chosen = splits.get(split) or found
+    if len(folders := sorted({path.parent for path in chosen})) > 1:
+        raise UserError(f"'{folders[0]}' and '{folders[1]}' both hold split '{split}'; give the path of one of them")
+    return chosen
 
 
 def _open(path: Path) -> tuple[Any, str]:
@@ -111,6 +123,7 @@ def _open(path: Path) -> tuple[Any, str]:
     except ImportError as error:
         raise UserError(f"'{path}' needs pyarrow; install it with: pip install pyarrow") from error
     try:
+        check_regular(path)
         file = parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
         raise UserError(f"'{path}' cannot be read as Parquet ({error}); fetch or write it again") from error
@@ -120,8 +133,9 @@ def _open(path: Path) -> tuple[Any, str]:
         missing = "image" if image is None else "label"
         raise UserError(f"'{path}' has no column '{missing}' (it has {', '.join(columns)}); rename one")
     kind = file.schema_arrow.field(image).type
-    if not pyarrow.types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}:
-        raise UserError(f"column '{image}' of '{path}' is {kind}; it must be a struct of bytes and path")
+    plain = pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+    if not plain and (not pyarrow.types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}):
+        raise UserError(f"column '{image}' of '{path}' is {kind}; it must be bytes, or a struct of bytes and path")
     return file, image
 
 

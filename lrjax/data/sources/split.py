@@ -1,12 +1,14 @@
 """Lists of images: split files of CoOp, and tables beside the images as Hugging Face's imagefolder has them."""
 
 import csv
+import io
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from lrjax.data.files import check_inside, read_text
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.errors import UserError
 
@@ -39,6 +41,8 @@ class ImageFiles(ListedImages):
     ):
         super().__init__(location, paths, labels, names, folders)
         self.folder = folder
+        for path in paths:
+            check_inside(path, place=f"'{location}'")
         missing = [path for path in paths if not (folder / path).is_file()]
         if missing:
             raise UserError(
@@ -129,17 +133,17 @@ def read_json(path: Path) -> Any:
         UserError: it cannot be read or is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read as JSON ({error}); mend or replace it") from error
 
 
 def _table_rows(table: Path) -> list[tuple[int, Any]]:
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            if table.suffix == ".csv":
-                return list(enumerate(csv.DictReader(file), 1))
-            lines = [line for line in file if line.strip()]
+        text = read_text(table)
+        if table.suffix == ".csv":
+            return _csv_rows(table, text)
+        lines = [line for line in text.split("\n") if line.strip()]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"'{table}' cannot be read ({error}); mend or replace it") from error
     rows = []
@@ -149,6 +153,21 @@ def _table_rows(table: Path) -> list[tuple[int, Any]]:
         except ValueError as error:
             raise UserError(f"line {number} of '{table}' is not JSON ({error}); mend it") from error
     return rows
+
+
+def _csv_rows(table: Path, text: str) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a table with commas, or the semicolons or tabs of spreadsheets, and perhaps blanks behind them."""
+    form = {"skipinitialspace": True, "delimiter": ","}
+    for delimiter in ",;\t":
+        if "file_name" in next(csv.reader([text.partition("\n")[0]], **form | {"delimiter": delimiter}), ()):
+            form["delimiter"] = delimiter
+    found = list(enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True, **form), 1))
+    for number, row in found:
+        if None in row:
+            raise UserError(
+                f"row {number} of '{table}' has more values than the first; put texts with commas in quotes"
+            )
+    return found
 
 
 def _folder_of(parent: Path, path: str) -> Path:

@@ -4,15 +4,21 @@ import json
 import os
 import posixpath
 import re
+import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from lrjax.data.files import open_regular, read_text
 from lrjax.data.images import FORMATS, ImageError
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, doubts, is_image
 from lrjax.errors import UserError
+
+_ARCHIVE = re.compile(r"\.(?:tar|(?:tar\.|t)(gz|bz2|xz|zst))$")
+_UNPACKERS = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\0": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+"""The program that unpacks a file, by the bytes with which it begins."""
 
 
 class Member(NamedTuple):
@@ -30,7 +36,7 @@ class Member(NamedTuple):
 
     def read(self) -> bytes:
         """Returns the content; threads may do so at the same time."""
-        with self.shard.open("rb") as file:
+        with open_regular(self.shard) as file:
             return os.pread(file.fileno(), self.size, self.offset)
 
 
@@ -43,7 +49,7 @@ class TarImages(ListedImages):
     archive are what they lead to.
 
     Args:
-        location: an archive or a folder of archives, whose names end in ".tar".
+        location: an archive, not compressed, or a folder of archives, whose names end in ".tar".
         split: folder of the archives below the location, where it has one.
 
     Raises:
@@ -101,9 +107,24 @@ def find_shards(location: Path, split: str) -> list[Path]:
     if location.is_file():
         return [location]
     for folder in (location, location / split, location / "test"):
-        if found := [path for path in folder.glob("*.tar") if path.is_file()]:
+        if found := archives(folder):
             return sorted(found, key=lambda path: [int(one) for one in re.findall(r"\d+", path.name)] + [0])
     raise UserError(f"'{location}' holds no archive *.tar; give an archive or a folder of archives")
+
+
+def archives(folder: Path) -> list[Path]:
+    """Returns the archives in a folder, of the compressed ones those that do not lie unpacked beside them."""
+    found = {path for path in folder.glob("*.t*") if is_archive(path) and not path.is_dir()}
+    return [path for path in found if _unpacked(path) == path or _unpacked(path) not in found]
+
+
+def is_archive(path: Path) -> bool:
+    """Tells by its name whether a file is a tar archive, compressed or not."""
+    return _ARCHIVE.search(path.name) is not None
+
+
+def _unpacked(path: Path) -> Path:
+    return path.with_name(_ARCHIVE.sub(".tar", path.name))
 
 
 def _shard_rows(shard: Path, files: Sequence[tuple[str, Member]]) -> list[tuple[str, Label | None, Member]]:
@@ -135,10 +156,11 @@ def _shard_rows(shard: Path, files: Sequence[tuple[str, Member]]) -> list[tuple[
 
 
 def _members(shard: Path) -> list[tuple[str, Member]]:
-    remedy = "fetch or write it again (compressed archives must be unpacked)"
+    remedy = "fetch or write it again"
     files: list[tuple[str, Member | str]] = []  # a link is the name of what it leads to
     try:
-        with tarfile.open(shard, "r:") as archive:
+        _refuse_compressed(shard)
+        with open_regular(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for one in archive:
                 name = posixpath.normpath(one.name)
                 if one.isdir():
@@ -156,6 +178,22 @@ def _members(shard: Path) -> list[tuple[str, Member]]:
     members = dict(files)
     visible = [name for name, _ in files if not posixpath.basename(name).startswith(".")]
     return [(name, _follow(shard, name, members)) for name in visible]
+
+
+def _refuse_compressed(shard: Path) -> None:
+    with open_regular(shard) as file:
+        start = file.read(6)
+    program = next((program for magic, program in _UNPACKERS.items() if start.startswith(magic)), None)
+    if program is not None:
+        packed, unpacked = shard, _unpacked(shard)
+        moved = ""
+        if unpacked == shard:
+            packed = shard.with_name(f"{shard.name}.packed")
+            moved = f"mv {shlex.quote(str(shard))} {shlex.quote(str(packed))} && "
+        raise UserError(
+            f"archive '{shard}' is compressed, but is read in place; unpack it with: "
+            f"{moved}{program} -c < {shlex.quote(str(packed))} > {shlex.quote(str(unpacked))}"
+        )
 
 
 def _target(link: tarfile.TarInfo) -> str:
@@ -184,7 +222,7 @@ def _key(name: str) -> str:
 
 def _label(content: bytes, suffix: str, *, place: str) -> Label | None:
     try:
-        text = content.decode().strip()
+        text = content.decode("utf-8-sig").strip()
         value = json.loads(text) if suffix == ".json" else int(text) if re.fullmatch(r"-?\d+", text) else text
     except ValueError as error:
         raise UserError(f"{place} is unreadable ({error}); write the archive again") from error
@@ -207,7 +245,8 @@ def _folder_names(location: str | os.PathLike, names: Sequence[str]) -> list[str
 
 
 def _class_names(*folders: Path) -> list[str] | None:
-    for path in (folder / "classnames.txt" for folder in folders):
-        if path.is_file():
-            return path.read_text(encoding="utf-8").splitlines()
-    return None
+    path = next((path for folder in folders if (path := folder / "classnames.txt").exists()), None)
+    try:
+        return None if path is None else read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"class names '{path}' cannot be read ({error}); mend or remove the file") from error

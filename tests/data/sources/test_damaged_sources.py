@@ -1,7 +1,11 @@
 """Damaged and contradictory sources: every error names the file, the image and what to do."""
 
+import bz2
+import gzip
 import json
+import lzma
 import re
+import subprocess
 
 import pytest
 
@@ -76,10 +80,33 @@ def test_an_archive_that_changes_while_it_is_read(tmp_path):
         source[0]
 
 
-def test_a_compressed_archive(tmp_path):
-    (tmp_path / "x.tar").write_bytes(b"\x1f\x8b" + bytes(2000))
-    with pytest.raises(UserError, match="compressed archives must be unpacked"):
-        TarImages(tmp_path / "x.tar")
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tgz", "x.tar.xz", "x.tar.bz2"])
+def test_the_command_that_unpacks_an_archive(tmp_path, name):
+    packer = {"xz": lzma, "z2": bz2}.get(name[-2:], gzip)
+    content = on_disk.write_tar(tmp_path / "plain", sample("a")).read_bytes()
+    path = on_disk.write(tmp_path / "my data" / name, packer.compress(content))
+    for location in (path, path.parent):
+        with pytest.raises(UserError, match=r"is compressed, but is read in place; unpack it with: ") as caught:
+            TarImages(location)
+    subprocess.run(str(caught.value).partition("unpack it with: ")[2], shell=True, check=True)
+    assert TarImages(path.parent).ids == ["a"]
+
+
+def test_a_compressed_archive_among_others(tmp_path):
+    for number in range(2):
+        on_disk.write_tar(tmp_path / "eurosat" / f"{number}.tar", sample(str(number)))
+    on_disk.write(tmp_path / "eurosat" / "1.tar.gz", b"unpacked beside")
+    assert TarImages(tmp_path / "eurosat").ids == ["0/0", "1/1"]
+    on_disk.write(tmp_path / "eurosat" / "2.tar.gz", gzip.compress(b""))
+    with pytest.raises(UserError, match=r"2.tar.gz' is compressed"):
+        TarImages(tmp_path / "eurosat")
+
+
+@pytest.mark.parametrize("name", ["eurosat.tar.gz", "eurosat/0.tgz"])
+def test_a_compressed_archive_is_recognised(tmp_path, name):
+    on_disk.write(tmp_path / name, gzip.compress(b""))
+    with pytest.raises(UserError, match=r"is compressed, .*: gunzip -c < .* > .*\.tar$"):
+        datasets.open_source("eurosat", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +121,8 @@ def test_a_compressed_archive(tmp_path):
         ('{"test": [["a.png", 0, "x"], ["b.png", 0, "y"]]}', "calls label 0 'x' and 'y'"),
         ('{"test": [["a.png", 0, "x"], ["b.png", 2, "y"]]}', "has no class with label 1"),
         ('{"test": [["a.png", 0, "x"], ["a.png", 0, "x"]]}', "lists image 'a.png' 2 times; keep it once"),
+        ('{"test": [["../a.png", 0, "x"]]}', "s.json' names '../a.png', which is outside of its folder"),
+        ('{"test": [["/etc/a.png", 0, "x"]]}', "s.json' names '/etc/a.png', which is outside"),
         ('{"test": [["a.png", 0, "x"], ["z.png", 0, "x"]]}', r"lists image 'z.png', which is not in .*\(1 missing\)"),
     ],
 )
@@ -122,6 +151,10 @@ def test_images_of_a_split_file_in_two_folders(tmp_path):
         ("metadata.csv", "file_name,class\na.png,0\n", "row 1 of .* has no file_name or no label"),
         ("metadata.csv", "file_name,label\na.png,0\na.png,0\n", "lists image 'a.png' 2 times"),
         ("metadata.csv", b"\xff\xfe", "metadata.csv' cannot be read"),
+        ("metadata.csv", "file_name,label\na.png,tench, Tinca tinca\n", "row 1 of .* has more values than the first"),
+        ("metadata.csv", "file_name,label\n../a.png,0\n", r"metadata.csv' names '../a.png', which is outside of its"),
+        ("metadata.csv", "file_name,label\nx/../../a.png,0\n", r"names 'x/../../a.png', which is outside"),
+        ("metadata.jsonl", '{"file_name": "/etc/a.png", "label": 1}', r"names '/etc/a.png', which is outside"),
     ],
 )
 def test_tables(tmp_path, name, content, message):
@@ -142,7 +175,7 @@ def test_parquet(tmp_path):
     for columns, message in [
         ({"picture": images, "label": [0, 1, 2]}, r"no column 'image' \(it has picture, label\)"),
         ({"image": images, "class": [0, 1, 2]}, "no column 'label'"),
-        ({"image": [PNG] * 3, "label": [0, 1, 2]}, "column 'image' of .* is binary; it must be a struct"),
+        ({"image": ["x"] * 3, "label": [0, 1, 2]}, "column 'image' of .* is string; it must be bytes, or a struct"),
         ({"image": images, "label": [0, 1, None]}, "'x/2' of .* has the label None"),
     ]:
         pq.write_table(pa.table(columns), path)
