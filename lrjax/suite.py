@@ -14,7 +14,7 @@ from lrjax.classifiers import text_classifier
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
 from lrjax.data.regions import cut, read_boxes
-from lrjax.data.reopen import where
+from lrjax.data.reopen import open_again, where
 from lrjax.data.sources.base import left_out
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
@@ -276,6 +276,8 @@ class Suite:
             )
             for path in outcome.skipped:
                 _LOG.warning("%s: skipped damaged image %s", dataset.name, path)
+            if outcome.skipped:
+                open_again(self._places[dataset.name])  # damaged as they were when the key was made, not since then
             added = count_params({name: part for name, part in predictor.adaptation.items() if name != "blocks"})
             shared = {
                 "model": row.name,

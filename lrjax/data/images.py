@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from lrjax.data.files import NotRegularError, read_regular
+from lrjax.data.files import read_regular
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_side_size
 from lrjax.ops.resample import vertical_pass_first
@@ -27,9 +27,10 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 class ImageError(UserError):
-    """An image that cannot be used: missing, empty, truncated, damaged, of an unknown format, or too large.
+    """An image whose content cannot be used: empty, truncated, damaged, of an unknown format, or too large.
 
-    What is not the fault of the image, such as missing permission, memory or file handles, is a plain `UserError`.
+    All else is a plain `UserError`: a file that is gone, missing permission, memory or file handles. So the images that
+    a run leaves out depend on their contents alone.
 
     Args:
         message: the sentence for the user.
@@ -64,9 +65,9 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Imag
         The image; of an animation the first frame.
 
     Raises:
-        ImageError: the file is missing, empty, truncated, damaged, in none of `FORMATS`, or has more pixels than
-            Pillow's limit, 2 * PIL.Image.MAX_IMAGE_PIXELS.
-        UserError: the file cannot be read or memory is too short.
+        ImageError: the content is empty, truncated, damaged, in none of `FORMATS`, or has more pixels than Pillow's
+            limit, 2 * PIL.Image.MAX_IMAGE_PIXELS.
+        UserError: the file is gone or cannot be read, or memory is too short.
     """
     name = name or ("image bytes" if isinstance(image, bytes) else str(image))
     content = image if isinstance(image, bytes) else _read(Path(image), name)
@@ -86,9 +87,8 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Imag
 def _read(path: Path, name: str) -> bytes:
     try:
         return read_regular(path)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotRegularError) as error:
-        raise _unusable(name, error.strerror) from error
-    # Permissions, file handles and failing disks concern the whole run: skipping would hide that most images are lost.
+    # Lost shares, permissions, file handles and failing disks concern the whole run: skipping would hide that most
+    # images are lost.
     except OSError as error:
         raise UserError(f"image '{name}' cannot be read ({error.strerror}); mend this and start again") from error
     except MemoryError as error:

@@ -193,7 +193,8 @@ def common_images(tables: Sequence[ZoomTable]) -> list[np.ndarray]:
     aligned = []
     for table in tables:
         order = np.argsort(table.index, kind="stable")
-        if not np.array_equal(np.sort(first.index), table.index[order]):
+        contents = {(one.images or {}).get("fingerprint") for one in (first, table)} - {None}
+        if len(contents) > 1 or not np.array_equal(np.sort(first.index), table.index[order]):
             raise UserError(
                 f"{first.name} and {table.name} were not evaluated on the same images of {first.dataset}; evaluate "
                 "both on the same"

@@ -83,10 +83,16 @@ def test_the_content_decides_not_the_suffix(tmp_path):
             decode(tmp_path / "y.jpg")
     with pytest.raises(ImageError, match=r"row 7.*file is empty"):
         decode(b"", name="row 7")
+
+
+def test_files_that_are_gone_are_no_damage(tmp_path):
+    noise(5, 4).save(tmp_path / "x.jpg")
     (tmp_path / "folder.jpg").mkdir()
-    for name in ("none.jpg", "folder.jpg", "x.jpg/y.jpg"):
-        with pytest.raises(ImageError, match=rf"{name}.*(No such file|Is a directory|Not a directory)"):
+    (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
+    for name in ("none.jpg", "folder.jpg", "x.jpg/y.jpg", "link.jpg"):
+        with pytest.raises(UserError, match=rf"{name}.*(No such file|Is a directory|Not a directory)") as caught:
             decode(tmp_path / name)
+        assert not isinstance(caught.value, ImageError)
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ENOMEM])

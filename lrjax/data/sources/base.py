@@ -2,13 +2,17 @@
 
 import functools
 import hashlib
+import itertools
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lrjax.data.content import digests
 from lrjax.data.images import decode
 from lrjax.data.sources.tree import LeftOut
 from lrjax.errors import UserError
@@ -19,9 +23,9 @@ Label = int | str | tuple[int | str, ...]
 class ListedImages:
     """Images whose ids and labels are known without reading them.
 
-    A kind of source gives these and implements `encoded`. Its labels are those of the files: numbers or class names.
-    `origins` names the data set that each image comes from; None where the files do not tell. `left_out` counts files
-    that are not read, `doubts` are sentences on those that may be images.
+    A kind of source gives these, implements `encoded` and sets `files`, all files that hold images. Its labels are
+    those of the files: numbers or class names. `origins` names the data set that each image comes from; None where the
+    files do not tell. `left_out` counts files that are not read, `doubts` are sentences on those that may be images.
 
     Args:
         location: what errors call the source.
@@ -35,6 +39,7 @@ class ListedImages:
         UserError: there is no image, or an id occurs twice.
     """
 
+    files: Sequence[Path]
     origins: Sequence[str] | None = None
 
     def __init__(
@@ -60,10 +65,6 @@ class ListedImages:
         """Returns the path or the encoded bytes of an image."""
         raise NotImplementedError
 
-    def size(self, index: int) -> int:
-        """Returns the number of bytes of an image, or another number that tells versions of it apart."""
-        raise NotImplementedError
-
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -73,8 +74,8 @@ class ListedImages:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hash of the ids, labels and sizes of all images."""
-        return fingerprint((one, self.labels[i], self.size(i)) for i, one in enumerate(self.ids))
+        """Hash of the ids and labels of all images, and of the content of their files."""
+        return content_fingerprint(zip(self.ids, self.labels, strict=True), self.files)
 
 
 class Part:
@@ -140,6 +141,15 @@ def left_out(source: Any) -> Mapping[str, LeftOut]:
     while not hasattr(source, "left_out") and hasattr(source, "source"):
         source = source.source
     return getattr(source, "left_out", {})
+
+
+def content_fingerprint(rows: Iterable[Sequence[Any]], files: Sequence[str | os.PathLike]) -> str:
+    """Returns a hash of rows of numbers and texts, and of the content of files, in their order.
+
+    Raises:
+        UserError: a file is gone or cannot be read.
+    """
+    return fingerprint(itertools.chain(rows, zip(digests(files), strict=True)))
 
 
 def fingerprint(rows: Iterable[Sequence[Any]]) -> str:

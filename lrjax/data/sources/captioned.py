@@ -92,16 +92,13 @@ class CaptionedImages(ListedImages):
             found = [images[:images_per_caption] for images in found]
         pairs = [(image, caption) for caption, images in enumerate(found) for image in images]
         super().__init__(root, [image for image, _ in pairs], [caption for _, caption in pairs])
+        self.files = [Path(root, image) for image in self.ids]
         self.left_out = by_suffix(others)
         self.doubts = doubts(self.left_out)
 
     def encoded(self, index: int) -> Path:
         """Returns the path of an image."""
-        return Path(self.location, self.ids[index])
-
-    def size(self, index: int) -> int:
-        """Returns the number of bytes of an image."""
-        return self.encoded(index).stat().st_size
+        return self.files[index]
 
 
 def holds_captioned_images(root: str | os.PathLike) -> bool:

@@ -1,7 +1,6 @@
 """Folders of images: with one folder per class, and without labels."""
 
 import functools
-import hashlib
 import itertools
 import os
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lrjax.data.images import FORMATS, decode
+from lrjax.data.sources.base import content_fingerprint
 from lrjax.data.sources.tree import by_suffix, doubts, is_image, walk
 from lrjax.errors import UserError
 
@@ -79,8 +79,8 @@ class ImageFolder:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hash of the names, labels and sizes in bytes of all files."""
-        return _fingerprint(self.root, self.paths, self.labels)
+        """Hash of the names, labels and contents of all files."""
+        return content_fingerprint(zip(self.ids, self.labels, strict=True), self.paths)
 
 
 class ImageList:
@@ -111,8 +111,8 @@ class ImageList:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hash of the names and sizes in bytes of all files."""
-        return _fingerprint(self.root, self.paths, [0] * len(self.paths))
+        """Hash of the names and contents of all files."""
+        return content_fingerprint(((_below(self.root, path),) for path in self.paths), self.paths)
 
 
 def existing_folder(root: str | os.PathLike) -> Path:
@@ -136,10 +136,3 @@ def subfolders(root: Path) -> list[str]:
 
 def _below(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
-
-
-def _fingerprint(root: Path, paths: Sequence[Path], labels: Sequence[int]) -> str:
-    digest = hashlib.sha256()
-    for path, label in zip(paths, labels, strict=True):
-        digest.update(f"{_below(root, path)}\0{label}\0{path.stat().st_size}\n".encode())
-    return digest.hexdigest()

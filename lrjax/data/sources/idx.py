@@ -42,8 +42,9 @@ class IdxImages(ListedImages):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hash of all pixels and labels."""
-        return hashlib.sha256(self.images.tobytes() + np.array(self.labels, np.uint8).tobytes()).hexdigest()
+        """Hash of the sides and pixels of all images, and of their labels."""
+        content = self.images.tobytes() + np.array(self.labels, np.uint8).tobytes()
+        return hashlib.sha256(repr(self.images.shape).encode() + content).hexdigest()
 
 
 def _read(folder: Path, name: str, dimensions: int) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Parquet files as the Hugging Face hub has them: a column of images and a column of labels."""
 
 import collections
+import contextlib
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +35,22 @@ class ParquetImages(ListedImages):
     """
 
     def __init__(self, location: str | os.PathLike, *, split: str = "test"):
-        self.files = find_files(Path(location), split)
+        self.shards = find_files(Path(location), split)
+        self.files = [*self.shards]
         self.rows: list[tuple[int, int, int]] = []  # file, row group, row in it
         ids, paths, labels, origins, names = [], [], [], [], None
-        for number, path in enumerate(self.files):
+        for number, path in enumerate(self.shards):
             file, self.column = _open(path)
             nested = file.schema_arrow.field(self.column).type.num_fields > 0
             names = names or _class_names(file)
             columns = ["label", *({"origin"} & set(file.schema_arrow.names))]
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=[*([f"{self.column}.path"] if nested else []), *columns])
+                table = _columns(path, file, group, [*([f"{self.column}.path"] if nested else []), *columns])
                 self.rows += [(number, group, row) for row in range(len(table))]
                 paths += (
                     [one and one["path"] for one in table[self.column].to_pylist()] if nested else [None] * len(table)
                 )
+                self.files += _outside(path, file, group, self.column) if nested else []
                 labels += table["label"].to_pylist()
                 origins += table["origin"].to_pylist() if "origin" in columns else [None] * len(table)
             ids += [f"{path.stem}/{row}" for row in range(len(self.rows) - len(ids))]
@@ -58,24 +62,17 @@ class ParquetImages(ListedImages):
         self._lock = threading.Lock()
 
     def encoded(self, index: int) -> bytes | Path:
-        """Returns the encoded bytes of an image, or its path where the file holds none."""
+        """Returns the encoded bytes of an image, or its path where the file holds only that."""
         number, group, row = self.rows[index]
         image = self._group(number, group)[row].as_py()
         content, path = (image["bytes"], image["path"]) if isinstance(image, dict) else (image, None)
-        if content is not None or not path:
-            return content or b""
-        check_inside(path, place=f"'{self.files[number]}'")
-        return self.files[number].parent / path
-
-    def size(self, index: int) -> int:
-        """Returns the number of bytes of the file that holds an image."""
-        return self.files[self.rows[index][0]].stat().st_size
+        return self.shards[number].parent / path if content is None and path else content or b""
 
     def _group(self, number: int, group: int) -> Any:
         with self._lock:
             if (number, group) not in self._cache:
-                file, column = _open(self.files[number])
-                self._cache[number, group] = file.read_row_group(group, columns=[column])[column]
+                file, column = _open(self.shards[number])
+                self._cache[number, group] = _columns(self.shards[number], file, group, [column])[column]
                 while len(self._cache) > _GROUPS_KEPT:
                     self._cache.popitem(last=False)
             return self._cache[number, group]
@@ -122,11 +119,9 @@ def _open(path: Path) -> tuple[Any, str]:
         from pyarrow import parquet
     except ImportError as error:
         raise UserError(f"'{path}' needs pyarrow; install it with: pip install pyarrow") from error
-    try:
+    with _reading(path):
         check_regular(path)
         file = parquet.ParquetFile(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"'{path}' cannot be read as Parquet ({error}); fetch or write it again") from error
     columns = file.schema_arrow.names
     image = next((name for name in _IMAGE_COLUMNS if name in columns), None)
     if image is None or "label" not in columns:
@@ -137,6 +132,34 @@ def _open(path: Path) -> tuple[Any, str]:
     if not plain and (not pyarrow.types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}):
         raise UserError(f"column '{image}' of '{path}' is {kind}; it must be bytes, or a struct of bytes and path")
     return file, image
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    import pyarrow
+
+    try:
+        yield
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"'{path}' cannot be read as Parquet ({error}); fetch or write it again") from error
+
+
+def _columns(path: Path, file: Any, group: int, columns: list[str]) -> Any:
+    with _reading(path):
+        return file.read_row_group(group, columns=columns)
+
+
+def _outside(path: Path, file: Any, group: int, column: str) -> list[Path]:
+    """The files of those images of a row group that lie beside the Parquet file."""
+    chunks = (file.metadata.row_group(group).column(number) for number in range(file.metadata.num_columns))
+    statistics = next(chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{column}.bytes")
+    if statistics is not None and statistics.has_null_count and not statistics.null_count:
+        return []
+    images = (one.as_py() or {} for one in _columns(path, file, group, [column])[column])
+    names = [one["path"] for one in images if one.get("bytes") is None and one.get("path")]
+    for name in names:
+        check_inside(name, place=f"'{path}'")
+    return [path.parent / name for name in names]
 
 
 def _class_names(file: Any) -> list[str] | None:

@@ -40,10 +40,10 @@ class ImageFiles(ListedImages):
         folders: Sequence[str | None] | None = None,
     ):
         super().__init__(location, paths, labels, names, folders)
-        self.folder = folder
         for path in paths:
             check_inside(path, place=f"'{location}'")
-        missing = [path for path in paths if not (folder / path).is_file()]
+        self.files = [folder / path for path in paths]
+        missing = [path for path, file in zip(paths, self.files, strict=True) if not file.is_file()]
         if missing:
             raise UserError(
                 f"'{location}' lists image '{missing[0]}', which is not in '{folder}' ({len(missing)} missing); "
@@ -52,11 +52,7 @@ class ImageFiles(ListedImages):
 
     def encoded(self, index: int) -> Path:
         """Returns the path of an image."""
-        return self.folder / self.ids[index]
-
-    def size(self, index: int) -> int:
-        """Returns the number of bytes of an image."""
-        return self.encoded(index).stat().st_size
+        return self.files[index]
 
 
 def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lrjax.data.images import decode
-from lrjax.data.sources.base import Label, fingerprint
+from lrjax.data.sources.base import Label, content_fingerprint
 from lrjax.errors import UserError
 
 INFO = "dataset_info.json"
@@ -48,6 +48,7 @@ class TfdsSource:
         self.split, self.features = split, tuple(features)
         self.data, info = _data(name, split, data_dir)
         self.name, self.version = info.full_name.removesuffix(f"/{info.version}"), str(info.version)
+        self.files = list(dict.fromkeys(Path(one.filename) for one in info.splits[split].file_instructions))
         kinds = []
         for feature in ("image", *features):
             if feature not in info.features:
@@ -66,14 +67,14 @@ class TfdsSource:
                 )
         self.indices: Sequence[int] = range(len(self.data))
         if (self.several or len(self.label_of) < len(self.names)) and len(self.data) != expected_count:
-            self.indices = [i for i in self.indices if self._label(self.data[i]) not in (None, ())]
+            self.indices = [i for i in self.indices if self._label(self._record(i)) not in (None, ())]
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.indices[index]
-        example, name = self.data[row], f"{self.name}/{self.split}/{row}"
+        example, name = self._record(row), f"{self.name}/{self.split}/{row}"
         label = self._label(example)
         if label in (None, ()):
             raise UserError(f"image '{name}' is of none of the classes; prepare TFDS data set '{self.name}' again")
@@ -81,9 +82,24 @@ class TfdsSource:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Name, version, split and number of the images, which TFDS keeps fixed."""
-        base = f"tfds:{self.name}:{self.version}:{self.split}:{len(self)}"
-        return f"{base}:{fingerprint([self.features])[:16]}" if self.several else base
+        """Hash of name, version, split, features and labels, and of the content of the files of the split."""
+        labels = sorted(self.label_of.items())
+        return content_fingerprint([(self.name, self.version, self.split), self.features, labels], self.files)
+
+    def _record(self, row: int) -> Mapping[str, Any]:
+        try:
+            record = self.data[row]
+        except Exception as error:  # array_record and protobuf raise many types for files that are gone or damaged
+            raise self._unreadable(row, error) from error
+        if any(record.get(feature) is None for feature in ("image", *self.features)):
+            raise self._unreadable(row, "it is cut off or damaged")
+        return record
+
+    def _unreadable(self, row: int, cause: object) -> UserError:
+        return UserError(
+            f"record {row} of split '{self.split}' of TFDS data set '{self.name}' cannot be read ({cause}); bring its "
+            "files back, or prepare it again"
+        )
 
     def _label(self, example: Mapping[str, Any]) -> Label | None:
         if not self.several:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lrjax.data.files import open_regular, read_text
-from lrjax.data.images import FORMATS, ImageError
+from lrjax.data.images import FORMATS
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, doubts, is_image
 from lrjax.errors import UserError
@@ -35,9 +35,18 @@ class Member(NamedTuple):
     size: int
 
     def read(self) -> bytes:
-        """Returns the content; threads may do so at the same time."""
-        with open_regular(self.shard) as file:
-            return os.pread(file.fileno(), self.size, self.offset)
+        """Returns the content, less where the archive ends; threads may do so at the same time.
+
+        Raises:
+            UserError: the archive cannot be read.
+        """
+        try:
+            with open_regular(self.shard) as file:
+                return os.pread(file.fileno(), self.size, self.offset)
+        except OSError as error:
+            raise UserError(
+                f"archive '{self.shard}' cannot be read ({error.strerror}); mend this and start again"
+            ) from error
 
 
 class TarImages(ListedImages):
@@ -58,7 +67,7 @@ class TarImages(ListedImages):
     """
 
     def __init__(self, location: str | os.PathLike, *, split: str = "test"):
-        shards = find_shards(Path(location), split)
+        self.files = shards = find_shards(Path(location), split)
         self.members: list[Member] = []
         ids, labels, others = [], [], []
         for shard in shards:
@@ -85,12 +94,8 @@ class TarImages(ListedImages):
         content = member.read()
         if len(content) < member.size:
             name = f"{self.location}/{self.ids[index]}"
-            raise ImageError(f"image '{name}' is cut off: '{member.shard}' changed while it was read; run again", name)
+            raise UserError(f"image '{name}' is cut off: '{member.shard}' changed while it was read; run again")
         return content
-
-    def size(self, index: int) -> int:
-        """Returns the number of bytes of an image."""
-        return self.members[index].size
 
 
 def find_shards(location: Path, split: str) -> list[Path]:
