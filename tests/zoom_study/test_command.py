@@ -60,7 +60,7 @@ def test_tables_and_pictures_are_written(results, tmp_path, capsys):
         (["results", "--cover-of", "paintings"], "error: one has no zoom table on paintings"),
         (["results", "--index", "1"], "error: --index and --image draw pictures"),
         (["results", "--out", "out", "--index", "77"], "error: no zoom table has an image 77"),
-        (["results", "--out", "out", "--image", "none.png"], "error: image 'none.png' cannot be decoded"),
+        (["results", "--out", "out", "--image", "none.png"], "error: image 'none.png' cannot be read (No such file"),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_leave_nothing(arguments, message, results, tmp_path, monkeypatch, capsys):
