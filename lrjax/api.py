@@ -17,6 +17,7 @@ from lrjax.data.loader import batches
 from lrjax.data.prompts import class_prompts
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
+from lrjax.home import expand_home
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.ops.preprocess import ViewSpec
@@ -81,8 +82,8 @@ def load(
         UserError: the name is unknown, or the checkpoint or the tokens are missing, damaged or not for this backbone.
     """
     row = zoo.with_numerics(zoo.with_protocol(zoo.get(name), protocol, pass_order), numerics)
-    adaptation = read_adaptation(lr_tokens, row)[0] if lr_tokens else None
-    source = os.fspath(source) or row.hub_id
+    adaptation = read_adaptation(expand_home(os.fspath(lr_tokens)), row)[0] if lr_tokens else None
+    source = expand_home(os.fspath(source)) or row.hub_id
     if not source:
         raise UserError(f'{row.name} has no hub id; name a checkpoint file, or "embedded" for the one that is shipped')
     for option, value, known in (
@@ -153,7 +154,7 @@ class _Images:
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = self.images[index]
         if isinstance(image, str | Path):
-            image = decode(image)
+            image = decode(expand_home(os.fspath(image)))
         if not isinstance(image, Image.Image):
             image = np.asarray(image)
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:

@@ -7,19 +7,24 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lrjax.errors import UserError
+from lrjax.home import expand_home
 from lrjax.text import brief, one_line, printable
 
 _NEAREST = {"\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "\N{PLUS-MINUS SIGN}": "+/-", "\N{RIGHTWARDS ARROW}": "->"}
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are `UserError`."""
+    """A parser whose errors are `UserError`, and which takes "~" in --out=~/x as a shell takes it in --out ~/x."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Parses arguments, those of the process by default."""
+        return super().parse_known_args(expand_home(tuple(sys.argv[1:] if args is None else args)), namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raises the error.

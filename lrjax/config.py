@@ -9,10 +9,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lrjax.errors import UserError
+from lrjax.home import expand_home
+
+
+def _path(**options: Any) -> Any:
+    """A field that holds a path, NAME=PATH or KIND:PATH, or several, in which "~" is the home of the user."""
+    return dataclasses.field(metadata={"path": True}, **options)
+
+
+class _Group:
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if field.metadata.get("path"):
+                object.__setattr__(self, field.name, expand_home(getattr(self, field.name)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Data:
+class Data(_Group):
     """The evaluation data.
 
     Attributes:
@@ -32,16 +45,16 @@ class Data:
         boxes: folder of the boxes of real images, PASCAL VOC's XML as in ILSVRC; procedural pictures know theirs.
     """
 
-    names: tuple[str, ...]
-    root: str = ""
-    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    names: tuple[str, ...] = _path()
+    root: str = _path(default="")
+    sources: Mapping[str, str] = _path(default_factory=dict)
     count: int = 240
     seed: int = 0
     on_error: str = "error"
     rgb: str = "after"
     workers: int = 2
     region: str = ""
-    boxes: str = ""
+    boxes: str = _path(default="")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +73,7 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Train:
+class Train(_Group):
     """Multi-scale distillation of a backbone into what is trained beside it (LR0.FM, arXiv 2502.03950, section 5).
 
     By default that is LR-TK0 tokens; `tokens`, `prompts`, `robust_token` and `unfrozen` choose it and combine freely.
@@ -106,7 +119,7 @@ class Train:
 
     steps: int = 0
     epochs: int = 0
-    root: str = "procedural"
+    root: str = _path(default="procedural")
     count: int = 2000
     images_per_caption: int = 0
     image_size: int = 224
@@ -137,7 +150,7 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Zoom:
+class Zoom(_Group):
     """Classification of the 324 zoom views of every image (arXiv 2304.05538).
 
     Attributes:
@@ -158,10 +171,11 @@ class Zoom:
     scales_at_once: int = 1
     shard_size: int = 1024
     keep: tuple[str, ...] = ()
-    aggregate: str = ""
+    aggregate: str = _path(default="")
     crops: bool = True
 
     def __post_init__(self):
+        super().__post_init__()
         _one_of("zoom.normalisation", self.normalisation, ("imagenet", "native"))
         if not 1 <= self.scales_at_once <= 36 or 36 % self.scales_at_once:
             raise UserError(f"config.zoom.scales_at_once is {self.scales_at_once}; use 1, 2, 3, 4, 6, 9, 12, 18 or 36")
@@ -220,7 +234,7 @@ class Ablation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(_Group):
     """A whole run.
 
     Attributes:
@@ -243,9 +257,9 @@ class Config:
 
     model: str = ""
     data: Data
-    source: str = ""
-    models: tuple[str, ...] = ()
-    workdir: str = "runs/default"
+    source: str = _path(default="")
+    models: tuple[str, ...] = _path(default=())
+    workdir: str = _path(default="runs/default")
     seed: int = 0
     precision: str = "float32"
     devices: int | None = None
@@ -261,6 +275,7 @@ class Config:
     report: Report = dataclasses.field(default_factory=Report)
 
     def __post_init__(self):
+        super().__post_init__()
         if bool(self.model) == bool(self.models):
             raise UserError("set either config.model or config.models, the names of backbones of the zoo")
         if self.models and self.source:

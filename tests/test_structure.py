@@ -32,6 +32,7 @@ LAYERS = {
     "lrjax.config": 0,
     "lrjax.config_reader": 0,
     "lrjax.command_line": 0,
+    "lrjax.home": 0,
     "lrjax.hub": 0,
     "lrjax.recipes": 0,
     "lrjax.ops": 1,

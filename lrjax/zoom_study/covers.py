@@ -57,7 +57,7 @@ def read_cover(path: str | os.PathLike, *, model: str, variant: str) -> np.ndarr
         UserError: the file is missing or of another form, or has no set of the model.
     """
     try:
-        content = json.loads(Path(path).expanduser().read_bytes())
+        content = json.loads(Path(path).read_bytes())
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r} instead of {FORMAT}")
         found = {(one["model"], one["variant"]): one["views"] for one in content["covers"]}
