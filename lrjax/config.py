@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from lrjax.errors import UserError
 from lrjax.home import expand_home
+from lrjax.ranges import Amount, Batch, Count, Fraction, Positive, Range, Seed, Side, check_ranges
 
 
 def _path(**options: Any) -> Any:
@@ -48,11 +49,11 @@ class Data(_Group):
     names: tuple[str, ...] = _path()
     root: str = _path(default="")
     sources: Mapping[str, str] = _path(default_factory=dict)
-    count: int = 240
-    seed: int = 0
+    count: Positive = 240
+    seed: Seed = 0
     on_error: str = "error"
     rgb: str = "after"
-    workers: int = 2
+    workers: Annotated[int, Range(0, 1024)] = 2
     region: str = ""
     boxes: str = _path(default="")
 
@@ -68,8 +69,8 @@ class Evaluation:
     """
 
     evaluators: tuple[str, ...] = ("zeroshot",)
-    resolutions: tuple[int, ...] = (16, 32, 64, 128)
-    batch_size: int = 64
+    resolutions: tuple[Side, ...] = (16, 32, 64, 128)
+    batch_size: Batch = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,35 +118,35 @@ class Train(_Group):
         tensorboard: whether the curves are also written for TensorBoard.
     """
 
-    steps: int = 0
-    epochs: int = 0
+    steps: Count = 0
+    epochs: Count = 0
     root: str = _path(default="procedural")
-    count: int = 2000
-    images_per_caption: int = 0
-    image_size: int = 224
+    count: Positive = 2000
+    images_per_caption: Count = 0
+    image_size: Side = 224
     buckets: tuple[tuple[int, int], ...] = ((16, 32), (32, 64), (64, 128))
     crop_scale: tuple[float, float] = (0.9, 1.0)
     shared_crop: bool = False
     tokens: bool = True
-    first_block: int = 0
-    prompts: int = 0
+    first_block: Count = 0
+    prompts: Count = 0
     robust_token: bool = False
-    unfrozen: float = 0.0
-    unfrozen_rate: float = 0.01
-    captions: int = 0
-    batch_size: int = 64
-    microbatches: int = 1
-    learning_rate: float = 2e-4
-    scale_learning_rate: float = 5e-4
-    layer_decay: float = 0.75
-    weight_decay: float = 0.05
-    warmup_steps: int = 2000
-    clip_norm: float = 5.0
+    unfrozen: Fraction = 0.0
+    unfrozen_rate: Amount = 0.01
+    captions: Count = 0
+    batch_size: Batch = 64
+    microbatches: Batch = 1
+    learning_rate: Amount = 2e-4
+    scale_learning_rate: Amount = 5e-4
+    layer_decay: Fraction = 0.75
+    weight_decay: Amount = 0.05
+    warmup_steps: Count = 2000
+    clip_norm: Annotated[float, Range(0, 10**6, above=True)] = 5.0
     clamp_scale: bool = True
-    token_std: float = 0.02
+    token_std: Amount = 0.02
     remat: str = "selective"
-    save_every: int = 100
-    evaluate_every: int = 0
+    save_every: Positive = 100
+    evaluate_every: Count = 0
     tensorboard: bool = False
 
 
@@ -169,7 +170,7 @@ class Zoom(_Group):
 
     normalisation: str = "imagenet"
     scales_at_once: int = 1
-    shard_size: int = 1024
+    shard_size: Positive = 1024
     keep: tuple[str, ...] = ()
     aggregate: str = _path(default="")
     crops: bool = True
@@ -179,7 +180,6 @@ class Zoom(_Group):
         _one_of("zoom.normalisation", self.normalisation, ("imagenet", "native"))
         if not 1 <= self.scales_at_once <= 36 or 36 % self.scales_at_once:
             raise UserError(f"config.zoom.scales_at_once is {self.scales_at_once}; use 1, 2, 3, 4, 6, 9, 12, 18 or 36")
-        _at_least(1, "zoom.shard_size", self.shard_size)
         for name in self.keep:
             _one_of("zoom.keep", name, ("confidence", "guess"))
 
@@ -213,7 +213,7 @@ class Ablation:
 
     title: str = "Ablation"
     rows: tuple[tuple[str, Mapping[str, Any]], ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     metrics: tuple[str, ...] = ("sar16", "war16")
     paper: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     axis: str = ""
@@ -260,9 +260,9 @@ class Config(_Group):
     source: str = _path(default="")
     models: tuple[str, ...] = _path(default=())
     workdir: str = _path(default="runs/default")
-    seed: int = 0
+    seed: Seed = 0
     precision: str = "float32"
-    devices: int | None = None
+    devices: Positive | None = None
     distributed: bool = False
     placement: str = "replicate"
     protocol: str = "native"
@@ -276,6 +276,7 @@ class Config(_Group):
 
     def __post_init__(self):
         super().__post_init__()
+        check_ranges(self)
         if bool(self.model) == bool(self.models):
             raise UserError("set either config.model or config.models, the names of backbones of the zoo")
         if self.models and self.source:
@@ -310,19 +311,6 @@ class Config(_Group):
                 raise UserError(f"config.{key} names {max(names, key=names.count)!r} twice; remove one")
         if self.train.steps and self.train.epochs:
             raise UserError("config.train.steps and config.train.epochs are both set; set one of them to 0")
-        _at_least(0, "data.workers", self.data.workers)
-        for name in ("steps", "epochs", "warmup_steps", "first_block", "prompts", "captions", "evaluate_every"):
-            _at_least(0, f"train.{name}", getattr(self.train, name))
-        _at_least(0, "train.images_per_caption", self.train.images_per_caption)
-        for name in ("batch_size", "microbatches", "save_every", "image_size", "count"):
-            _at_least(1, f"train.{name}", getattr(self.train, name))
-        _at_least(1, "data.count", self.data.count)
-        _at_least(1, "evaluation.batch_size", self.evaluation.batch_size)
-        for side in self.evaluation.resolutions:
-            _at_least(1, "evaluation.resolutions", side)
-        for key, seed in (("seed", self.seed), ("data.seed", self.data.seed)):
-            if not 0 <= seed < 2**32 - 1:
-                raise UserError(f"config.{key} is {seed}; use 0 to 2**32 - 2")
         if not self.train.buckets:
             raise UserError("config.train.buckets is empty; give at least one range of sides")
         for low, high in self.train.buckets:
@@ -331,8 +319,6 @@ class Config(_Group):
                     f"config.train.buckets: ({low}, {high}) is no range of sides from 1 to train.image_size "
                     f"({self.train.image_size})"
                 )
-        if not 0 <= self.train.unfrozen <= 1:
-            raise UserError(f"config.train.unfrozen is {self.train.unfrozen}; give a fraction of the blocks, 0 to 1")
         if not (self.train.tokens or self.train.prompts or self.train.robust_token or self.train.unfrozen):
             raise UserError(
                 "config.train trains nothing; set train.tokens, train.prompts, train.robust_token or train.unfrozen"
@@ -385,8 +371,3 @@ def unknown_key(key: str, known: Iterable[str], prefix: str) -> UserError:
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"config.{key} is {value!r}; use one of {', '.join(map(repr, allowed))}")
-
-
-def _at_least(least: int, key: str, value: int) -> None:
-    if value < least:
-        raise UserError(f"config.{key} is {value}; it must be at least {least}")

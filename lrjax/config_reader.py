@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
+from lrjax.text import brief
 
 T = TypeVar("T")
 
@@ -16,28 +17,28 @@ def _check(value: Any, kind: Any, key: str) -> Any:
     """Returns `value` in the form of the annotation `kind`, or raises a UserError that names `key`."""
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
-            raise UserError(f"config.{key} must be a group of keys, not {value!r}")
+            raise UserError(f"config.{key} must be a group of keys, not {brief(value)}")
         return from_mapping(kind, value, prefix=f"{key}.")
     if kind is Any:
         return value
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         return None if value is None else _check(value, inner[0], key)
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise UserError(f"config.{key} must be a mapping, not {value!r}")
+            raise UserError(f"config.{key} must be a mapping, not {brief(value)}")
         return {_check(name, inner[0], key): _check(item, inner[1], f"{key}.{name}") for name, item in value.items()}
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
-            raise UserError(f"config.{key} must be a tuple, not {value!r}")
+            raise UserError(f"config.{key} must be a tuple, not {brief(value)}")
         kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         if len(kinds) != len(value):
-            raise UserError(f"config.{key} must have {len(kinds)} values, not {value!r}")
+            raise UserError(f"config.{key} must have {len(kinds)} values, not {brief(value)}")
         return tuple(_check(item, item_kind, key) for item, item_kind in zip(value, kinds, strict=True))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"config.{key} must be of type {kind.__name__}, not {value!r}")
+        raise UserError(f"config.{key} must be of type {kind.__name__}, not {brief(value)}")
     return value
 
 

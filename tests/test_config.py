@@ -1,4 +1,5 @@
 import dataclasses
+import typing
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"train": {"tokens": False}}, r"trains nothing; set train\.tokens, train\.prompts, train\.robust_token or"),
         ({"train": {"tokens": False, "prompts": 5, "first_block": 1}}, r"first_block places tokens"),
         ({"train": {"prompts": -1}}, r"config\.train\.prompts is -1; it must be at least 0"),
-        ({"train": {"unfrozen": 1.5}}, r"config\.train\.unfrozen is 1\.5; give a fraction"),
+        ({"train": {"unfrozen": 1.5}}, r"config\.train\.unfrozen is 1\.5; it must be at most 1"),
         ({"train": {"images_per_caption": -1}}, r"config\.train\.images_per_caption is -1; it must be at least 0"),
         ({"train": {"captions": 1}}, r"config\.train\.captions is 1; a classifier needs two"),
         ({"train": {"batch_size": 8, "microbatches": 3}}, r"batch_size 8 does not divide into 3 microbatches"),
@@ -105,6 +106,76 @@ def test_integers_become_floats_and_not_the_other_way():
 def test_mistakes_name_the_key_and_the_remedy(changes, message):
     with pytest.raises(UserError, match=message):
         build(**changes)
+
+
+FLOATS = (
+    "unfrozen",
+    "unfrozen_rate",
+    "learning_rate",
+    "scale_learning_rate",
+    "layer_decay",
+    "weight_decay",
+    "clip_norm",
+)
+
+
+@pytest.mark.parametrize("key", [*FLOATS, "clip_norm", "token_std"])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (float("nan"), "nan; it must be a finite number"),
+        (float("inf"), "inf; it must be a finite number"),
+        (-0.5, r"-0\.5; it must be (at least|above) 0"),
+        (1e30, r"1e\+30; it must be at most 1"),
+    ],
+)
+def test_numbers_that_no_training_can_use(key, value, words):
+    with pytest.raises(UserError, match=rf"^config\.train\.{key} is {words}"):
+        build(train={key: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train": {"clip_norm": 0}}, r"config\.train\.clip_norm is 0\.0; it must be above 0"),
+        ({"train": {"crop_scale": (float("nan"), 1)}}, r"config\.train\.crop_scale is nan; it must be a finite number"),
+        ({"train": {"steps": 10**30}}, r"config\.train\.steps is 10+; it must be at most 2147483647"),
+        (
+            {"evaluation": {"batch_size": 10**9}},
+            r"batch_size is 1000000000; it must be at most 1048576",
+        ),
+        (
+            {"evaluation": {"resolutions": (16, 10**6)}},
+            r"resolutions is 1000000; it must be at most",
+        ),
+        ({"devices": 0}, r"config\.devices is 0; it must be at least 1"),
+        ({"seed": 2**32 - 1}, r"config\.seed is 4294967295; it must be at most 4294967294"),
+        ({"ablation": {"rows": (("a", {}),), "seeds": (-1,)}}, r"config\.ablation\.seeds is -1; it must be at least 0"),
+        (
+            {"ablation": {"rows": (("a", {}),), "paper": {"a": {"sar16": float("nan")}}}},
+            r"config\.ablation\.paper\.a\.sar16 is nan; it must be a finite number",
+        ),
+    ],
+)
+def test_numbers_out_of_range(changes, words):
+    with pytest.raises(UserError, match=words):
+        build(**changes)
+
+
+def test_every_number_has_a_range():
+    def bare(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        groups = [hint for hint in hints.values() if dataclasses.is_dataclass(hint)]
+        return {name for name, hint in hints.items() if hint in (int, float)} | set().union(*map(bare, groups))
+
+    assert bare(Config) == {"scales_at_once"}  # one of a few numbers
+
+
+def test_a_message_shows_the_beginning_of_a_long_value():
+    for value in (["x"] * 10**5, "x" * 10**6, {"x": ["y" * 10**6]}):
+        with pytest.raises(UserError, match=r"config\.seed must be of type int") as caught:
+            build(seed=value)
+        assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(("mapping", "key"), [({"model": "x"}, "data"), ({"model": "x", "data": {}}, "data.names")])
@@ -192,7 +263,8 @@ def test_the_hash_depends_on_everything_but_the_working_directory():
             continue
         other = OTHER.get(path)
         if other is None:
-            other = not value if isinstance(value, bool) else value + "x" if isinstance(value, str) else value + 1
+            changes = {bool: lambda one: not one, str: lambda one: one + "x", float: lambda one: one + 0.125}
+            other = changes.get(type(value), lambda one: one + 1)(value)
         assert other != value
         hashes[path] = config_hash(changed(config, path, other))
     assert hashes.pop("workdir") == config_hash(config)
