@@ -13,7 +13,7 @@ from lrjax.predict import Predictor
 from lrjax.results import content_key, npz_bytes, write_atomically
 from lrjax.sharding import from_first
 
-VERSION = 1
+VERSION = 2
 _LOG = logging.getLogger(__name__)
 
 

@@ -1,4 +1,4 @@
-"""Eight virtual devices on every machine, exact matrix products, and an error for every broadcast between ranks."""
+"""Eight virtual devices on every machine, and an error for every broadcast between ranks."""
 
 import atexit
 import os
@@ -23,7 +23,6 @@ import jax
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lrjax-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
-jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

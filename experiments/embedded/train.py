@@ -28,7 +28,7 @@ import safetensors.numpy
 import checkpoints_conv
 from lrjax.data import procedural, tokenizers
 from lrjax.models import zoo
-from lrjax.models.build import Encoders, init_params
+from lrjax.models.build import Encoders, init_params, similarities
 from lrjax.ops.preprocess import normalize
 from lrjax.results import write_atomically
 
@@ -111,7 +111,7 @@ def loss_fn(params: dict, batch: dict, row: zoo.Backbone, contrast: float) -> tu
     scale = jnp.exp(jnp.minimum(params["logit_scale"], jnp.log(100.0)))
     total, log = jnp.zeros(()), {}
     for name, weights in zip(batch["prompts"], classes, strict=True):
-        labels, logits = batch["labels"][name], scale * features @ weights.T
+        labels, logits = batch["labels"][name], similarities(scale * features, weights)
         shown = labels >= 0
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
         count = jnp.maximum(shown.sum(), 1)
@@ -119,7 +119,7 @@ def loss_fn(params: dict, batch: dict, row: zoo.Backbone, contrast: float) -> tu
         log[name] = jnp.sum((logits.argmax(1) == labels) & shown) / count
     same = batch["scene"][:, None] == batch["scene"][None, :]
     targets = same / same.sum(1, keepdims=True)
-    logits = scale * features @ captions.T
+    logits = similarities(scale * features, captions)
     caption_loss = optax.softmax_cross_entropy(logits, targets) + optax.softmax_cross_entropy(logits.T, targets)
     log["caption"] = jnp.take_along_axis(same, logits.argmax(1)[:, None], 1).mean()
     return total + contrast * caption_loss.mean() / 2, log

@@ -2,13 +2,14 @@
 
 import collections
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from lrjax.data.images import ImageError
@@ -16,12 +17,13 @@ from lrjax.data.loader import Batch, batches
 from lrjax.errors import UserError
 from lrjax.evaluators import Measurement, Outcome
 from lrjax.metrics.accuracy import topk_correct
+from lrjax.models.build import similarities
 from lrjax.ops.preprocess import ViewSpec
 from lrjax.predict import Predictor
 from lrjax.sharding import put_batch, replicated
 from lrjax.types import Array
 
-VERSION = 1
+VERSION = 2
 LOGIT_SCALE = 100.0  # constant in LR0.FM's evaluation; it leaves the ranking as it is
 _TOP = 5
 
@@ -140,7 +142,7 @@ def _scores(
     """The scores of every batch, on their way; the names of skipped images are appended to `skipped`."""
     mesh = predictor.mesh
     weights = jax.device_put(classifier, replicated(mesh))
-    score = jax.jit(functools.partial(_score, top=min(_TOP, len(classifier))), out_shardings=replicated(mesh))
+    score = _program(mesh, min(_TOP, len(classifier)))
     width = 1
     for batch in loader:
         skipped += batch.skipped
@@ -173,8 +175,14 @@ def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return samples | {"label": samples["label"][:, 0] if width == 1 else samples["label"]}
 
 
+@functools.cache
+def _program(mesh: Mesh, top: int) -> Callable[..., dict[str, Array]]:
+    """The jitted scores, compiled once for all data sets of as many classes."""
+    return jax.jit(functools.partial(_score, top=top), out_shardings=replicated(mesh))
+
+
 def _score(embedded: Array, weights: Array, label: Array, mask: Array, index: Array, *, top: int) -> dict[str, Array]:
-    logits = LOGIT_SCALE * embedded @ weights.T  # [B, R, K]
+    logits = similarities(LOGIT_SCALE * embedded, weights)  # [B, R, K]
     by_resolution = jnp.swapaxes(logits, 0, 1)
 
     def correct(k: int) -> Array:

@@ -22,6 +22,7 @@ from lrjax.evaluators.zeroshot import LOGIT_SCALE
 from lrjax.metrics.aggregation import AGGREGATES, CROPS
 from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW
+from lrjax.models.build import similarities
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.predict import Predictor
 from lrjax.sharding import batch_sharding, from_first, put_batch, replicated
@@ -30,7 +31,7 @@ from lrjax.types import Array
 from lrjax.zoom_study.covers import read_cover
 from lrjax.zoom_views import view_maker
 
-VERSION = 2
+VERSION = 3
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _TOP_VIEWS = 5
 _RENORMALISED: weakref.WeakKeyDictionary[Predictor, Predictor] = weakref.WeakKeyDictionary()
@@ -226,7 +227,7 @@ def _score(
     embedded: Array, weights: Array, label: Array, members: Array, totals: tuple[Array, Array]
 ) -> tuple[dict[str, Array], tuple[Array, Array]]:
     """The guesses of the views of some scales, and the largest probabilities and their sums [B, G, K] so far."""
-    logits = LOGIT_SCALE * embedded @ weights.T  # [B, V, K]
+    logits = similarities(LOGIT_SCALE * embedded, weights)  # [B, V, K]
     probabilities = jax.nn.softmax(logits, axis=-1)
     guess, confidence = jnp.argmax(logits, axis=-1).astype(jnp.int32), probabilities.max(axis=-1)
     correct = (guess[:, :, None] == label[:, None, :]).any(axis=-1) & ~jnp.isnan(confidence)
@@ -237,7 +238,7 @@ def _score(
 
 
 def _score_crops(embedded: Array, weights: Array) -> dict[str, Array]:
-    probabilities = jax.nn.softmax(LOGIT_SCALE * embedded @ weights.T, axis=-1)
+    probabilities = jax.nn.softmax(similarities(LOGIT_SCALE * embedded, weights), axis=-1)
     crops, centre = probabilities[:, :10], probabilities[:, 10:]
     combined = [rule(crops[:, :count], axis=1) for count in (5, 10) for rule in (jnp.max, jnp.mean)]  # as in CROPS
     return {"crops": _guess(jnp.stack(combined, axis=1)), "centre": _guess(centre)}

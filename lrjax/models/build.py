@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -50,6 +51,31 @@ def normalize_rows(x: Array) -> Array:
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
+def similarities(a: Array, b: Array) -> Array:
+    """Multiplies rows with rows in float32 on every device and in every precision: near ties need all the digits.
+
+    Args:
+        a: float [..., N, E].
+        b: float [K, E].
+
+    Returns:
+        float32 [..., N, K]: the product of each row of `a` with each of `b`.
+    """
+    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+    return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def exact_products(dtype: jnp.dtype) -> AbstractContextManager:
+    """A context in which products are traced; those of float32 are computed in float32 on every device.
+
+    Unless told so, a TPU rounds the factors to bfloat16 and an NVIDIA GPU to TF32.
+
+    Args:
+        dtype: compute dtype. With another one than float32 products remain as jax is configured.
+    """
+    return jax.default_matmul_precision("highest") if jnp.dtype(dtype) == jnp.float32 else nullcontext()
+
+
 @dataclasses.dataclass(frozen=True)
 class Encoders:
     """The two encoders of a spec as pure functions of its parameter tree.
@@ -64,8 +90,11 @@ class Encoders:
     dtype: jnp.dtype = jnp.float32
     mesh: Mesh | None = None
 
-    def _on_mesh(self) -> AbstractContextManager:
-        return nullcontext() if self.mesh is None else jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
+    @contextmanager
+    def _tracing(self) -> Iterator[None]:
+        mesh = nullcontext() if self.mesh is None else jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
+        with mesh, exact_products(self.dtype):
+            yield
 
     def _merge(self, params: Tree) -> Model:
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), params)
@@ -99,7 +128,7 @@ class Encoders:
         """
         check_lr_tokens(self.spec.image, lr_tokens)
         model, images = self._merge(params), jnp.asarray(images, self.dtype)
-        with self._on_mesh():
+        with self._tracing():
             given = {"lr_tokens": lr_tokens, "prompts": prompts, "robust_token": robust_token, "remat": remat}
             return normalize_rows(model.image(images, **given)[0])
 
@@ -120,7 +149,7 @@ class Encoders:
         """
         check_lr_tokens(self.spec.image, lr_tokens)
         model, images, grid = self._merge(params), jnp.asarray(images, self.dtype), self.spec.image.grid
-        with self._on_mesh():
+        with self._tracing():
             embeddings, outputs = model.image(images, lr_tokens=lr_tokens, features=True, **options)
             first, last = (
                 rows[:, -(grid**2) :].reshape(len(rows), grid, grid, -1) for rows in (outputs[0], outputs[-1])
@@ -131,11 +160,11 @@ class Encoders:
         """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""
         check_lr_tokens(self.spec.image, lr_tokens)
         model = self._merge(params)
-        with self._on_mesh():
+        with self._tracing():
             return model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, features=True)[1]
 
     def text(self, params: Tree, tokens: Array) -> Array:
         """Embeds token ids, int32 [B, context], as float32 [B, E], L2-normalised."""
         model = self._merge(params)
-        with self._on_mesh():
+        with self._tracing():
             return normalize_rows(model.text(tokens, dtype=self.dtype))

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lrjax.config import Train
 from lrjax.models.adaptation import adapted_embeddings, adapted_patches
-from lrjax.models.build import Encoders
+from lrjax.models.build import Encoders, exact_products
 from lrjax.models.robust_token import robust_features
 from lrjax.models.zoo import Backbone
 from lrjax.ops.augment import CropBank, crop_bank, random_crop_box, resized_crop
@@ -155,7 +155,8 @@ class Distiller:
             LR0.FM (arXiv 2502.03950), section 5.
         """
         if self.config.robust_token:
-            return jax.value_and_grad(self._robust_loss)(trainable, frozen, views, captions)
+            with exact_products(self.encoders.dtype):  # of the denoisers
+                return jax.value_and_grad(self._robust_loss)(trainable, frozen, views, captions)
         views = jnp.swapaxes(views, 0, 1)
         teacher = self._map(functools.partial(self.teach, frozen), views[0])
 

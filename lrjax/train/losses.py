@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import optax
 
+from lrjax.models.build import similarities
 from lrjax.types import Array
 
 
@@ -20,7 +21,7 @@ def clip_loss(a: Array, b: Array, scale: Array) -> Array:
     Reference:
         CLIP (arXiv 2103.00020), figure 3; LR0.FM (arXiv 2502.03950), section 5.
     """
-    logits = scale * a @ b.T
+    logits = similarities(scale * a, b)
     diagonal = jnp.arange(logits.shape[0])
     rows = optax.softmax_cross_entropy_with_integer_labels(logits, diagonal)
     columns = optax.softmax_cross_entropy_with_integer_labels(logits.T, diagonal)
@@ -62,5 +63,5 @@ def caption_loss(students: Array, classifier: dict[str, Array], captions: Array)
     Reference:
         LR0.FM (arXiv 2502.03950), table 5.
     """
-    logits = students @ classifier["kernel"] + classifier["bias"][None, None]
+    logits = similarities(students, classifier["kernel"].T) + classifier["bias"][None, None]
     return sum(optax.softmax_cross_entropy_with_integer_labels(view, captions).mean() for view in logits)
