@@ -244,7 +244,7 @@ class Config(_Group):
             "NAME=SOURCE" each.
         workdir: where checkpoints, results and the report go.
         seed: seed of tokens, crops and shuffling.
-        precision: compute dtype, "float32" or "bfloat16".
+        precision: compute dtype, "float32" or "bfloat16"; scores and losses are always float32.
         devices: number of devices; None for all.
         distributed: whether this process is one of several that share the run (`lrjax.sharding.join_processes`).
         placement: "replicate" or "fsdp".
