@@ -36,6 +36,7 @@ _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _TOP_VIEWS = 5
 _RENORMALISED: weakref.WeakKeyDictionary[Predictor, Predictor] = weakref.WeakKeyDictionary()
 _STORED = {"confidence": np.float16} | dict.fromkeys(("guess", "crops", "centre", "aggregated"), np.int16)
+_MOST_CLASSES = np.iinfo(np.int16).max + 1
 
 
 def inputs(options: Zoom, *, model: str, variant: str) -> dict[str, np.ndarray]:
@@ -102,8 +103,8 @@ def run(
         "centre" [N, 11] (`CENTRE_SCALES`), "aggregated" [N, 6] (`AGGREGATES`). Views are numbered as in `ops.zoom`.
 
     Raises:
-        UserError: the data set is empty, every image is damaged, the batch does not divide over the devices, low
-            resolutions are asked for, or a stored shard is damaged.
+        UserError: the data set is empty or has more than 32,768 classes, every image is damaged, the batch does not
+            divide over the devices, low resolutions are asked for, or a stored shard is damaged.
         ImageError: an image is damaged and `on_error` is "error".
 
     Reference:
@@ -118,6 +119,11 @@ def run(
         raise UserError("the evaluator 'zoom' knows no low resolutions; set config.evaluation.resolutions to ()")
     if len(source) == 0:
         raise UserError("the data set has no images; check its folder")
+    if len(classifier) > _MOST_CLASSES:
+        raise UserError(
+            f"the evaluator 'zoom' keeps guesses in 16 bits, of up to {_MOST_CLASSES} classes, but the data set has "
+            f"{len(classifier)}; leave 'zoom' out of config.evaluation.evaluators"
+        )
     members = _members(aggregate)
     classify = _classifier(predictor, classifier, options, lr_tokens, members=members, workers=workers)
     names = (*options.keep, *(("crops", "centre") * options.crops), *(("aggregated",) * (aggregate is not None)))

@@ -246,6 +246,8 @@ def test_impossible_options():
         evaluate(predictor=cached_predictor(8), batch_size=9)
     with pytest.raises(UserError, match="no images"):
         evaluate(tiny.Pictures(0))
+    with pytest.raises(UserError, match=r"16 bits.*the data set has 32769"):
+        zoom.run(cached_predictor(), tiny.Pictures(1), tiny.unit_rows(0, 32769), batch_size=8)
 
 
 @pytest.mark.parametrize("name", ["imagenet_a", "imagenet_r"])
