@@ -38,6 +38,8 @@ class Data(_Group):
         count: images per procedural data set.
         seed: seed of the procedural images.
         on_error: what an image that cannot be decoded does: "error" stops the run, "skip" leaves it out and reports it.
+        on_doubt: what labels that are not certain do, such as class folders with unknown names in sorted order: "error"
+            stops the run before weights are read, "warn" goes on with the labels as they seem to be.
         rgb: when images become RGB: "after" the resizes, as LR0.FM does, or "before" them; palettes, transparency, CMYK
             and 16 bits make a difference.
         workers: threads that decode.
@@ -52,6 +54,7 @@ class Data(_Group):
     count: Positive = 240
     seed: Seed = 0
     on_error: str = "error"
+    on_doubt: str = "error"
     rgb: str = "after"
     workers: Annotated[int, Range(0, 1024)] = 2
     region: str = ""
@@ -299,6 +302,7 @@ class Config(_Group):
         _one_of("train.remat", self.train.remat, ("none", "selective", "full"))
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
+        _one_of("data.on_doubt", self.data.on_doubt, ("error", "warn"))
         _one_of("data.rgb", self.data.rgb, ("after", "before"))
         _one_of("data.region", self.data.region, ("", "foreground", "background"))
         if self.data.boxes and not self.data.region:

@@ -124,6 +124,7 @@ class Suite:
                 sources=config.data.sources,
                 count=config.data.count if dataset.procedural else None,
                 seed=config.data.seed,
+                on_doubt=config.data.on_doubt,
             )
             for dataset in self.datasets
         }
@@ -291,6 +292,7 @@ class Suite:
                 "extra": {
                     "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
                     "classes": dataset.paper_classes,
+                    "expected": dataset.expected_count,
                     "image_size": row.spec.image.size,
                     "skipped": list(outcome.skipped),
                     "left_out": {suffix: one.count for suffix, one in left_out(source).items()},

@@ -1,5 +1,6 @@
 """The same pictures on disk in every kind of source, for the data set eurosat."""
 
+import csv
 import gzip
 import io
 import json
@@ -149,6 +150,115 @@ def array_record(root):
 
     LrjaxEurosat(data_dir=root / "prepared", file_format="array_record").download_and_prepare()
     (root / "prepared" / "lrjax_eurosat").rename(root / "eurosat")
+
+
+def own_rows(classes, spelled):
+    """One picture of each class, as (path, label in the reverse order, name), and the names in that order."""
+    names = [spelled(name) for name in classes]
+    rows = [(f"{label}.png", len(names) - 1 - label, name) for label, name in enumerate(names)]
+    return rows, names[::-1]
+
+
+def own_metadata(root, rows, names):
+    write(root / "metadata.jsonl", "\n".join(json.dumps({"file_name": path, "label": name}) for path, _, name in rows))
+
+
+def own_csv(root, rows, names):
+    with (root / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("file_name", "label"), *((path, name) for path, _, name in rows)])
+
+
+def own_split(root, rows, names):
+    write(root / "split_own.json", json.dumps({"test": rows}))
+
+
+def own_folder(root, rows, names):
+    for path, _, name in rows:
+        (root / name).mkdir()
+        (root / path).rename(root / name / path)
+
+
+def own_shard(suffix, *, numbers):
+    def write_shard(root, rows, names):
+        files = [(path, (root / path).read_bytes()) for path, _, _ in rows]
+        for path, number, name in rows:
+            label = number if numbers else name
+            text = json.dumps({"label": label}) if suffix == ".json" else str(label)
+            files.append((path.replace(".png", suffix), text.encode()))
+        write_tar(root / "0.tar", files)
+        if numbers:
+            write(root / "classnames.txt", "\n".join(names) + "\n")
+
+    return write_shard
+
+
+def own_tar(root, rows, names):
+    write_tar(root / "0.tar", [(f"set/{name}/{path}", (root / path).read_bytes()) for path, _, name in rows])
+
+
+def own_parquet(*, numbers):
+    def write_parquet(root, rows, names):
+        import pyarrow as pa
+        from pyarrow import parquet as pq
+
+        images = [{"bytes": (root / path).read_bytes(), "path": path} for path, _, _ in rows]
+        labels = [number if numbers else name for _, number, name in rows]
+        table = pa.table({"image": images, "label": labels})
+        if numbers:
+            info = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+            table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
+        pq.write_table(table, root / "test.parquet")
+
+    return write_parquet
+
+
+def own_array_record(root, rows, names):
+    import tensorflow_datasets as tfds
+
+    class LrjaxOwn(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.ClassLabel(names=names),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, _):
+            return {"test": self._generate_examples()}
+
+        def _generate_examples(self):
+            for path, number, _ in rows:
+                yield path, {"image": io.BytesIO((root / path).read_bytes()), "label": number}
+
+    LrjaxOwn(data_dir=root, file_format="array_record").download_and_prepare()
+
+
+OWN = {
+    "folder": own_folder,
+    "split": own_split,
+    "metadata": own_metadata,
+    "csv": own_csv,
+    "cls": own_shard(".cls", numbers=False),
+    "json": own_shard(".json", numbers=False),
+    "cls_numbers": own_shard(".cls", numbers=True),
+    "json_numbers": own_shard(".json", numbers=True),
+    "tar": own_tar,
+    "parquet": own_parquet(numbers=True),
+    "parquet_texts": own_parquet(numbers=False),
+    "array_record": own_array_record,
+}
+"""Writers of data sets of one's own, whose files have the names of the classes in the reverse order."""
+
+
+def own(root, kind, classes, spelled=str):
+    """Writes a data set with one picture per class, `pixels(str(label))`, and returns the path of its row."""
+    for label in range(len(classes)):
+        write(root / "images" / f"{label}.png", png(str(label)))
+    OWN[kind](root / "images", *own_rows(classes, spelled))
+    row = {"classes": list(classes), "templates": ["a {}"], "path": "images"}
+    return str(write(root / "own.json", json.dumps(row)))
 
 
 def write_idx(root, images, labels, *, prefix="t10k"):

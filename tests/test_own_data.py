@@ -63,6 +63,32 @@ def test_rows_of_own_data_sets(run, tmp_path):
     assert "birds" in stdout
 
 
+def test_doubtful_labels_stop_before_the_weights(run, tmp_path, monkeypatch):
+    files = [(f"{name}/{number}.png", on_disk.png(f"{name}{number}")) for name in ("roi", "merle") for number in (0, 1)]
+    on_disk.write_tar(tmp_path / "own" / "birds.tar", files)
+    with monkeypatch.context() as patched:
+        patched.setattr("lrjax.main.checkpoint_hash", None)  # no weights are read
+        message = failure(run())
+    assert message.startswith("data set 'birds': class folders carry none of the class names and are taken in sorted")
+    assert "set config.data.on_doubt to 'warn'" in message
+    assert not (tmp_path / "run" / "results.jsonl").exists()
+    status, _, stderr = run("--config.data.on_doubt=warn")
+    assert status == 0, stderr
+    assert "data set 'birds': class folders carry none of the class names" in stderr
+    assert len(ResultStore(tmp_path / "run").rows) > 0
+
+
+def test_missing_images_and_classes_do_not_stop_a_run(run, tmp_path):
+    on_disk.write_tar(tmp_path / "own" / "birds.tar", [("wren/0.png", on_disk.png("wren0"))])
+    row = tmp_path / "own" / "birds.yaml"
+    row.write_text(row.read_text() + "count: 4\n")
+    status, _, stderr = run()
+    assert status == 0, stderr
+    assert "no image of class 'robin' (1 of 2 classes without images)" in stderr
+    assert "data set 'birds' has 1 images instead of 4" in stderr
+    assert {(row.n, row.extra["expected"]) for row in ResultStore(tmp_path / "run").rows} == {(1, 4)}
+
+
 def test_mistakes_of_own_data_sets(run, tmp_path):
     message = failure(run("--config.data.sources.birdz=x"))
     assert message == "config.data.sources has an entry for the unknown data set 'birdz'; correct its name"
@@ -71,6 +97,8 @@ def test_mistakes_of_own_data_sets(run, tmp_path):
     assert "twice" in failure(run(names))
     (tmp_path / "own" / "birds.yaml").write_text("classes: [a]")
     assert "has no templates" in failure(run())
+    (tmp_path / "own" / "birds.yaml").write_text("classes: [wren]\ntemplates: ['a {}.']\npath: birds.tar\n")
+    assert re.fullmatch(r"'.*birds.yaml' has one class, 'wren'; a classifier needs two or more", failure(run()))
 
 
 def write_imagenet_hard(folder, label_sets):

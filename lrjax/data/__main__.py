@@ -80,7 +80,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
             source, place = find_source(uncorrupted(dataset), data.root or None, sources=data.sources)
     except UserError as error:
         return Finding(dataset, None, None, 0, None, (str(error),))
-    problems = [*getattr(source, "doubts", ())]
+    problems = [*getattr(source, "doubts", ()), *getattr(source, "gaps", ())]
     if dataset.expected_count not in (None, len(source)):
         problems.append(f"{len(source):,} images instead of {dataset.expected_count:,}; check the split")
     total = len(source) if full else min(len(source), SAMPLE)

@@ -115,8 +115,9 @@ def open_source(
     sources: Mapping[str, str] | None = None,
     count: int | None = None,
     seed: int = 0,
+    on_doubt: str = "error",
 ) -> Any:
-    """Open the images of a data set; warns of what a user should know of them.
+    """Open the images of a data set; warns of what they lack.
 
     Args:
         dataset: a data set or its name.
@@ -125,18 +126,19 @@ def open_source(
         count: number of images: of a procedural data set 10 per class by default; of another one a random sample
             without repetition, all by default.
         seed: seed of a procedural data set, of the sample and of corruptions, 0 to 2**32 - 1.
+        on_doubt: what labels that are not certain do: "error" refuses them, "warn" takes them as they seem to be.
 
     Returns:
         A source: `len(source)` and `source[i] -> {"image", "label", "id"}`; the label is a tuple where several are
         right.
 
     Raises:
-        UserError: the data set is unknown, or its files are missing or do not fit its classes.
+        UserError: the data set is unknown, its files are missing or do not fit its classes, or its labels are doubtful.
     """
     dataset = get_dataset(dataset, root) if isinstance(dataset, str) else dataset
     if dataset.corruption is not None:
         name, severity = dataset.corruption
-        images = open_source(uncorrupted(dataset), root, sources=sources, count=count, seed=seed)
+        images = open_source(uncorrupted(dataset), root, sources=sources, count=count, seed=seed, on_doubt=on_doubt)
         return CorruptedSource(images, name, severity=severity, seed=seed)
     if count is not None and count < 1:
         raise UserError(
@@ -147,9 +149,14 @@ def open_source(
 
         return ProceduralSource(dataset.name, 10 * len(dataset.classes) if count is None else count, seed=seed)
     source, _ = find_source(dataset, root, sources=sources)
+    if source.doubts and on_doubt != "warn":
+        raise UserError(
+            f"data set '{dataset.name}': {'; '.join(source.doubts)}, and mend the names, or set config.data.on_doubt "
+            "to 'warn'"
+        )
     _LOG.info("data set '%s': %d images, labels matched %s", dataset.name, len(source), source.matched)
-    for doubt in source.doubts:
-        _LOG.warning("data set '%s': %s", dataset.name, doubt)
+    for sentence in (*source.doubts, *source.gaps):
+        _LOG.warning("data set '%s': %s", dataset.name, sentence)
     if count is None and dataset.expected_count not in (None, len(source)):
         _LOG.warning(
             "data set '%s' has %d images instead of %d; python -m lrjax.data check tells more",
@@ -178,7 +185,7 @@ def find_source(
         sources: as in `open_source`.
 
     Returns:
-        The source, with `matched` and `doubts` of its labels; and KIND:LOCATION.
+        The source, with `matched` and `doubts` of its labels, and `gaps`; and KIND:LOCATION.
 
     Raises:
         UserError: its files are missing or do not fit its classes.
@@ -225,8 +232,8 @@ def open_training_source(root: str | os.PathLike, *, count: int, seed: int, imag
         return CaptionSource(count, seed=seed, images_per_caption=images_per_caption)
     captioned = holds_captioned_images(root)
     source = CaptionedImages(root, images_per_caption=images_per_caption) if captioned else ImageList(root)
-    for doubt in source.doubts:
-        _LOG.warning("training images of '%s': %s", root, doubt)
+    for gap in source.gaps:
+        _LOG.warning("training images of '%s': %s", root, gap)
     if images_per_caption and not captioned:
         raise UserError(
             f"config.train.images_per_caption={images_per_caption} needs numbered captions, but '{root}' has no folder "

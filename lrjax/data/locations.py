@@ -12,7 +12,10 @@
 Without KIND it is recognised by what is there.
 """
 
+import functools
+import json
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +179,14 @@ def open_located(dataset: Dataset, kind: str, path: Path | None) -> Any:
 def class_names(dataset: Dataset) -> ClassNames:
     """Returns the names by which the classes of a data set are found in files."""
     lists = [names for names in (dataset.folders, dataset.classes) if names is not None]
-    return ClassNames(dataset.name, lists, indices=dataset.indices)
+    return ClassNames(dataset.name, lists, indices=dataset.indices, wordnet=_wordnet())
+
+
+@functools.cache
+def _wordnet() -> dict[str, str]:
+    """ImageNet's names of its WordNet ids."""
+    row = json.loads(resources.files("lrjax.data").joinpath("assets/datasets/imagenet.json").read_text("utf-8"))
+    return dict(zip(row["folders"], row["classes"], strict=True))
 
 
 def _split(dataset: Dataset) -> str:

@@ -53,7 +53,7 @@ def open_again(place: Mapping[str, Any] | None) -> tuple[Dataset, Any]:
     root = place["root"] or None
     dataset = get_dataset(place["name"], root)
     options = {name: place[name] for name in ("sources", "count", "seed")}
-    source = open_source(dataset, root, **options)
+    source = open_source(dataset, root, **options, on_doubt="warn")  # the run has decided
     if place["region"]:
         boxes = read_boxes(place["boxes"]) if place["boxes"] else None
         dataset, source = cut(dataset, source, place["region"], boxes=boxes)

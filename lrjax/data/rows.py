@@ -31,10 +31,11 @@ and `config.data.names` names it by its path, ("imagenet", "mine/birds.yaml"). A
     licence, get    what a user may do with it, and how to get it
 """
 
+import collections
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ import yaml
 from lrjax.data.dataset import Dataset
 from lrjax.data.files import check_inside, read_text
 from lrjax.data.locations import split_location
+from lrjax.data.sources.names import exact
 from lrjax.errors import UserError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -91,6 +93,10 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
     for template in templates:
         if template.count("{}") != 1:
             raise UserError(f"template {template!r} of '{path}' must hold '{{}}' once, where the class name goes")
+    if len(classes) < 2:
+        raise UserError(f"'{path}' has one class, '{classes[0]}'; a classifier needs two or more")
+    if folders is None and (twice := _repeated(classes)):
+        raise UserError(f"'{path}' names class '{twice}' twice; rename one, or tell them apart by 'folders'")
     if folders is not None and (len(folders) != len(classes) or len(set(folders)) < len(folders)):
         raise UserError(f"'{path}' has {len(set(folders))} different folders for {len(classes)} classes; give as many")
     if row.get("metric", "top1") != "top1":
@@ -123,6 +129,11 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
     )
 
 
+def _repeated(names: Sequence[str]) -> str | None:
+    name, times = collections.Counter(map(exact, names)).most_common(1)[0]
+    return name if times > 1 else None
+
+
 def _content(path: Path | Traversable) -> dict[str, Any]:
     try:
         text = read_text(path) if isinstance(path, Path) else path.read_text(encoding="utf-8")
@@ -140,7 +151,10 @@ def _texts(path: Any, key: str, value: Any) -> tuple[str, ...]:
     for one in value:
         if not isinstance(one, str) or not one.strip():  # YAML reads a plain no as False and 0 as a number
             raise UserError(f"{key} of '{path}' has {one!r}; write texts, in quotes")
-    return tuple(value)
+    try:  # PyYAML reads the two escapes of an emoji, "\\ud83d\\ude00", as two halves
+        return tuple(one.encode("utf-16", "surrogatepass").decode("utf-16") for one in value)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{key} of '{path}' have half of a character ({error.reason}); write it again") from error
 
 
 def _classes(path: Any, value: Any) -> tuple[str, ...]:

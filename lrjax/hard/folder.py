@@ -59,6 +59,7 @@ def write_folder(folder: Path, manifest: Manifest, *, sources: Mapping[str, Any]
         "group": list(like.group),
         "count": len(images),
         "classes": list(like.classes),
+        **({} if like.folders is None else {"folders": list(like.folders)}),
         "templates": list(like.templates),
         "path": "metadata:.",
     }

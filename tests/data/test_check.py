@@ -99,6 +99,19 @@ def test_classes_without_images_and_other_class_names(check, tmp_path):
     ]
 
 
+def test_doubtful_labels_and_a_single_class(check, tmp_path, capsys):
+    files = [(f"{name}/1.png", on_disk.png(name)) for name in ("chat", "chien")]
+    on_disk.write_tar(tmp_path / "own.tar", files)
+    path = on_disk.write(tmp_path / "own.yaml", "classes: [cat, dog]\ntemplates: ['{}']\npath: own.tar")
+    status, table, problems = check((str(path),))
+    assert (status, table["own"][-3:]) == (1, ["in", "sorted", "order"])
+    assert len(problems) == 1 and problems[0].startswith("own: class folders carry none of the class names")
+    path.write_text("classes: [cat]\ntemplates: ['{}']\npath: own.tar")
+    recipe = write_recipe(tmp_path / "one.py", model="x", data={"names": (str(path),)})
+    assert main(["check", str(recipe)]) == 2
+    assert re.fullmatch(r"error: '.*own.yaml' has one class, 'cat'; a classifier .*\n", capsys.readouterr().err)
+
+
 def test_all_damaged_images_are_found_with_full(check, tmp_path, monkeypatch):
     whole_eurosat(tmp_path, monkeypatch)
     for name in on_disk.NAMES:

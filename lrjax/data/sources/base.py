@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,7 +25,9 @@ class ListedImages:
 
     A kind of source gives these, implements `encoded` and sets `files`, all files that hold images. Its labels are
     those of the files: numbers or class names. `origins` names the data set that each image comes from; None where the
-    files do not tell. `left_out` counts files that are not read, `doubts` are sentences on those that may be images.
+    files do not tell. `left_out` counts files that are not read, `gaps` are sentences on those that may be images.
+    `form` is what texts among the labels are: "typed" in files that tell them from numbers, "text" in files that do
+    not (CSV), and "folder" for paths of folders, of which some part is a class name.
 
     Args:
         location: what errors call the source.
@@ -41,6 +43,7 @@ class ListedImages:
 
     files: Sequence[Path]
     origins: Sequence[str] | None = None
+    form: Literal["typed", "text", "folder"] = "typed"
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class ListedImages:
         self.names = None if names is None else tuple(names)
         self.folders = folders
         self.left_out: Mapping[str, LeftOut] = {}
-        self.doubts: Sequence[str] = ()
+        self.gaps: Sequence[str] = ()
         if not ids:
             raise UserError(f"'{location}' holds no image; add images, or correct the location")
         name, times = Counter(ids).most_common(1)[0]
@@ -87,6 +90,7 @@ class Part:
         labels: label of each of them, a number or a tuple of numbers; None keeps those of the whole.
         matched: how the labels were matched with the classes, such as "by name".
         doubts: what may be wrong with the labels.
+        gaps: what the images lack, such as some classes, though all labels are right.
     """
 
     def __init__(
@@ -97,9 +101,11 @@ class Part:
         *,
         matched: str = "by name",
         doubts: Sequence[str] = (),
+        gaps: Sequence[str] = (),
     ):
         self.source, self.positions, self._labels = source, positions, labels
         self.matched, self.doubts = getattr(source, "matched", matched), (*getattr(source, "doubts", ()), *doubts)
+        self.gaps = (*getattr(source, "gaps", ()), *gaps)
         self.left_out = left_out(source)
 
     def __len__(self) -> int:
@@ -161,7 +167,7 @@ def fingerprint(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def as_labels(value: Any, *, place: str) -> Label:
-    """Returns a label as a file gives it, a number, a class name or a list of these, in the form of a source.
+    """Returns a label as a file gives it, a whole number, a class name or a list of these, in the form of a source.
 
     Args:
         value: what the file holds.
@@ -170,8 +176,8 @@ def as_labels(value: Any, *, place: str) -> Label:
     Raises:
         UserError: it is something else.
     """
-    if isinstance(value, (list, tuple)):
-        return tuple(as_labels(one, place=place) for one in value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise UserError(f"{place} has the label {value!r}; give a number, a class name, or a list of these")
-    return value
+    labels = value if isinstance(value, (list, tuple)) else [value]
+    for one in labels:
+        if isinstance(one, bool) or not isinstance(one, (int, str)) or (isinstance(one, str) and not one.strip()):
+            raise UserError(f"{place} has the label {value!r}; give a whole number, a class name, or a list of these")
+    return tuple(labels) if isinstance(value, (list, tuple)) else value

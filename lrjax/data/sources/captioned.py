@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from lrjax.data.sources.base import ListedImages
 from lrjax.data.sources.folder import existing_folder, subfolders
-from lrjax.data.sources.tree import by_suffix, doubts, identity, is_image
+from lrjax.data.sources.tree import by_suffix, gaps, identity, is_image
 from lrjax.errors import UserError
 
 _PREFIX = "Mul_samples_"
@@ -94,7 +94,7 @@ class CaptionedImages(ListedImages):
         super().__init__(root, [image for image, _ in pairs], [caption for _, caption in pairs])
         self.files = [Path(root, image) for image in self.ids]
         self.left_out = by_suffix(others)
-        self.doubts = doubts(self.left_out)
+        self.gaps = gaps(self.left_out)
 
     def encoded(self, index: int) -> Path:
         """Returns the path of an image."""

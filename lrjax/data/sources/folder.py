@@ -9,7 +9,7 @@ from typing import Any
 
 from lrjax.data.images import FORMATS, decode
 from lrjax.data.sources.base import content_fingerprint
-from lrjax.data.sources.tree import by_suffix, doubts, is_image, walk
+from lrjax.data.sources.tree import by_suffix, gaps, is_image, walk
 from lrjax.errors import UserError
 
 
@@ -17,7 +17,7 @@ class ImageFolder:
     """A folder with one folder of images per class.
 
     Images are searched below the class folders at any depth, in sorted order; hidden files are ignored. `left_out`
-    tells of other files (`lrjax.data.sources.tree`), `doubts` of those that may be images.
+    tells of other files (`lrjax.data.sources.tree`), `gaps` of those that may be images.
 
     Args:
         root: the folder.
@@ -63,7 +63,7 @@ class ImageFolder:
         visible = (path for path in sorted(self.root.iterdir()) if not path.name.startswith("."))
         loose = [path.name for path in visible if is_image(path.name) and path.is_file()]
         self.left_out = by_suffix([*loose, *others])
-        self.doubts = doubts(self.left_out, itertools.chain.from_iterable(tree.repeated for tree in trees))
+        self.gaps = gaps(self.left_out, itertools.chain.from_iterable(tree.repeated for tree in trees))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -84,7 +84,7 @@ class ImageFolder:
 
 
 class ImageList:
-    """All images below a folder, without labels; `left_out` and `doubts` are as those of `ImageFolder`.
+    """All images below a folder, without labels; `left_out` and `gaps` are as those of `ImageFolder`.
 
     Args:
         root: the folder.
@@ -100,7 +100,7 @@ class ImageList:
         if not self.paths:
             raise UserError(f"image folder '{self.root}' holds no image; add images ({', '.join(FORMATS)})")
         self.left_out = by_suffix(_below(self.root, path) for path in tree.others)
-        self.doubts = doubts(self.left_out, tree.repeated)
+        self.gaps = gaps(self.left_out, tree.repeated)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -115,10 +115,11 @@ def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
             raise UserError(f"{place} has no file_name or no label; give both")
         label = as_labels(row["label"], place=place)
         paths.append(row["file_name"])
-        labels.append(int(label) if table.suffix == ".csv" and label.isdigit() else label)
+        labels.append(label)
         origins.append(row.get("origin"))
     images = ImageFiles(table, table.parent, paths, labels)
     images.origins = None if None in origins else origins
+    images.form = "text" if table.suffix == ".csv" else "typed"
     return images
 
 

@@ -61,6 +61,13 @@ class TfdsSource:
         if find is not None:
             found = {number: find(one) for number, one in enumerate(self.names)}
             self.label_of = {number: label for number, label in found.items() if label is not None}
+            first: dict[int, int] = {}
+            for number, label in self.label_of.items():
+                if first.setdefault(label, number) != number:
+                    raise UserError(
+                        f"classes '{self.names[first[label]]}' and '{self.names[number]}' of TFDS data set "
+                        f"'{self.name}' are one class here; use a folder of images instead"
+                    )
             if missing := [one for label, one in enumerate(classes) if label not in self.label_of.values()]:
                 raise UserError(
                     f"TFDS data set '{self.name}' has no class '{missing[0]}'; use a folder of images instead"

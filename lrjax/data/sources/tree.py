@@ -94,7 +94,7 @@ def by_suffix(names: Iterable[str]) -> dict[str, LeftOut]:
     return found
 
 
-def doubts(left_out: Mapping[str, LeftOut], repeated: Iterable[str | os.PathLike] = ()) -> list[str]:
+def gaps(left_out: Mapping[str, LeftOut], repeated: Iterable[str | os.PathLike] = ()) -> list[str]:
     """Returns a sentence for each kind of file that may be an image, and for links that lead back."""
     formats = f"give images the suffix of their format, one of {', '.join(FORMATS)}, and keep other files elsewhere"
     sentences = [

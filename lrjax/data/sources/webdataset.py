@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lrjax.data.files import open_regular, read_text
 from lrjax.data.images import FORMATS
 from lrjax.data.sources.base import Label, ListedImages, as_labels
-from lrjax.data.sources.tree import by_suffix, doubts, is_image
+from lrjax.data.sources.tree import by_suffix, gaps, is_image
 from lrjax.errors import UserError
 
 _ARCHIVE = re.compile(r"\.(?:tar|(?:tar\.|t)(gz|bz2|xz|zst))$")
@@ -82,11 +82,14 @@ class TarImages(ListedImages):
             self.members += [member for _, _, member in found]
         if all(label is None for label in labels):
             labels = _folder_names(location, [one.split("/", 1)[1] if len(shards) > 1 else one for one in ids])
-        elif None in labels:
+            self.form = "folder"
+        elif any(name.lower().endswith(".cls") for name in others):
+            self.form = "text"
+        if None in labels:
             raise UserError(f"image '{ids[labels.index(None)]}' of '{location}' has no label; add its .cls or .json")
         super().__init__(location, ids, labels, _class_names(shards[0].parent, Path(location)))
         self.left_out = by_suffix(name for name in others if not name.lower().endswith((".cls", ".json")))
-        self.doubts = doubts(self.left_out)
+        self.gaps = gaps(self.left_out)
 
     def encoded(self, index: int) -> bytes:
         """Returns the encoded bytes of an image."""
@@ -228,7 +231,7 @@ def _key(name: str) -> str:
 def _label(content: bytes, suffix: str, *, place: str) -> Label | None:
     try:
         text = content.decode("utf-8-sig").strip()
-        value = json.loads(text) if suffix == ".json" else int(text) if re.fullmatch(r"-?\d+", text) else text
+        value = json.loads(text) if suffix == ".json" else text
     except ValueError as error:
         raise UserError(f"{place} is unreadable ({error}); write the archive again") from error
     if suffix == ".json":
@@ -252,6 +255,6 @@ def _folder_names(location: str | os.PathLike, names: Sequence[str]) -> list[str
 def _class_names(*folders: Path) -> list[str] | None:
     path = next((path for folder in folders if (path := folder / "classnames.txt").exists()), None)
     try:
-        return None if path is None else read_text(path).splitlines()
+        return None if path is None else [line.strip() for line in read_text(path).rstrip().split("\n")]
     except (OSError, ValueError) as error:
         raise UserError(f"class names '{path}' cannot be read ({error}); mend or remove the file") from error

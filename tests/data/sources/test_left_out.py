@@ -62,7 +62,7 @@ def test_every_suffix_in_every_kind(tmp_path, files):
         source = open_own(tmp_path, location=location)
         assert len(source) == len(files) == len(SUFFIXES) + 2
         assert sorted(source.labels) == [0] * (len(files) - 1) + [1]
-        assert (source.left_out, source.doubts) == ({}, ())
+        assert (source.left_out, source.gaps) == ({}, ())
         assert {source[i]["image"].size for i in range(len(source))} == {(6, 6)}
     assert len(open_training_source(tmp_path / "img", count=1, seed=0)) == len(files)
 
@@ -78,7 +78,7 @@ def test_other_files_are_counted_and_named(tmp_path, caplog):
         source = open_own(tmp_path, location=location)
         assert len(source) == 2
         assert source.left_out == left_out(source) == expected
-        assert [re.match(r"files (with the suffix \S+|without a suffix)", one)[0] for one in source.doubts] == [
+        assert [re.match(r"files (with the suffix \S+|without a suffix)", one)[0] for one in source.gaps] == [
             "files with the suffix .heic",
             "files without a suffix",
         ]
@@ -86,7 +86,7 @@ def test_other_files_are_counted_and_named(tmp_path, caplog):
     assert "files with the suffix .heic are left out (3, 'cat/x.heic' for one)" in caplog.text
     on_disk.write(tmp_path / "img" / "loose.webp", b"")
     assert "files with the suffix .webp are left out (1, 'loose.webp' for one); move them into" in str(
-        open_own(tmp_path).doubts
+        open_own(tmp_path).gaps
     )
 
 
@@ -175,12 +175,10 @@ def test_links_that_lead_back_add_nothing(tmp_path, target):
     (tmp_path / "img" / "cat" / "again").symlink_to(target)
     source = open_own(tmp_path)
     assert source.ids == ["cat/1.png", "cat/deep/2.png", "dog/3.png"]
-    assert re.match(
-        r"link '.*img/cat/again' leads to a folder that is read already, .*\(1 such links\)", *source.doubts
-    )
+    assert re.match(r"link '.*img/cat/again' leads to a folder that is read already, .*\(1 such links\)", *source.gaps)
     training = open_training_source(tmp_path / "img", count=1, seed=0)
     assert [path.name for path in training.paths] == ["1.png", "2.png", "3.png"]
-    assert len(training.doubts) == 1
+    assert len(training.gaps) == 1
 
 
 def test_links_to_folders_elsewhere_are_followed_once(tmp_path):
@@ -191,7 +189,7 @@ def test_links_to_folders_elsewhere_are_followed_once(tmp_path):
     (tmp_path / "img" / "dog" / "more").symlink_to("../../store")
     source = open_own(tmp_path)
     assert source.ids == ["cat/1.png", "dog/3.png", "dog/more/1.png"]
-    assert len(source.doubts) == 1 and "(2 such links)" in source.doubts[0]
+    assert len(source.gaps) == 1 and "(2 such links)" in source.gaps[0]
 
 
 def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
