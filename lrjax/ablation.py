@@ -179,11 +179,13 @@ def _trainings(row: Config, seeds: Sequence[int]) -> dict[int, Config]:
 def _line(
     ablation: Ablation, row: Config, vanilla: Sequence[Row], trained: Mapping[int, Sequence[Row]], suite: Suite
 ) -> Line:
-    def scores(rows: Sequence[Row]) -> Scores:
+    def read(rows: Sequence[Row]) -> Results:
         # rows of equal trainings are found under the name of the first of them
         renamed = [dataclasses.replace(one, variant="trained") for one in rows]
-        results = Results([*vanilla, *renamed], datasets=suite.names, weights=suite.war_weights)
-        variant = "trained" if rows else "vanilla"
+        return Results([*vanilla, *renamed], datasets=suite.names, weights=suite.war_weights)
+
+    def scores(rows: Sequence[Row]) -> Scores:
+        results, variant = read(rows), "trained" if rows else "vanilla"
         return {metric: _score(results, vanilla[0].model, variant, metric) for metric in ablation.metrics}
 
     return Line(
@@ -191,6 +193,7 @@ def _line(
         vanilla=scores([]),
         trained={seed: scores(found) for seed, found in trained.items()},
         position=_value(row, ablation.axis) if ablation.axis else None,
+        notes=tuple(read([]).left_out()),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
-from lrjax.metrics import robustness
+from lrjax.metrics import intervals, robustness
 from lrjax.results import Row
 from lrjax.runs import HIGH_RESOLUTION, METRIC, Results
 
@@ -69,6 +69,8 @@ class Leaderboard:
         alpha: steepness of the discount near chance.
         suspects: why a cell is doubtful, by entry name, data set and resolution.
         note: what the scores leave out, or "".
+        images: numbers of images behind the reference, [M, D], nan where they are not known, as of published figures;
+            None where none is known.
     """
 
     entries: tuple[Entry, ...]
@@ -81,6 +83,7 @@ class Leaderboard:
     alpha: float = robustness.ALPHA
     suspects: Mapping[tuple[str, str, int | str], str] = dataclasses.field(default_factory=dict)
     note: str = ""
+    images: np.ndarray | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,13 +111,31 @@ class Leaderboard:
         return self.top1[..., self.resolutions.index(resolution)]
 
     def relative(self, resolution: int | str) -> np.ndarray:
-        """Returns relative robustness gamma, [M, D], nan where it is undefined (`robustness.relative_robustness`)."""
-        return self._defined(resolution, robustness.relative_robustness)
+        """Returns relative robustness gamma, [M, D], nan where it is undefined (`robustness.relative_robustness`).
+
+        So it is where the reference is 0, or not above chance for the number of images behind it; published figures,
+        whose numbers of images are not known, are taken as they are.
+        """
+        return np.where(self.above_chance, self._defined(resolution, robustness.relative_robustness), np.nan)
 
     def improved(self, resolution: int | str) -> np.ndarray:
         """Returns improved robustness Gamma, [M, D], nan where it is undefined (`robustness.improved_robustness`)."""
         classes = np.array([self.classes[name] for name in self.datasets])
         return self._defined(resolution, functools.partial(robustness.improved_robustness, alpha=self.alpha), classes)
+
+    @property
+    def above_chance(self) -> np.ndarray:
+        """Whether the reference is above chance, [M, D]; true where the number of images is not known."""
+        if self.images is None:
+            return np.ones(self.reference.shape, bool)
+        classes = np.array([self.classes[name] for name in self.datasets])
+        return np.isnan(self.images) | intervals.above_chance(self.reference, self.images, classes)
+
+    def left_out(self, number: int) -> list[str]:
+        """Says which scores an entry does not have, and why; sentences."""
+        names = [name for name, above in zip(self.datasets, self.above_chance[number], strict=True) if not above]
+        entry = self.entries[number].name
+        return [f"{entry} has no SAR: its HR accuracy on {', '.join(names)} is not above chance."] if names else []
 
     def _defined(self, resolution: int | str, equation: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
         low = self.accuracy(resolution)
@@ -182,7 +203,10 @@ class Leaderboard:
             chosen = [number for number, entry in enumerate(self.entries) if chosen(entry)]
         numbers = list(chosen)
         entries = tuple(self.entries[number] for number in numbers)
-        return dataclasses.replace(self, entries=entries, top1=self.top1[numbers], reference=self.reference[numbers])
+        images = None if self.images is None else self.images[numbers]
+        return dataclasses.replace(
+            self, entries=entries, top1=self.top1[numbers], reference=self.reference[numbers], images=images
+        )
 
     def restrict(self, datasets: Sequence[str]) -> "Leaderboard":
         """Returns the leaderboard over some data sets; the note says so.
@@ -208,6 +232,7 @@ class Leaderboard:
             datasets=names,
             top1=self.top1[:, columns],
             reference=self.reference[:, columns],
+            images=None if self.images is None else self.images[:, columns],
             classes={name: self.classes[name] for name in names},
             weights={name: weight for name, weight in self.weights.items() if name in names},
             note=f"over {len(names)} of the {len(self.datasets)} data sets: {', '.join(names)}",
@@ -305,7 +330,7 @@ def add_runs(
         raise UserError(f"{', '.join(found)} have no data set in common; report them one by one")
     board = board.restrict(common)
     results = Results(rows, datasets=common, classes=board.classes, duplicates=duplicates)
-    entries, top1, reference = [], [], []
+    entries, top1, reference, images = [], [], [], []
     for model, variants in results.variants.items():
         high = results.accuracies(model, results.reference_variant, HIGH_RESOLUTION)
         if high is None:
@@ -317,11 +342,14 @@ def add_runs(
             lines = [results.accuracies(model, variant, resolution) or {} for resolution in board.resolutions]
             top1.append([[line.get(name, np.nan) for line in lines] for name in common])
             reference.append([high[name] for name in common])
+            images.append([results.reference(model, name).n for name in common])
+    known = np.full(board.reference.shape, np.nan) if board.images is None else board.images
     return dataclasses.replace(
         board,
         entries=(*board.entries, *entries),
         top1=np.concatenate([board.top1, np.array(top1)]),
         reference=np.concatenate([board.reference, np.array(reference)]),
+        images=np.concatenate([known, np.array(images, np.float64)]),
     )
 
 

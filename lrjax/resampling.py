@@ -86,26 +86,27 @@ class Replicates:
         return mean_interval(differences, [difference_interval(*pair) for pair in pairs])
 
     def relative(self, model: str, variant: str, dataset: str, resolution: int | str) -> np.ndarray | None:
-        """Returns relative robustness, [B], or None where it is undefined in a replicate."""
-        accuracy = self.accuracy(model, variant, dataset, resolution)
-        reference = self.accuracy(model, self.results.reference_variant, dataset, HIGH_RESOLUTION)
+        """Returns relative robustness, [B], or None where it is undefined in a replicate or not of the same images."""
+        cells = (model, variant, dataset, resolution), (model, self.results.reference_variant, dataset, HIGH_RESOLUTION)
+        accuracy, reference = (self._accuracies.get(cell) for cell in cells)
         if accuracy is None or reference is None or (reference == 0).any():
             return None
-        return robustness.relative_robustness(accuracy, reference)
+        same = len({self._groups[cell] for cell in cells}) == 1
+        return robustness.relative_robustness(accuracy, reference) if same else None
 
     def scores(
         self, model: str, variant: str, resolution: int | str
     ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray] | None:
         """Returns SAR, WAR and mean accuracy, [B] each, or None without per-image arrays of every data set.
 
-        SAR and WAR are None where the reference accuracy of a data set is 0 in a replicate.
+        SAR and WAR are None where the reference accuracy of one of their data sets is 0 in a replicate.
         """
         names, reference_variant = self.results.datasets, self.results.reference_variant
         accuracies = {name: self.accuracy(model, variant, name, resolution) for name in names}
         references = {name: self.accuracy(model, reference_variant, name, HIGH_RESOLUTION) for name in names}
         if any(values is None for values in (*accuracies.values(), *references.values())):
             return None
-        return self.results.aggregate(accuracies, references)
+        return self.results.aggregate(model, accuracies, references)
 
 
 def _checked(hits: np.ndarray, row: Row) -> np.ndarray:

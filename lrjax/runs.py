@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
 from lrjax.metrics import robustness
+from lrjax.metrics.intervals import above_chance
 from lrjax.results import Row
 
 METRIC = "acc1"
@@ -137,41 +138,84 @@ class Results:
         """Returns the row that robustness is measured against, which must exist."""
         return self.row(model, self.reference_variant, dataset, HIGH_RESOLUTION)
 
-    def zeros(self, model: str) -> list[str]:
-        """Returns the data sets on which the reference accuracy of a model is 0, so that robustness is undefined."""
-        return [name for name in self.datasets if self.reference(model, name).value == 0]
+    def defined(self, model: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Returns the data sets that SAR of a model is over, and those that WAR is over.
+
+        Relative robustness is undefined where the reference accuracy is not above chance (`intervals.above_chance`), as
+        it is a share of it; discounted near chance it is undefined where the reference is 0 or there is one class.
+        """
+        sar, war = [], []
+        for name in self.datasets:
+            row, classes = self.reference(model, name), self.classes[name]
+            sar += [name] if above_chance(row.value, row.n, classes) else []
+            war += [name] if row.value > 0 and classes > 1 else []
+        return tuple(sar), tuple(war)
+
+    def left_out(self) -> list[str]:
+        """Says which data sets the scores of a model leave out, and why; sentences."""
+        reasons = (
+            "its HR accuracy is not above chance, by its 95 % interval",
+            "its HR accuracy is 0 or it has one class",
+        )
+        sentences, total = [], len(self.datasets)
+        for model in self.variants:
+            for score, names, reason in zip(("SAR", "WAR"), self.defined(model), reasons, strict=True):
+                missing = ", ".join(name for name in self.datasets if name not in names)
+                kept = f"is over {len(names)} of {total} data sets" if names else "is undefined"
+                sentences += [f"{score} of {model} {kept}: on {missing} {reason}."] if missing else []
+        return sentences
 
     def scores(
         self, model: str, variant: str, resolution: int | str
     ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray] | None:
         """Returns SAR, WAR and mean accuracy as fractions, or None where nothing was evaluated at this resolution.
 
-        SAR and WAR are None where the reference accuracy of a data set is 0.
+        SAR and WAR are over the data sets that are `defined`, and None where there is none.
         """
         accuracies = self.accuracies(model, variant, resolution)
         if accuracies is None:
             return None
-        return self.aggregate(accuracies, {name: self.reference(model, name).value for name in self.datasets})
+        return self.aggregate(model, accuracies, {name: self.reference(model, name).value for name in self.datasets})
 
     def aggregate(
-        self, accuracies: Mapping[str, ArrayLike], references: Mapping[str, ArrayLike]
+        self, model: str, accuracies: Mapping[str, ArrayLike], references: Mapping[str, ArrayLike]
     ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
         """Returns SAR, WAR and mean accuracy, [...] each.
 
         Args:
+            model: decides which data sets SAR and WAR are over.
             accuracies: by data set, [...], fractions.
-            references: HR accuracy of the reference variant by data set, [...]; where one is 0, SAR and WAR are None.
+            references: HR accuracy of the reference variant by data set, [...]; where one of these data sets has 0, the
+                score is None.
         """
-        names, mean = self.datasets, robustness.mean_accuracy(accuracies)
-        low, reference = (np.stack([values[name] for name in names], axis=-1) for values in (accuracies, references))
-        if (reference == 0).any():
-            return None, None, mean
-        gamma = robustness.relative_robustness(low, reference, datasets=names)
-        classes = [self.classes[name] for name in names]
-        improved = robustness.improved_robustness(low, reference, classes, datasets=names)
+        sar, war = (
+            names if names and all(np.all(np.asarray(references[name]) > 0) for name in names) else ()
+            for names in self.defined(model)
+        )
+        gamma = {
+            name: robustness.relative_robustness(accuracies[name], references[name], datasets=[name]) for name in sar
+        }
+        return (
+            robustness.sar(gamma) if gamma else None,
+            self._war(war, accuracies, references) if war else None,
+            robustness.mean_accuracy(accuracies),
+        )
+
+    def _war(
+        self, names: Sequence[str], accuracies: Mapping[str, ArrayLike], references: Mapping[str, ArrayLike]
+    ) -> np.ndarray | None:
+        undefined = [name for name in self.datasets if name not in names]
         weights = self.weights if self.weights is not None else dict.fromkeys(names, 1.0)
-        by_name = (dict(zip(names, np.moveaxis(values, -1, 0), strict=True)) for values in (gamma, improved))
-        return robustness.sar(next(by_name)), robustness.war(next(by_name), weights, missing=self.missing), mean
+        weights = {name: weight for name, weight in weights.items() if name not in undefined}
+        if undefined and not any(weights.get(name) for name in names):
+            return None
+        improved = {
+            name: robustness.improved_robustness(
+                accuracies[name], references[name], self.classes[name], datasets=[name]
+            )
+            for name in names
+        }
+        return robustness.war(improved, weights, missing=self.missing)
 
     def extra(self, model: str, variant: str, name: str) -> int | None:
         """Returns a fact that all rows of a model carry in `extra`, or None where they do not agree."""

@@ -1,5 +1,7 @@
 """The leaderboard: scores of own runs among the published ones, subsets, and what goes wrong."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, parse_metric, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
+from lrjax.report.board_tables import leaderboard_table
 from lrjax.results import Row
 
 BOARD = published_leaderboard()
@@ -95,6 +98,43 @@ def test_runs_on_other_data_sets_are_not_ranked():
     assert add_runs(BOARD, elsewhere) is BOARD
     both = add_runs(BOARD, runs("RN50") + elsewhere)
     assert both.datasets == DATASETS and len(both.entries) == 67
+
+
+def at_chance(rows, dataset, value, n):
+    """The rows with another accuracy on a data set, at full size."""
+    changed = {"value": value, "n": n}
+    return [
+        Row(**row.__dict__ | (changed if row.resolution == "hr" else {"n": n})) if row.dataset == dataset else row
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "defined"), [(0.1, 100, False), (0.15, 100, False), (0.15, 5400, True), (0.02, 5400, False)]
+)
+def test_an_own_run_that_guesses_at_full_size_has_no_sar_and_no_rank_by_it(value, n, defined):
+    board = add_runs(BOARD, at_chance(runs("RN50"), "eurosat", value, n))
+    number, column = board.find("M [vanilla]"), DATASETS.index("eurosat")
+    assert np.isfinite(board.relative(16)[number, column]) == defined
+    assert np.isfinite(board.score("sar", 16)[number]) == np.isfinite(board.ranks("sar", 16)[number]) == defined
+    assert defined or board.order("sar", 16)[-1] == number
+    assert np.isfinite(board.score("war", 16)[number]) and np.isfinite(board.score("acc", 16)[number])
+    reason = "M [vanilla] has no SAR: its HR accuracy on eurosat is not above chance."
+    assert board.left_out(number) == ([] if defined else [reason])
+    table = leaderboard_table(board, "sar", 16)
+    line = next(line for line in table.rows if line[1] == "M [vanilla]")
+    assert (line[0] is None) == (line[4] is None) == (not defined)
+    assert (reason in table.caption) == (not defined)
+    others = board.restrict([name for name in DATASETS if name != "eurosat"])
+    assert np.isfinite(others.score("sar", 16)[number]) and not others.left_out(number)
+    assert board.keep([number]).left_out(0) == board.left_out(number)
+
+
+def test_published_figures_are_taken_as_they_are():
+    guessing = dataclasses.replace(BOARD, reference=np.full_like(BOARD.reference, 1e-3))
+    assert np.isfinite(guessing.score("sar", 16)).all()
+    board = add_runs(BOARD, runs("RN50"))
+    np.testing.assert_array_equal(board.score("sar", 16)[:66], BOARD.score("sar", 16))
 
 
 def test_zero_reference_leaves_robustness_undefined():

@@ -151,7 +151,7 @@ def test_every_interval_holds_its_number(low, high):
     rows, arrays = one_set(vanilla_hr=high, vanilla_16=low, tuned_hr=high, tuned_16=30)
     tables = run_tables(rows, samples=arrays.get)
     cells = [cell for name in TABLES for line in tables[name].rows for cell in line if isinstance(cell, Estimate)]
-    assert len(cells) > 20
+    assert len(cells) >= 16
     for cell in cells:
         assert cell.low is None or (cell.low <= cell.value <= cell.high and cell.low < cell.high), cell
     accuracy = next(line for line in tables["intervals"].rows if line[:3] == ("M", "vanilla", "16"))[-1]
@@ -207,11 +207,14 @@ def test_robustness_that_is_undefined_in_a_replicate(made):
     few[0] = True  # two of three replicates have it
     one_right = {"index": np.arange(len(few)), "label": few.astype(int), "top5": np.ones((len(few), 1), int)}
     arrays = arrays | {"N-vanilla-a-hr": one_right}
-    rows = measured(rows, arrays)
-    replicates = Replicates(Results(rows, samples=arrays.get))
+    rows, options = measured(rows, arrays), {"samples": arrays.get, "classes": {"a": 1000, "b": 10}}
+    replicates = Replicates(Results(rows, **options))
     assert replicates.relative("N", "vanilla", "a", 16) is None
     sar, war, accuracy = replicates.scores("N", "vanilla", 16)
     assert sar is None and war is None and accuracy is not None
-    line = next(line for line in run_tables(rows, samples=arrays.get)["intervals"].rows if line[0] == "N")
-    assert (line[3].low, line[3].high) == (None, None)
+    line = next(line for line in run_tables(rows, **options)["intervals"].rows if line[0] == "N")
+    assert line[3].value > 0 and (line[3].low, line[3].high) == (None, None)
     assert line[5].low < line[5].high
+    # at chance in the data set, so that the score is over the other one, which varies
+    line = next(line for line in run_tables(rows, samples=arrays.get)["intervals"].rows if line[0] == "N")
+    assert line[3].low < line[3].value < line[3].high

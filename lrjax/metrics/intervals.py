@@ -58,6 +58,21 @@ def accuracy_interval(hits: ArrayLike) -> Bounds:
     return min(float(found.low), right / images), max(float(found.high), right / images)
 
 
+def above_chance(accuracy: ArrayLike, images: ArrayLike, classes: ArrayLike) -> np.ndarray:
+    """Tells whether an accuracy is above that of guessing, which must lie below its interval.
+
+    Args:
+        accuracy: [...], fractions.
+        images: numbers of images behind it, broadcastable, >= 1.
+        classes: numbers of classes, broadcastable, >= 1.
+
+    Returns:
+        [...] bool; never true of one class.
+    """
+    chance = 1 / np.asarray(classes, np.float64)
+    return np.asarray(accuracy) > chance + _NORMAL * np.sqrt(chance * (1 - chance) / np.asarray(images))
+
+
 def difference_interval(first: ArrayLike, second: ArrayLike) -> Bounds:
     """Returns Tango's score interval of the accuracy of one system minus that of another on the same images.
 

@@ -29,12 +29,14 @@ class Line:
         vanilla: scores of the backbone as it is.
         trained: scores by seed; empty for a row that trains nothing.
         position: value of the key that a chart is drawn along, None without one.
+        notes: what the scores leave out, sentences.
     """
 
     model: str
     vanilla: Scores
     trained: Mapping[int, Scores] = dataclasses.field(default_factory=dict)
     position: float | None = None
+    notes: tuple[str, ...] = ()
 
     def spread(self, metric: str) -> Spread | None:
         """Returns mean and standard deviation (n - 1) over seeds, None where a score is undefined."""
@@ -152,6 +154,7 @@ def ablation_table(ablation: Ablation, lines: Mapping[str, Line], *, weighing: s
     few = [row for row, line in lines.items() if 0 < len(line.trained) < len(ablation.seeds)]
     if few:
         caption += f" Fewer seeds: {', '.join(few)}."
+    caption = " ".join(dict.fromkeys([caption, *(note for line in lines.values() for note in line.notes)]))
     return Table(ablation.title, caption + _judged(compare(ablation, lines)), tuple(header), tuple(rows), 1, group=4)
 
 

@@ -46,6 +46,7 @@ def leaderboard_table(
     caption = _caption(board, f"{len(board.entries)} models, ranked by {metric.upper()}-{label}")
     if any(not board.entries[number].native_hr for number in numbers):
         caption += " *: HR accuracy of images that were resized to 224 pixels first."
+    caption = " ".join([caption, *(sentence for number in numbers for sentence in board.left_out(number))])
     return Table(f"Leaderboard by {metric.upper()}-{label}", caption, header, tuple(lines), labels=3)
 
 
@@ -109,6 +110,7 @@ def model_table(board: Leaderboard, number: int) -> Table:
         doubtful = [label for label, at in zip(labels, board.resolutions, strict=True) if (dataset, at) in suspects]
         lines.append((dataset, *values, *([" ".join(doubtful)] if suspects else [])))
     caption = "Top-1 in percent; gamma: share of the HR accuracy that is left; Gamma: gamma, discounted near chance."
+    caption = " ".join([caption, *board.left_out(number)])
     places = []
     for metric in METRICS:
         place = board.ranks(metric, lowest)[number]

@@ -40,7 +40,8 @@ def _scores(replicates: Replicates) -> Table:
                 scores = map(_estimate, values[:2], drawn[:2])
                 mean = _bounded(values[2], replicates.mean_bounds(*system, resolution))
                 lines.append((*system, _label(resolution), *scores, mean))
-    return Table("Robustness with intervals", _CAPTION, ("Model", "Variant", "At", *_SCORES), tuple(lines), labels=3)
+    caption = " ".join([_CAPTION, *results.left_out()])
+    return Table("Robustness with intervals", caption, ("Model", "Variant", "At", *_SCORES), tuple(lines), labels=3)
 
 
 def _differences(replicates: Replicates) -> Table:
@@ -56,7 +57,9 @@ def _differences(replicates: Replicates) -> Table:
             cells = _difference(replicates, (model, variant), other, resolution)
             if cells is not None:
                 lines.append((*names, _label(resolution), *cells))
-    caption = f"How many points a model is above another one on the same images. {_CAPTION}"
+    caption = " ".join(
+        ["How many points a model is above another one on the same images.", _CAPTION, *results.left_out()]
+    )
     if any(cell is None for line in lines for cell in line[-1:]):
         caption += " No difference is shown between results on different images."
     return Table("Differences", caption, ("Model", "Against", "At", *_SCORES), tuple(lines), labels=3)
@@ -73,9 +76,14 @@ def _difference(
         return None
     if not replicates.paired(one, other, resolution):
         return [None] * len(_SCORES)
-    sar, war, mean = map(_minus, *values)
+    *scores, mean = map(_minus, *values)
+    alike = [
+        names == others
+        for names, others in zip(*(replicates.results.defined(each[0]) for each in (one, other)), strict=True)
+    ]
+    scores = [score if same else None for score, same in zip(scores, alike, strict=True)]
     bounds = replicates.mean_difference_bounds(one, other, resolution)
-    return [*map(_estimate, (sar, war), map(_minus, *drawn)), _bounded(mean, bounds)]
+    return [*map(_estimate, scores, map(_minus, *drawn)), _bounded(mean, bounds)]
 
 
 def _by_dataset(replicates: Replicates) -> Table:
@@ -85,11 +93,11 @@ def _by_dataset(replicates: Replicates) -> Table:
             for resolution in results.resolutions:
                 cell = (model, variant, dataset, resolution)
                 if (bounds := replicates.accuracy_bounds(*cell)) is not None:
-                    accuracy, relative = results.rows[cell].value, replicates.relative(*cell)
-                    gamma = None if relative is None else accuracy / results.reference(model, dataset).value
-                    estimates = _bounded(accuracy, bounds), _estimate(gamma, relative)
+                    accuracy, reference = results.rows[cell].value, results.reference(model, dataset).value
+                    gamma = accuracy / reference if dataset in results.defined(model)[0] else None
+                    estimates = _bounded(accuracy, bounds), _estimate(gamma, replicates.relative(*cell))
                     lines.append((model, variant, dataset, _label(resolution), *estimates))
-    caption = f"Gamma: share of the HR accuracy that is left. {_CAPTION}"
+    caption = f"Gamma: share of the HR accuracy that is left, where that is above chance. {_CAPTION}"
     header = ("Model", "Variant", "Data set", "At", "Top-1", "Gamma")
     return Table("Top-1 accuracy with intervals", caption, header, tuple(lines), labels=4)
 

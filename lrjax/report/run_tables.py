@@ -65,13 +65,12 @@ def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
     count = f"{len(results.datasets)} data set{'s' * (len(results.datasets) > 1)}"
     caption = (
         f"Percent, over {count} ({', '.join(results.datasets)}). SAR: mean share of the HR accuracy that is left; "
-        "WAR: the same, discounted where the HR accuracy is near chance; "
+        "WAR: the same, discounted where the HR accuracy is near chance, alike above and below, so that a model "
+        "below chance can score high; "
         f"{weighing(results.weights, results.datasets)}; ACC: mean top-1. "
         f"All variants are measured against the HR accuracy of {results.reference_variant}."
     )
-    for model in results.variants:
-        if zeros := results.zeros(model):
-            caption += f" SAR and WAR of {model} are undefined: its HR accuracy on {', '.join(zeros)} is 0."
+    caption = " ".join([caption, *results.left_out()])
     if results.superseded:
         caption += f" {results.superseded} older results for the same numbers are left out."
     return Table("Robustness by resolution", caption, tuple(header), tuple(lines), labels=3, group=3)

@@ -8,6 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 from lrjax.metrics.intervals import (
+    above_chance,
     accuracy_interval,
     bootstrap_accuracies,
     difference_interval,
@@ -90,6 +91,16 @@ def test_an_accuracy_lies_within_its_interval(images):
         # the ends are the accuracies from which the observed one is 1.96 standard errors away
         for end in {low, high} - {0.0, 1.0}:
             assert abs(count / images - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / images))
+
+
+def test_what_is_above_chance():
+    assert above_chance([0.5, 0.59, 0.6, 0.1], 100, 2).tolist() == [False, False, True, False]
+    assert above_chance(0.11, [100, 10_000], 10).tolist() == [False, True]
+    assert not above_chance(1.0, 100, 1)  # one class is always right
+    # the interval of what is above chance does not hold it
+    for count in range(61):
+        low, _ = accuracy_interval(np.arange(60) < count)
+        assert above_chance(count / 60, 60, 4) == (low > 0.25)
 
 
 def pair(both, gained, lost, neither):

@@ -60,14 +60,47 @@ ROWS = [
 ]
 
 
-def test_reference_accuracy_of_zero_leaves_robustness_undefined(tmp_path):
+def test_a_data_set_without_robustness_is_left_out_and_told():
     rows = [*ROWS[:-1], _row("vanilla", "b", "hr", 0.0)]
     table = robustness_table(rows)
-    assert [row[3:5] for row in table.rows] == [(None, None)] * 2
-    np.testing.assert_allclose([row[5] for row in table.rows], [25, 45])
-    assert "undefined: its HR accuracy on b is 0" in table.caption
+    np.testing.assert_allclose([row[3:6] for row in table.rows], [[50, 50, 25], [75, 75, 45]], atol=1e-4)
+    assert "SAR of M is over 1 of 2 data sets: on b its HR accuracy is not above chance" in table.caption
+    assert "WAR of M is over 1 of 2 data sets: on b its HR accuracy is 0" in table.caption
+    weighted = robustness_table(rows, weights={"a": 1.0, "b": 3.0})
+    np.testing.assert_allclose(weighted.rows[0][3:6], [50, 50, 25], atol=1e-4)
+    assert robustness_table(rows, weights={"a": 0.0, "b": 3.0}).rows[0][4] is None
+    whole = robustness_table(ROWS)
+    assert "SAR of M" not in whole.caption and "WAR of M" not in whole.caption
+
+
+# of 100 images with two classes 59 are within the interval of chance, 60 are above; 0 and 30 are below
+@pytest.mark.parametrize(
+    ("high", "sar"), [(0.0, None), (0.3, None), (0.5, None), (0.59, None), (0.6, 150.0), (0.9, 100.0)]
+)
+def test_sar_of_a_model_that_guesses_is_a_dash(high, sar, tmp_path):
+    rows = [_row("vanilla", "a", 16, 0.9), _row("vanilla", "a", "hr", high)]
+    table = robustness_table(rows)
+    assert table.rows[0][3] == (None if sar is None else pytest.approx(sar))
+    assert table.rows[0][6] == (None if sar is None else pytest.approx(100))
+    assert ("SAR of M is undefined: on a its HR accuracy is not above chance" in table.caption) == (sar is None)
     write_report(rows, tmp_path, board=BOARD, plots=False)
-    assert json.loads((tmp_path / "summary.json").read_text())["models"][0]["resolutions"]["16"]["sar"] is None
+    assert json.loads((tmp_path / "summary.json").read_text())["models"][0]["resolutions"]["16"]["sar"] == (
+        None if sar is None else pytest.approx(sar / 100)
+    )
+    line = next(csv.DictReader(io.StringIO((tmp_path / "table2.csv").read_text())))
+    assert (line["SAR-16"], line["ACC-16"]) == ("" if sar is None else f"{sar:.4f}", "90.0000")
+
+
+def test_a_data_set_of_one_class_takes_no_table_with_it(tmp_path):
+    one = [_row("vanilla", "c", at, 1.0, extra={"classes": 1}) for at in (16, "hr")]
+    table = robustness_table([*ROWS[4:], *one])
+    np.testing.assert_allclose(table.rows[0][3:6], [35, 35, (40 + 10 + 100) / 3], atol=1e-3)
+    assert "SAR of M is over 2 of 3 data sets: on c" in table.caption
+    assert "WAR of M is over 2 of 3 data sets: on c its HR accuracy is 0 or it has one class" in table.caption
+    write_report([*ROWS[4:], *one], tmp_path / "out", board=BOARD)
+    alone = robustness_table(one)
+    assert alone.rows[0][3:] == (None, None, 100.0) * 2
+    assert "SAR of M is undefined" in alone.caption and "WAR of M is undefined" in alone.caption
 
 
 def test_robustness_table_by_hand():
@@ -110,9 +143,9 @@ def test_chosen_data_sets_only():
 
 
 def test_class_counts_can_be_given():
-    # 0.8 - 1/2 = 0.3 becomes 0.8 - 4/5 = 0: Gamma vanishes, gamma does not
+    # at chance Gamma vanishes, and gamma is undefined
     near_chance = [_row("vanilla", "a", n, v, extra={"classes": 2}) for n, v in ((16, 0.25), ("hr", 0.5))]
-    np.testing.assert_allclose(robustness_table(near_chance).rows[0][3:5], [50, 0], atol=1e-12)
+    assert robustness_table(near_chance).rows[0][3:5] == (None, pytest.approx(0))
     table = robustness_table(near_chance, classes={"a": 4})
     np.testing.assert_allclose(table.rows[0][4], 50 * (1 - np.exp(-200 * 0.25**2)), rtol=1e-12)
     with pytest.raises(UserError, match="no class count is given for data set 'a'"):
