@@ -193,7 +193,7 @@ def _line(
         vanilla=scores([]),
         trained={seed: scores(found) for seed, found in trained.items()},
         position=_value(row, ablation.axis) if ablation.axis else None,
-        notes=tuple(read([]).left_out()),
+        notes=tuple(read([]).notes()),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from lrjax.completeness import MARK
 from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
@@ -37,6 +38,8 @@ class Entry:
         pairs: pre-training image-text pairs, in millions.
         finetuned: data set of a later fine-tuning.
         native_hr: whether the "hr" accuracies are at the input size.
+        incomplete: data sets of which it did not see all images, each with how many it saw ("20 of 5,400"); the name
+            ends with `completeness.MARK` then, and it has no rank.
     """
 
     name: str
@@ -52,6 +55,13 @@ class Entry:
     pairs: float | None = None
     finetuned: str = ""
     native_hr: bool = True
+    incomplete: tuple[tuple[str, str], ...] = ()
+
+    def over(self, datasets: Sequence[str]) -> "Entry":
+        """Returns the entry as it stands among results on some data sets."""
+        incomplete = tuple(pair for pair in self.incomplete if pair[0] in datasets)
+        name = self.name.removesuffix(f" {MARK}") + (f" {MARK}" if incomplete else "")
+        return dataclasses.replace(self, name=name, incomplete=incomplete)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,11 +141,15 @@ class Leaderboard:
         classes = np.array([self.classes[name] for name in self.datasets])
         return np.isnan(self.images) | intervals.above_chance(self.reference, self.images, classes)
 
-    def left_out(self, number: int) -> list[str]:
-        """Says which scores an entry does not have, and why; sentences."""
-        names = [name for name, above in zip(self.datasets, self.above_chance[number], strict=True) if not above]
-        entry = self.entries[number].name
-        return [f"{entry} has no SAR: its HR accuracy on {', '.join(names)} is not above chance."] if names else []
+    def notes(self, number: int) -> list[str]:
+        """Says what an entry did not see and which scores it does not have, and why; sentences."""
+        entry, found = self.entries[number], []
+        if entry.incomplete:
+            seen = ", ".join(f"{text} images of {dataset}" for dataset, text in entry.incomplete)
+            found.append(f"{entry.name} has no rank, for it saw only {seen}.")
+        if names := [name for name, above in zip(self.datasets, self.above_chance[number], strict=True) if not above]:
+            found.append(f"{entry.name} has no SAR: its HR accuracy on {', '.join(names)} is not above chance.")
+        return found
 
     def _defined(self, resolution: int | str, equation: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
         low = self.accuracy(resolution)
@@ -171,14 +185,23 @@ class Leaderboard:
         return scores
 
     def ranks(self, metric: str, resolution: int | str) -> np.ndarray:
-        """Returns ranks, [M], 1 for the best; equal scores share the better rank; nan where there is no score."""
-        scores = self.score(metric, resolution)
+        """Returns ranks, [M], 1 for the best; equal scores share the better rank.
+
+        They are nan where there is no score, and of incomplete entries, which are not comparable with the others.
+        """
+        scores = np.where(self.complete, self.score(metric, resolution), np.nan)
         better = (scores[None, :] > scores[:, None]).sum(axis=1)
         return np.where(np.isnan(scores), np.nan, 1.0 + better)
 
     def order(self, metric: str, resolution: int | str) -> list[int]:
-        """Returns the numbers of the entries, the best first, those without a score last."""
-        return np.argsort(-self.score(metric, resolution), kind="stable").tolist()  # nan sorts last
+        """Returns the numbers of the entries, the best first, then incomplete ones, those without a score last."""
+        scores = self.score(metric, resolution)
+        return np.lexsort((-scores, ~self.complete, np.isnan(scores))).tolist()
+
+    @property
+    def complete(self) -> np.ndarray:
+        """Which entries saw all images, [M]."""
+        return np.array([not entry.incomplete for entry in self.entries], bool)
 
     def find(self, name: str) -> int:
         """Returns the number of an entry.
@@ -186,6 +209,8 @@ class Leaderboard:
         Raises:
             UserError: no entry has this name; the message proposes similar ones.
         """
+        if name not in self.names and f"{name} {MARK}" in self.names:
+            name = f"{name} {MARK}"
         if name not in self.names:
             close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4)
             known = "python -m lrjax.report --metric war16 lists all of them"
@@ -229,6 +254,7 @@ class Leaderboard:
         columns = [self.datasets.index(name) for name in names]
         return dataclasses.replace(
             self,
+            entries=tuple(entry.over(names) for entry in self.entries),
             datasets=names,
             top1=self.top1[:, columns],
             reference=self.reference[:, columns],
@@ -272,7 +298,7 @@ def published_leaderboard(
     Reference: arXiv 2502.03950; class counts as in its ranking (`robustness.PAPER_CLASS_COUNTS`).
     """
     published = load_published()
-    shared = [field.name for field in dataclasses.fields(Entry) if field.name != "own"]
+    shared = [field.name for field in dataclasses.fields(Entry) if field.name not in ("own", "incomplete")]
     entries = tuple(Entry(**{name: getattr(model, name) for name in shared}) for model in published.models)
     board = Leaderboard(
         entries=entries,
@@ -376,5 +402,6 @@ def _own_entry(results: Results, model: str, variant: str) -> Entry:
         facts["image_size"] = size
     parameters = results.extra(model, variant, "parameters")
     return Entry(
-        **({"family": "own"} | facts), name=f"{model} [{variant}]", own=True, backbone=model, parameters=parameters
-    )
+        **({"family": "own"} | facts), name=f"{model} [{variant}]", own=True, backbone=model, parameters=parameters,
+        incomplete=tuple(results.incomplete[model].items()),
+    ).over(results.datasets)  # fmt: skip

@@ -52,8 +52,9 @@ class Row:
         evaluator_version: the evaluator's VERSION.
         seed: random seed, or None where nothing is random.
         versions: package versions (`package_versions`).
-        extra: further JSON-able facts; the report reads "parameters" (count), "classes" (count) and "image_size"
-            (pixels).
+        extra: further JSON-able facts; the report reads "parameters" (count), "classes" (count), "image_size"
+            (pixels), "expected" (count of images of the data set, or null), "skipped" (names of damaged images) and
+            "images" (`data.reopen.where`).
     """
 
     model: str

@@ -6,6 +6,7 @@ from typing import Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lrjax.completeness import footnote, shortfalls
 from lrjax.errors import UserError
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import above_chance
@@ -41,7 +42,12 @@ class Options(TypedDict, total=False):
 
 
 class Results:
-    """The rows of one metric, indexed, and checked to be comparable."""
+    """The rows of one metric, indexed, and checked to be comparable.
+
+    Attributes:
+        incomplete: of which data sets a model did not see all images, and how many it saw: by model and data set, for
+            instance "20 of 5,400".
+    """
 
     def __init__(
         self, rows: Sequence[Row], *, datasets: Sequence[str] | None = None, weights: Mapping[str, float] | None = None,
@@ -84,6 +90,9 @@ class Results:
                 )
             names.sort(key=lambda name: name != reference_variant)  # stable: the others stay in order
         self._check_counts()
+        self.incomplete = {
+            model: shortfalls(row for cell, row in self.rows.items() if cell[0] == model) for model in self.variants
+        }
         self.classes = {name: self._class_count(name, classes) for name in self.datasets}
 
     def _duplicate(self, old: Row, new: Row, duplicates: str) -> None:
@@ -99,10 +108,11 @@ class Results:
         counts: dict[tuple[str, str], Row] = {}
         for (model, _, dataset, _), row in self.rows.items():
             first = counts.setdefault((model, dataset), row)
-            if first.n != row.n:
+            if _other_images(first, row):
                 raise UserError(
                     f"results of {model} on {dataset} are not on the same images: {first.n} for {first.variant} at "
-                    f"{first.resolution}, but {row.n} for {row.variant} at {row.resolution}; evaluate them alike"
+                    f"{first.resolution}, but {row.n}{' others' if row.n == first.n else ''} for {row.variant} at "
+                    f"{row.resolution}; evaluate them alike"
                 )
 
     def _class_count(self, dataset: str, classes: Mapping[str, int] | None) -> int:
@@ -151,8 +161,13 @@ class Results:
             war += [name] if row.value > 0 and classes > 1 else []
         return tuple(sar), tuple(war)
 
-    def left_out(self) -> list[str]:
-        """Says which data sets the scores of a model leave out, and why; sentences."""
+    def incomplete_text(self, *models: str) -> str | None:
+        """Returns of how many data sets one of some models did not see all images; None of none."""
+        count = len({dataset for model in models for dataset in self.incomplete[model]})
+        return f"{count} of {len(self.datasets)} data sets" if count else None
+
+    def notes(self) -> list[str]:
+        """Says which data sets the scores of a model leave out and why, and which are incomplete; sentences."""
         reasons = (
             "its HR accuracy is not above chance, by its 95 % interval",
             "its HR accuracy is 0 or it has one class",
@@ -163,7 +178,11 @@ class Results:
                 missing = ", ".join(name for name in self.datasets if name not in names)
                 kept = f"is over {len(names)} of {total} data sets" if names else "is undefined"
                 sentences += [f"{score} of {model} {kept}: on {missing} {reason}."] if missing else []
-        return sentences
+        return sentences + self.footnote()
+
+    def footnote(self) -> list[str]:
+        """Says which data sets are incomplete; one sentence or none."""
+        return footnote(self.incomplete)
 
     def scores(
         self, model: str, variant: str, resolution: int | str
@@ -221,6 +240,13 @@ class Results:
         """Returns a fact that all rows of a model carry in `extra`, or None where they do not agree."""
         found = {row.extra.get(name) for key, row in self.rows.items() if key[:2] == (model, variant)}
         return found.pop() if len(found) == 1 else None
+
+
+def _other_images(one: Row, other: Row) -> bool:
+    """Whether two results are known to be on different images; rows may not tell which they are on."""
+    prints = {(row.extra.get("images") or {}).get("fingerprint") for row in (one, other)}
+    skipped = {frozenset(row.extra.get("skipped") or ()) for row in (one, other)}
+    return one.n != other.n or len(prints - {None}) > 1 or len(skipped) > 1
 
 
 def weighing(weights: Mapping[str, float] | None, datasets: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, parse_metric, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
-from lrjax.report.board_tables import leaderboard_table
+from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
 from lrjax.results import Row
 
 BOARD = published_leaderboard()
@@ -33,7 +33,7 @@ def runs(published, *, datasets=DATASETS, resolutions=RESOLUTIONS, model="M", va
             evaluator_version=1,
             seed=None,
             versions={},
-            extra={"classes": BOARD.classes[dataset], "parameters": 7} | extra,
+            extra={"classes": BOARD.classes[dataset], "parameters": 7, "expected": 100} | extra,
         )
         for dataset in datasets
         for resolution in resolutions
@@ -120,14 +120,14 @@ def test_an_own_run_that_guesses_at_full_size_has_no_sar_and_no_rank_by_it(value
     assert defined or board.order("sar", 16)[-1] == number
     assert np.isfinite(board.score("war", 16)[number]) and np.isfinite(board.score("acc", 16)[number])
     reason = "M [vanilla] has no SAR: its HR accuracy on eurosat is not above chance."
-    assert board.left_out(number) == ([] if defined else [reason])
+    assert board.notes(number) == ([] if defined else [reason])
     table = leaderboard_table(board, "sar", 16)
     line = next(line for line in table.rows if line[1] == "M [vanilla]")
     assert (line[0] is None) == (line[4] is None) == (not defined)
     assert (reason in table.caption) == (not defined)
     others = board.restrict([name for name in DATASETS if name != "eurosat"])
-    assert np.isfinite(others.score("sar", 16)[number]) and not others.left_out(number)
-    assert board.keep([number]).left_out(0) == board.left_out(number)
+    assert np.isfinite(others.score("sar", 16)[number]) and not others.notes(number)
+    assert board.keep([number]).notes(0) == board.notes(number)
 
 
 def test_published_figures_are_taken_as_they_are():
@@ -135,6 +135,40 @@ def test_published_figures_are_taken_as_they_are():
     assert np.isfinite(guessing.score("sar", 16)).all()
     board = add_runs(BOARD, runs("RN50"))
     np.testing.assert_array_equal(board.score("sar", 16)[:66], BOARD.score("sar", 16))
+
+
+def fewer(rows, *datasets):
+    """The rows, of 20 images on some data sets."""
+    return [Row(**row.__dict__ | {"n": 20}) if row.dataset in datasets else row for row in rows]
+
+
+def test_a_model_that_did_not_see_all_images_has_scores_and_no_rank():
+    best = [Row(**row.__dict__ | {"value": 0.99}) for row in runs("RN50")]
+    rows = fewer(best, "cars", "dtd") + runs("RN50", model="N")
+    board = add_runs(BOARD, rows)
+    number, whole = board.find("M [vanilla]"), board.find("N [vanilla]")
+    entry = board.entries[number]
+    assert entry.name == "M [vanilla] ‡" and board.names[whole] == "N [vanilla]"
+    assert entry.incomplete == (("dtd", "20 of 100"), ("cars", "20 of 100"))
+    without = add_runs(BOARD, runs("RN50", model="N"))
+    for metric in ("acc", "sar", "war"):
+        assert board.score(metric, 16)[number] > np.delete(board.score(metric, 16), number).max()
+        ranks = board.ranks(metric, 16)
+        assert np.isnan(ranks[number]) and board.order(metric, 16)[-1] == number
+        np.testing.assert_array_equal(np.delete(ranks, number), without.ranks(metric, 16))
+    reason = "M [vanilla] ‡ has no rank, for it saw only 20 of 100 images of dtd, 20 of 100 images of cars."
+    assert board.notes(number) == [reason] and board.notes(whole) == []
+    table = leaderboard_table(board)
+    assert table.rows[-1][:2] == (None, "M [vanilla] ‡") and table.rows[-1][5] > 0
+    assert reason in table.caption and reason not in leaderboard_table(board, top=3).caption
+    data = leaderboard_data(board)
+    column = data.header.index("incomplete")
+    assert [line[column] for line in data.rows] == [None] * 67 + ["dtd 20 of 100; cars 20 of 100"]
+    assert reason in model_table(board, number).caption and "Place" not in model_table(board, number).caption
+    # on data sets that it saw as a whole it has a rank
+    rest = board.restrict([name for name in DATASETS if name not in ("cars", "dtd")])
+    assert rest.ranks("acc", 16)[number] == 1 and rest.names[number] == "M [vanilla]"
+    assert board.restrict(["cars", "pets"]).entries[number].incomplete == (("cars", "20 of 100"),)
 
 
 def test_zero_reference_leaves_robustness_undefined():

@@ -48,6 +48,7 @@ LAYERS = {
     "lrjax.output_folder": 3,
     "lrjax.shards": 3,
     "lrjax.runs": 3,
+    "lrjax.completeness": 3,
     "lrjax.resampling": 3,
     "lrjax.lock": 3,
     "lrjax.hard": 3,

@@ -46,7 +46,7 @@ def leaderboard_table(
     caption = _caption(board, f"{len(board.entries)} models, ranked by {metric.upper()}-{label}")
     if any(not board.entries[number].native_hr for number in numbers):
         caption += " *: HR accuracy of images that were resized to 224 pixels first."
-    caption = " ".join([caption, *(sentence for number in numbers for sentence in board.left_out(number))])
+    caption = " ".join([caption, *(sentence for number in numbers for sentence in board.notes(number))])
     return Table(f"Leaderboard by {metric.upper()}-{label}", caption, header, tuple(lines), labels=3)
 
 
@@ -77,14 +77,16 @@ def leaderboard_data(
     columns = [(name, at) for at in board.resolutions for name in METRICS]
     scores = {column: board.score(*column) for column in columns}
     facts = ("family", "backbone", "parameters", "image_size", "gflops", "data", "pairs", "finetuned")
-    header = ("rank", "model", "own", "native_hr", *facts, *(f"{name}{at}" for name, at in columns))
+    header = ("rank", "model", "own", "native_hr", "incomplete", *facts, *(f"{name}{at}" for name, at in columns))
     lines = []
     for number in numbers:
         entry = board.entries[number]
         rank = None if np.isnan(ranks[number]) else int(ranks[number])
         known = [getattr(entry, fact) for fact in facts]
         values = [_percent(scores[column][number]) for column in columns]
-        lines.append((rank, entry.name, str(entry.own).lower(), str(entry.native_hr).lower(), *known, *values))
+        flags = (str(entry.own).lower(), str(entry.native_hr).lower())
+        incomplete = "; ".join(f"{dataset} {text}" for dataset, text in entry.incomplete) or None
+        lines.append((rank, entry.name, *flags, incomplete, *known, *values))
     return Table("Leaderboard", _caption(board, "all scores"), header, tuple(lines), labels=2)
 
 
@@ -110,14 +112,14 @@ def model_table(board: Leaderboard, number: int) -> Table:
         doubtful = [label for label, at in zip(labels, board.resolutions, strict=True) if (dataset, at) in suspects]
         lines.append((dataset, *values, *([" ".join(doubtful)] if suspects else [])))
     caption = "Top-1 in percent; gamma: share of the HR accuracy that is left; Gamma: gamma, discounted near chance."
-    caption = " ".join([caption, *board.left_out(number)])
+    caption = " ".join([caption, *board.notes(number)])
     places = []
     for metric in METRICS:
         place = board.ranks(metric, lowest)[number]
         if np.isfinite(place):
             places.append(f"{place:.0f} by {metric.upper()}-{lowest}")
     if places:
-        caption += f" Place among {len(board.entries)}: {', '.join(places)}."
+        caption += f" Place among {int(board.complete.sum())}: {', '.join(places)}."
     return Table(name, caption, header, tuple(lines), labels=1)
 
 

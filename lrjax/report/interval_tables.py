@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lrjax.completeness import marked
 from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, Bounds, interval_around
 from lrjax.resampling import Replicates
 from lrjax.tables import Estimate, Table
@@ -40,12 +41,14 @@ def _scores(replicates: Replicates) -> Table:
                 scores = map(_estimate, values[:2], drawn[:2])
                 mean = _bounded(values[2], replicates.mean_bounds(*system, resolution))
                 lines.append((*system, _label(resolution), *scores, mean))
-    caption = " ".join([_CAPTION, *results.left_out()])
-    return Table("Robustness with intervals", caption, ("Model", "Variant", "At", *_SCORES), tuple(lines), labels=3)
+    caption = " ".join([_CAPTION, *results.notes()])
+    header = ("Model", "Variant", "At", *_SCORES)
+    table = Table("Robustness with intervals", caption, header, tuple(lines), labels=3)
+    return marked(table, [results.incomplete_text(model) for model, *_ in lines])
 
 
 def _differences(replicates: Replicates) -> Table:
-    results, lines = replicates.results, []
+    results, lines, missing = replicates.results, [], []
     first = next(iter(results.variants))
     for model, variant in _systems(replicates):
         modified = variant != results.reference_variant
@@ -57,12 +60,12 @@ def _differences(replicates: Replicates) -> Table:
             cells = _difference(replicates, (model, variant), other, resolution)
             if cells is not None:
                 lines.append((*names, _label(resolution), *cells))
-    caption = " ".join(
-        ["How many points a model is above another one on the same images.", _CAPTION, *results.left_out()]
-    )
+                missing.append(results.incomplete_text(model, other[0]))
+    caption = " ".join(["How many points a model is above another one on the same images.", _CAPTION, *results.notes()])
     if any(cell is None for line in lines for cell in line[-1:]):
         caption += " No difference is shown between results on different images."
-    return Table("Differences", caption, ("Model", "Against", "At", *_SCORES), tuple(lines), labels=3)
+    header = ("Model", "Against", "At", *_SCORES)
+    return marked(Table("Differences", caption, header, tuple(lines), labels=3), missing)
 
 
 def _difference(
@@ -98,8 +101,10 @@ def _by_dataset(replicates: Replicates) -> Table:
                     estimates = _bounded(accuracy, bounds), _estimate(gamma, replicates.relative(*cell))
                     lines.append((model, variant, dataset, _label(resolution), *estimates))
     caption = f"Gamma: share of the HR accuracy that is left, where that is above chance. {_CAPTION}"
+    caption = " ".join([caption, *results.footnote()])
     header = ("Model", "Variant", "Data set", "At", "Top-1", "Gamma")
-    return Table("Top-1 accuracy with intervals", caption, header, tuple(lines), labels=4)
+    table = Table("Top-1 accuracy with intervals", caption, header, tuple(lines), labels=4)
+    return marked(table, [results.incomplete[model].get(dataset) for model, _, dataset, *_ in lines])
 
 
 def _systems(replicates: Replicates) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrjax import __version__
 from lrjax.charts import Chart, map_html, svg
+from lrjax.completeness import MARK
 from lrjax.data.published import load_published
 from lrjax.leaderboard import METRICS, Leaderboard
 from lrjax.report import page_parts
@@ -85,7 +86,7 @@ def pages(
     if zoom is not None:
         found["zoom.html"] = render("zoom.html.j2", "")
     for number, name in enumerate(board.names):
-        own = [one for one in skipped if one.entry == name]
+        own = [one for one in skipped if one.entry == name.removesuffix(f" {MARK}")]
         found[site.links[name]] = render("model.html.j2", "../", skipped=own, **model_page(site, number))
     for column, name in enumerate(board.datasets):
         found[f"datasets/{name}.html"] = render("dataset.html.j2", "../", **dataset_page(site, column))

@@ -22,7 +22,8 @@ def dataset_page(site: Site, column: int) -> Mapping[str, Any]:
     board = site.board
     name = board.datasets[column]
     lowest = board.accuracy(site.lowest)[:, column]
-    order = np.argsort(-lowest, kind="stable").tolist()
+    ranked = np.array([site.accuracy_rank(number, column) is not None for number in range(len(lowest))])
+    order = np.lexsort((-lowest, ~ranked)).tolist()
     suspects = {(m, r): reason for (m, d, r), reason in board.suspects.items() if d == name and m in board.names}
     return {
         "name": name,
@@ -78,6 +79,7 @@ def _line(site: Site, number: int, column: int, suspects: Mapping[tuple[str, int
         "group": group(entry),
         "parameters": magnitude(entry.parameters),
         "rank": site.accuracy_rank(number, column),
+        "unranked": board.datasets[column] in dict(entry.incomplete),
         "values": [(value, suspects.get((entry.name, resolution), "")) for resolution, value in values],
         "relative": float(site.relative[number, column]),
         "improved": float(site.improved[number, column]),

@@ -89,19 +89,28 @@ class Site:
         return Score(float(scores[number]), None if math.isnan(ranks[number]) else int(ranks[number]))
 
     def ranked(self, metric: str, resolution: int | str) -> int:
-        """Returns how many entries have this score."""
-        return int(np.isfinite(self._scores[metric, resolution][0]).sum())
+        """Returns how many entries have a rank by this score."""
+        return int(np.isfinite(self._scores[metric, resolution][1]).sum())
 
     @functools.cached_property
     def _accuracy_ranks(self) -> np.ndarray:
-        lowest = self.board.accuracy(self.lowest)
+        incomplete = [[name in dict(entry.incomplete) for name in self.board.datasets] for entry in self.board.entries]
+        lowest = np.where(incomplete, np.nan, self.board.accuracy(self.lowest))
         better = (lowest[None] > lowest[:, None]).sum(axis=1)
         return np.where(np.isnan(lowest), np.nan, 1.0 + better)
 
     def accuracy_rank(self, number: int, column: int) -> int | None:
-        """Returns the rank of an entry by accuracy on a data set at the lowest resolution; None without accuracy."""
+        """Returns the rank of an entry by accuracy on a data set at the lowest resolution.
+
+        It is None without accuracy, and on fewer images than the data set has.
+        """
         rank = self._accuracy_ranks[number, column]
         return None if np.isnan(rank) else int(rank)
+
+    @functools.cached_property
+    def notes(self) -> list[str]:
+        """What own runs did not see and which scores they do not have, as sentences."""
+        return [sentence for number in range(len(self.board.entries)) for sentence in self.board.notes(number)]
 
     @functools.cached_property
     def coverage(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Unpack
 
+from lrjax.completeness import MARK, marked
 from lrjax.report.interval_tables import interval_tables
 from lrjax.resampling import Replicates
 from lrjax.results import Row
@@ -70,10 +71,11 @@ def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
         f"{weighing(results.weights, results.datasets)}; ACC: mean top-1. "
         f"All variants are measured against the HR accuracy of {results.reference_variant}."
     )
-    caption = " ".join([caption, *results.left_out()])
+    caption = " ".join([caption, *results.notes()])
     if results.superseded:
         caption += f" {results.superseded} older results for the same numbers are left out."
-    return Table("Robustness by resolution", caption, tuple(header), tuple(lines), labels=3, group=3)
+    table = Table("Robustness by resolution", caption, tuple(header), tuple(lines), labels=3, group=3)
+    return marked(table, [results.incomplete_text(model) for model, *_ in lines])
 
 
 def dataset_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
@@ -98,7 +100,10 @@ def dataset_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
             chance = 100 / results.classes[dataset]
             values = [None if cell is None else 100 * cell.value for cell in cells]
             lines.append((model, variant, dataset, results.classes[dataset], row.n, chance, *values))
-    return Table("Top-1 accuracy by data set", "Percent.", header, tuple(lines), labels=3)
+    table = Table(
+        "Top-1 accuracy by data set", " ".join(["Percent.", *results.footnote()]), header, tuple(lines), labels=3
+    )
+    return marked(table, [results.incomplete[model].get(dataset) for model, _, dataset, *_ in lines])
 
 
 def comparison_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
@@ -123,10 +128,12 @@ def comparison_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
             found = [results.rows.get((model, variant, dataset, resolution)) for variant in line_variants]
             texts = [shown(None if row is None else 100 * row.value) for row in found]
             cells.append(" → ".join(texts) if any(found) else None)
-        images = next(iter(line_variants.values())).n
+        missing = results.incomplete[model].get(dataset)
+        images = f"{MARK} {missing}" if missing else next(iter(line_variants.values())).n
         lines.append((model, dataset, images, 100 / results.classes[dataset], *cells))
     orders = dict.fromkeys(" → ".join(variants) for variants in results.variants.values())
     caption = f"Percent, {'; '.join(orders)}. Chance is the accuracy of guessing."
+    caption = " ".join([caption, *results.footnote()])
     return Table("Top-1 accuracy by data set", caption, header, tuple(lines), labels=2)
 
 

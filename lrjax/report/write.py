@@ -178,7 +178,15 @@ def _summary(results: Results) -> dict:
                 if (scores := results.scores(model, variant, resolution)) is not None:
                     by_resolution[str(resolution)] = dict(zip(("sar", "war", "accuracy"), scores, strict=True))
             parameters = results.extra(model, variant, "parameters")
-            models.append({"model": model, "variant": variant, "parameters": parameters, "resolutions": by_resolution})
+            models.append(
+                {
+                    "model": model,
+                    "variant": variant,
+                    "parameters": parameters,
+                    "incomplete": results.incomplete[model],
+                    "resolutions": by_resolution,
+                }
+            )
     return {
         "metric": METRIC,
         "reference_variant": results.reference_variant,

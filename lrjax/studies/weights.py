@@ -89,7 +89,7 @@ def study(board: Leaderboard, *, resolution: int | str = 16, found: WeightSearch
             f"seed {found.seed}, {found.evaluations:,} weight vectors). Very different weights "
             "reach nearly the same sum, so single weights mean little. "
         )
-    ranked = board.keep(np.flatnonzero(np.isfinite(board.score("war", resolution))).tolist())
+    ranked = board.keep(np.flatnonzero(np.isfinite(board.ranks("war", resolution))).tolist())
     charts.append(certainty.rank_chart(ranked, resolution))
     tables += [certainty.rank_table(ranked, found, resolution), certainty.alpha_table(published, resolution)]
     findings += certainty.alpha_findings(published, resolution)

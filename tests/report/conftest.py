@@ -33,7 +33,7 @@ def rows(model, variant, gain):
             evaluator_version=1,
             seed=None,
             versions={},
-            extra={"parameters": 149_691_137, "image_size": 224},
+            extra={"parameters": 149_691_137, "image_size": 224, "expected": 100},
         )
         for dataset in DATASETS
         for resolution in RESOLUTIONS

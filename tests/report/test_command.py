@@ -35,7 +35,7 @@ def runs(published="EVA-02-CLIP-B/16", *, model="mine", datasets=DATASETS):
             evaluator_version=1,
             seed=None,
             versions={},
-            extra={"classes": PAPER_CLASS_COUNTS.get(dataset, 2)},
+            extra={"classes": PAPER_CLASS_COUNTS.get(dataset, 2), "expected": 100},
         )
         for dataset in datasets
         for number, resolution in enumerate(RESOLUTIONS)

@@ -1,6 +1,7 @@
 """The report of own runs: numbers against hand-computed and published ones, files, and what goes wrong."""
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -16,7 +17,7 @@ from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.errors import UserError
 from lrjax.leaderboard import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
-from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table
+from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table, run_tables
 from lrjax.report.write import write_report
 from lrjax.results import Row
 from lrjax.tables import print_tables
@@ -142,6 +143,34 @@ def test_chosen_data_sets_only():
         robustness_table(ROWS, datasets=["a", "c"])
 
 
+INCOMPLETE = [
+    dataclasses.replace(row, n=20, extra={**row.extra, "expected": 5400}) if row.dataset == "b" else row for row in ROWS
+]
+
+
+def test_what_is_incomplete_is_marked_in_every_table_and_file(tmp_path):
+    footnote = "‡: not all images of the data set (M: 20 of 5,400 of b)."
+    tables = run_tables(INCOMPLETE)
+    for name, found in {
+        "table2": ["‡ 1 of 2 data sets"] * 2,
+        "per_dataset": [None, None, *["‡ 20 of 5,400"] * 2],
+    }.items():
+        assert tables[name].header[-1] == "Incomplete"
+        assert [line[-1] for line in tables[name].rows] == found
+    assert [line[2] for line in tables["comparison"].rows] == [100, "‡ 20 of 5,400"]
+    write_report(INCOMPLETE, tmp_path, board=BOARD)
+    for name in ("table2", "per_dataset"):
+        assert "‡" in (tmp_path / f"{name}.csv").read_text()
+        assert "‡" in (tmp_path / f"{name}.tex").read_text()
+        assert footnote in (tmp_path / f"{name}.md").read_text()
+    assert (tmp_path / "report.md").read_text().count(footnote) == 2  # both of its tables
+    assert all(footnote in table.caption for table in tables.values())
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [model["incomplete"] for model in summary["models"]] == [{"b": "20 of 5,400"}] * 2
+    for table in run_tables(ROWS).values():
+        assert "Incomplete" not in table.header and "‡" not in table.caption
+
+
 def test_class_counts_can_be_given():
     # at chance Gamma vanishes, and gamma is undefined
     near_chance = [_row("vanilla", "a", n, v, extra={"classes": 2}) for n, v in ((16, 0.25), ("hr", 0.5))]
@@ -155,7 +184,7 @@ def test_class_counts_can_be_given():
 def test_published_baseline():
     accuracies = BOARD.top1[BOARD.find("EVA-02-CLIP-B/16")]
     rows = [
-        _row("vanilla", dataset, resolution, accuracies[i, j], extra={})
+        _row("vanilla", dataset, resolution, accuracies[i, j], extra={"expected": 100})
         for i, dataset in enumerate(DATASETS)
         for j, resolution in enumerate(RESOLUTIONS)
     ]
@@ -191,6 +220,17 @@ def test_a_resolution_that_one_variant_lacks_is_a_dash():
     assert comparison_table(rows).rows[0][5] == "50.0 → –"  # noqa: RUF001
 
 
+def images_of(rows, variant, *, fingerprint="same", skipped=()):
+    """The rows with what they tell of their images, other than the rest for a variant."""
+    found = []
+    for row in rows:
+        changed = row.variant == variant
+        images = {"fingerprint": fingerprint if changed else "same"}
+        extra = {**row.extra, "images": images, "skipped": list(skipped) if changed else []}
+        found.append(dataclasses.replace(row, extra=extra))
+    return found
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
@@ -200,6 +240,11 @@ def test_a_resolution_that_one_variant_lacks_is_a_dash():
         (ROWS[:-1], "no acc1 of M vanilla on b at hr"),
         ([*ROWS, _row("vanilla", "a", 32, 0.5)], "no acc1 of M vanilla on b at 32"),
         ([*ROWS, _row("vanilla", "a", 32, 0.5, n=99)], "same images.*100.*99"),
+        (
+            images_of(ROWS, "lr_tk0", fingerprint="other"),
+            "same images: 100 for lr_tk0 at 16, but 100 others for vanilla",
+        ),
+        (images_of(ROWS, "lr_tk0", skipped=["1.jpg"]), "same images: 100 for lr_tk0 at 16, but 100 others for vanilla"),
         ([_row("vanilla", "a", 16, 0.5, extra={})], "class count"),
         ([*ROWS[:-1], _row("vanilla", "b", "hr", 50.0)], "'b' is 50.*fractions"),
         ([*ROWS, _row("vanilla", "a", 16, 0.9, config_hash="c2")], "two results for M vanilla on a at 16.*c1 and c2"),

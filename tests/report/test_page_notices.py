@@ -6,9 +6,11 @@ import re
 import pytest
 
 from lrjax.charts import Axis, Chart, Panel, Series
-from lrjax.leaderboard import published_leaderboard
+from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.report.page import pages
+from lrjax.report.skipped import Skipped
 from lrjax.tables import Table
+from report.conftest import rows
 from report.reading import plain, rows_of
 
 
@@ -52,6 +54,33 @@ def test_a_modified_model_has_a_rank_by_sar_at_full_size(report, board):
     worse = pages(dataclasses.replace(board, top1=top1), studies=(), versions={}, command="")
     assert rows_of(worse["models/eva02-b-16-lr-tk0.html"], 'class="places"')[1][-1] == "90.069 / 69"
     assert rows_of(worse["models/rn50.html"], 'class="places"')[1][-1] == "100.0\N{EN DASH}"
+
+
+def test_incomplete_runs_are_marked_on_every_page_and_have_no_rank(study):
+    few = [
+        dataclasses.replace(row, n=20) if row.dataset == "dtd" else row for row in rows("EVA02-B-16", "vanilla", 0.2)
+    ]
+    board = add_runs(published_leaderboard(), few)
+    zoom = {"missing": [], "tables": [], "models": 1, "datasets": 1}
+    found = pages(board, studies=[study], zoom=zoom, skipped=[Skipped("EVA02-B-16 [vanilla]", "dtd", ("1.jpg",))],
+                  versions={}, command="")  # fmt: skip
+    reason = "EVA02-B-16 [vanilla] ‡ has no rank, for it saw only 20 of 100 images of dtd."
+    for path, text in found.items():
+        assert reason in plain(text), path
+    line = next(row for row in rows_of(found["index.html"], "<table") if row[1].startswith("EVA02-B-16"))
+    assert line[:2] == ["\N{EN DASH}", "EVA02-B-16 [vanilla] ‡ your run"]
+    assert rows_of(found["index.html"], "<table")[-1] == line
+    assert found["index.html"].count("<tr") - found["index.html"].count("data-unranked") > 66
+    page = found["models/eva02-b-16-vanilla.html"]
+    assert "Without a rank: not all images of 1 of 15 data sets were seen." in plain(page)
+    assert "1 damaged image of DTD left out" in plain(page)
+    for dataset, dash in (("dtd", True), ("pets", False)):
+        text = found[f"datasets/{dataset}.html"]
+        rank = next(row[0] for row in rows_of(text, 'id="models"') if row[1].startswith("EVA02-B-16 ["))
+        assert (rank == "\N{EN DASH}") == ("data-unranked>" in text) == dash
+    # the others are ranked as without it
+    alone = pages(published_leaderboard(), studies=(), versions={}, command="")
+    assert rows_of(alone["index.html"], "<table") == rows_of(found["index.html"], "<table")[:-1]
 
 
 def test_runs_that_cannot_be_ranked_say_why(report):

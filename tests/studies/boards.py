@@ -58,6 +58,7 @@ def rows(datasets, model="EVA02-B-16", value=0.4):
                         "parameters": 149_700_000,
                         "classes": PAPER_CLASS_COUNTS.get(dataset, 10),
                         "image_size": 224,
+                        "expected": 100,
                     },
                 )
             )

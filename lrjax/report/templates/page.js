@@ -29,7 +29,7 @@
 
   const rankRows = (table, head) => {
     const rows = [...table.tBodies[0].rows];
-    const values = rows.map((row) => valueOf(row.cells[head.cellIndex], true));
+    const values = rows.map((row) => ("unranked" in row.dataset ? null : valueOf(row.cells[head.cellIndex], true)));
     rows.forEach((row, i) => {
       const better = values.filter((value) => value !== null && value > values[i]).length;
       row.querySelector(".rank").textContent = values[i] === null ? "\u2013" : better + 1;
