@@ -32,7 +32,7 @@ def results(tmp_path_factory):
     for model, right in RIGHT.items():
         store_with_images(folder, "shapes", right, model=model)
     skipped = row("one", "shapes", key="zeroshot", evaluator="zeroshot")
-    skipped = dataclasses.replace(skipped, extra={"classes": 12, "skipped": ["torn.jpg"]})
+    skipped = dataclasses.replace(skipped, value=1.0, extra={"classes": 12, "skipped": ["torn.jpg"]})
     add(folder, skipped, {"index": np.arange(5), "label": np.arange(5), "top5": np.arange(5)[:, None]})
     return folder
 
