@@ -116,11 +116,12 @@ def _forward(options: argparse.Namespace) -> None:
     from checkpoints_conv.rules import parse_dtype
     from lrjax.checkpoint import check_writable, checkpoint_hash, save_slices
     from lrjax.fitting import advice
-    from lrjax.models import build, zoo
+    from lrjax.models import build
+    from lrjax.origin import row_for
 
     dtype = options.dtype or "float32"
     check_writable(options.out, overwrite=options.force)
-    row = zoo.get(options.model)
+    row = row_for(options.model, options.source)
     if "@" in options.model:
         raise UserError(f"convert {row.name} at its own size; position tables are resampled when it is loaded")
     target = jax.tree.map(
@@ -182,7 +183,7 @@ def _reverse(options: argparse.Namespace) -> None:
     if options.out.suffix != file_suffix(layout):
         raise UserError(f"output {options.out} must end in {file_suffix(layout)}, the suffix of {layout} files")
     tensors = export(restore_params(options.source), find_table(layout, spec))
-    _write(tensors, options.out)
+    _write(tensors, options.out, model=model)
     say(f"{options.out}: {model} ({layout}, {len(tensors)} tensors)")
 
 
@@ -206,7 +207,7 @@ def _export_tokens(options: argparse.Namespace) -> None:
             f"the LR0.FM code has no tokens for the family of {model}; add --format, one of {', '.join(LAYOUTS)}"
         )
     tensors = export_tokens(adaptation["tokens"], layout)
-    _write(tensors, options.out)
+    _write(tensors, options.out, model=model)
     say(f"{options.out}: tokens for {model} ({layout}, {len(tensors)} tables)")
 
 
@@ -254,7 +255,7 @@ def _checked_layout(layout: str, target: Any, spec: Any, model: str) -> str:
     )
 
 
-def _write(tensors: dict[str, np.ndarray], path: Path) -> None:
+def _write(tensors: dict[str, np.ndarray], path: Path, *, model: str) -> None:
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -266,7 +267,8 @@ def _write(tensors: dict[str, np.ndarray], path: Path) -> None:
         elif path.suffix in TORCH_SUFFIXES:
             _save_torch(tensors, partial)
         else:
-            save_file(tensors, partial, metadata={"format": "pt"})  # transformers refuses files without this entry
+            # transformers refuses files without a format; the model tells the activation, which shapes do not
+            save_file(tensors, partial, metadata={"format": "pt", "model": model})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

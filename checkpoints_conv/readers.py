@@ -39,6 +39,7 @@ class _SafetensorsReader:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             self._entries = json.loads(file.read(size))
+        self.metadata = self._entries.pop("__metadata__", {})
         self._start = 8 + size
 
     def keys(self) -> list[str]:

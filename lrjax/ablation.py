@@ -109,7 +109,7 @@ def run_ablation(config: Config, mesh: Mesh) -> None:
         UserError: the config, the data or a checkpoint is wrong, or a training has failed.
     """
     rows = row_configs(config)
-    backbones = {name: backbone(row, row.model) for name, row in rows.items()}
+    backbones = {name: backbone(row, row.model, row.source) for name, row in rows.items()}
     sources = {name: row.source or backbones[name].hub_id for name, row in rows.items()}
     suite = Suite(config, list({one.name: one for one in backbones.values()}.values()), mesh=mesh)
     for name, row in rows.items():

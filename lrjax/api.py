@@ -21,6 +21,7 @@ from lrjax.home import expand_home
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.ops.preprocess import ViewSpec
+from lrjax.origin import row_for
 from lrjax.predict import Predictor
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
 from lrjax.token_file import read_adaptation
@@ -64,6 +65,7 @@ def load(
 
     Args:
         name: name in the zoo, for instance "ViT-L-14:datacomp_xl_s13b_b90k"; "@SIZE" behind it changes the input size.
+            The tag may be left out where an architecture has one checkpoint only, or where the source tells.
         source: checkpoint file, converted directory or hub id; "embedded" for the shipped one; "" for the hub id of the
             row.
         precision: compute dtype, "float32" or "bfloat16".
@@ -81,9 +83,10 @@ def load(
     Raises:
         UserError: the name is unknown, or the checkpoint or the tokens are missing, damaged or not for this backbone.
     """
-    row = zoo.with_numerics(zoo.with_protocol(zoo.get(name), protocol, pass_order), numerics)
+    source = expand_home(os.fspath(source))
+    row = zoo.with_numerics(zoo.with_protocol(row_for(name, source), protocol, pass_order), numerics)
     adaptation = read_adaptation(expand_home(os.fspath(lr_tokens)), row)[0] if lr_tokens else None
-    source = expand_home(os.fspath(source)) or row.hub_id
+    source = source or row.hub_id
     if not source:
         raise UserError(f'{row.name} has no hub id; name a checkpoint file, or "embedded" for the one that is shipped')
     for option, value, known in (

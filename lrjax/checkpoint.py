@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,19 +16,17 @@ from jax.sharding import Sharding
 
 from lrjax.errors import UserError
 from lrjax.fitting import advice
-from lrjax.hub import fetch
+from lrjax.hub import HUB_PREFIX, HubId, fetch, parse_hub_id
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
 from lrjax.streaming import Slice, named_leaves, write_checkpoint
 from lrjax.types import Tree
 
 EMBEDDED = "embedded"
-HUB_PREFIX = "hf-hub:"
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
 
 _METADATA = "model.json"
 _PARAMS = "params"
-_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w./-]+))?")
 
 
 def load_params(
@@ -45,7 +42,8 @@ def load_params(
     Args:
         row: zoo row of the model; its weights are compared with those recorded in a converted directory.
         source: a checkpoint file (.safetensors, .pt, .pth, .bin, .npz), a converted directory, "embedded" for the
-            shipped checkpoint, or a hub id "ORG/NAME" or "ORG/NAME:FILENAME", with or without "hf-hub:" in front.
+            shipped checkpoint, or a hub id "ORG/NAME", "ORG/NAME@REVISION" or "ORG/NAME:FILENAME", with or without
+            "hf-hub:" in front.
         target: nested dictionary of abstract or real arrays that gives every leaf's shape and dtype. Where it is that
             of `zoo.at_size` the source has the input size of the zoo and its position table is resampled.
         dtype: dtype of every leaf, float32 or bfloat16; None keeps the dtypes of `target`.
@@ -103,13 +101,13 @@ def locate(source: str | Path) -> Path:
     path = Path(source)
     if path.exists():
         return path
-    matched = _HUB_ID.fullmatch(name.removeprefix(HUB_PREFIX))
+    hub_id = parse_hub_id(name)
     local = not name.startswith(HUB_PREFIX) and ":" not in name and (path.suffix in SUFFIXES or name.startswith("."))
-    if matched is None or local:
+    if hub_id is None or local:
         raise UserError(
             f"checkpoint {name!r} does not exist; name a file, a converted directory or {HUB_PREFIX}ORG/NAME"
         )
-    return _download(matched[1], matched[2])
+    return _download(hub_id)
 
 
 def check_source(row: Backbone, source: str | Path) -> None:
@@ -226,6 +224,11 @@ def check_writable(directory: str | Path, *, overwrite: bool = False) -> None:
         raise UserError(
             f"directory {directory} holds no converted checkpoint and is not overwritten; name a new directory"
         )
+
+
+def is_converted(source: str | Path) -> bool:
+    """Tells whether a source is a directory of `save_params`."""
+    return (Path(source) / _METADATA).is_file()
 
 
 def read_metadata(directory: str | Path) -> dict[str, Any]:
@@ -382,12 +385,12 @@ def _check_same(stored: Tree, target: Tree, directory: str | Path) -> None:
             )
 
 
-def _download(repository: str, filename: str | None) -> Path:
-    files = (filename,) if filename else HUB_FILES
+def _download(hub_id: HubId) -> Path:
+    files = (hub_id.file,) if hub_id.file else HUB_FILES
     try:
-        return fetch([repository], files)
+        return fetch([hub_id.repository], files, revision=hub_id.revision)
     except UserError as error:
         raise UserError(
-            f"{' or '.join(files)} of {HUB_PREFIX}{repository} is neither cached nor reachable ({error}); check the "
-            "name and the connection, or download the file and name its local path"
+            f"{' or '.join(files)} of {HUB_PREFIX}{hub_id.snapshot} is neither cached nor reachable ({error}); check "
+            "the name and the connection, or download the file and name its local path"
         ) from error

@@ -37,11 +37,9 @@ def fitting_rows(reader: "Reader", layout: str) -> list[str]:
         }
         return all(sizes.get(path) == size for path, size in expected.items())
 
-    return [
-        row.name
-        for row in BACKBONES.values()
-        if plausible(row.spec) and fits(reader, find_table(layout, row.spec), abstract_params(row.spec))
-    ]
+    specs = {row.spec for row in BACKBONES.values() if plausible(row.spec)}
+    fitting = {spec for spec in specs if fits(reader, find_table(layout, spec), abstract_params(spec))}
+    return [row.name for row in BACKBONES.values() if row.spec in fitting]
 
 
 @contextmanager

@@ -2,20 +2,45 @@
 
 import contextlib
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lrjax.errors import UserError
 
+HUB_PREFIX = "hf-hub:"
+
 _PATIENCE = 5  # seconds
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(?::([\w./-]+))?")
 
 
-def fetch(repositories: Sequence[str], files: Sequence[str]) -> Path:
+class HubId(NamedTuple):
+    """What "ORG/NAME@REVISION:FILE" names; the revision and the file are None where they are left out."""
+
+    repository: str
+    revision: str | None
+    file: str | None
+
+    @property
+    def snapshot(self) -> str:
+        """The repository, and the revision where there is one."""
+        return f"{self.repository}@{self.revision}" if self.revision else self.repository
+
+
+def parse_hub_id(text: str) -> HubId | None:
+    """Returns the parts of a hub id, with or without "hf-hub:" in front; None where it is none."""
+    matched = _HUB_ID.fullmatch(text.removeprefix(HUB_PREFIX))
+    return HubId(*matched.groups()) if matched else None
+
+
+def fetch(repositories: Sequence[str], files: Sequence[str], *, revision: str | None = None) -> Path:
     """Returns the first file there is, taken from the cache where it lies there.
 
     Args:
         repositories: names "ORG/NAME"; all files of the first are tried, then those of the next.
         files: names of files in a repository.
+        revision: branch, tag or commit; None for the main one.
 
     Raises:
         UserError: there is none; the message says why and names no file.
@@ -25,6 +50,7 @@ def fetch(repositories: Sequence[str], files: Sequence[str]) -> Path:
         from huggingface_hub import constants, errors
     except ImportError as error:
         raise UserError("huggingface_hub is not installed; run `pip install huggingface_hub`") from error
+    download = functools.partial(huggingface_hub.hf_hub_download, revision=revision)
     reachable = functools.cache(is_reachable)
     reason: str | Exception = f"no connection to {constants.ENDPOINT}"
     if constants.HF_HUB_OFFLINE:
@@ -33,9 +59,9 @@ def fetch(repositories: Sequence[str], files: Sequence[str]) -> Path:
         for file in files:
             try:
                 with contextlib.suppress(errors.LocalEntryNotFoundError):
-                    return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=True))
+                    return Path(download(repository, file, local_files_only=True))
                 if reachable():
-                    return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=False))
+                    return Path(download(repository, file, local_files_only=False))
             except errors.EntryNotFoundError as error:
                 reason = error
             except Exception as error:  # those of a lost connection are of requests, httpx or httpx2, by version

@@ -61,7 +61,7 @@ def run(config: Config) -> None:
     if config.ablation.rows:
         run_ablation(config, mesh)
         return
-    rows = [backbone(config, name) for name, _ in config.backbones]
+    rows = [backbone(config, name, source) for name, source in config.backbones]
     suite = Suite(config, rows, mesh=mesh)
     training = check_training(config, mesh, row=rows[0])[0] if config.train.steps or config.train.epochs else None
     sources = [source or row.hub_id for row, (_, source) in zip(rows, config.backbones, strict=True)]

@@ -11,6 +11,7 @@ from lrjax.config import Config
 from lrjax.models import zoo
 from lrjax.models.build import count_params
 from lrjax.models.zoo import Backbone
+from lrjax.origin import row_for
 from lrjax.predict import Predictor
 from lrjax.report.run_tables import comparison_table
 from lrjax.results import ResultStore, Row
@@ -22,9 +23,10 @@ from lrjax.types import Tree
 _LOG = logging.getLogger("lrjax")
 
 
-def backbone(config: Config, name: str) -> Backbone:
+def backbone(config: Config, name: str, source: str = "") -> Backbone:
     """Returns the zoo row of a backbone with the protocol and the numerics of a run."""
-    return zoo.with_numerics(zoo.with_protocol(zoo.get(name), config.protocol, config.pass_order), config.numerics)
+    row = zoo.with_protocol(row_for(name, source), config.protocol, config.pass_order)
+    return zoo.with_numerics(row, config.numerics)
 
 
 def evaluate_backbone(

@@ -34,9 +34,9 @@ def write(cache, repository, file):
 def test_without_a_network_one_line_and_no_second_try(cache, caplog, capfd, monkeypatch):
     download, online = huggingface_hub.hf_hub_download, []
 
-    def recorded(*arguments, local_files_only):
+    def recorded(*arguments, local_files_only, revision):
         online.extend([] if local_files_only else [arguments])
-        return download(*arguments, local_files_only=local_files_only)
+        return download(*arguments, local_files_only=local_files_only, revision=revision)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", recorded)
     with pytest.raises(UserError, match=f"^no connection to {CLOSED}$"):
@@ -63,7 +63,7 @@ def test_a_lost_connection_is_told_by_its_name(cache, monkeypatch):
     class ReadTimeout(Exception):
         pass
 
-    def download(*_, local_files_only):
+    def download(*_, local_files_only, revision):
         raise errors.LocalEntryNotFoundError("not cached") if local_files_only else ReadTimeout
 
     monkeypatch.setattr("lrjax.hub.is_reachable", lambda: True)

@@ -44,6 +44,7 @@ LAYERS = {
     "lrjax.checkpoint": 3,
     "lrjax.streaming": 3,
     "lrjax.fitting": 3,
+    "lrjax.origin": 3,
     "lrjax.results": 3,
     "lrjax.output_folder": 3,
     "lrjax.shards": 3,
@@ -141,8 +142,8 @@ def violations(sources):
                 continue
             if top in ("configs", "experiments", "tests"):
                 found.append(f"{place}; the library knows no recipes")
-            if top == "checkpoints_conv" and name not in ("lrjax.checkpoint", "lrjax.fitting"):
-                found.append(f"{place}; only lrjax.checkpoint and lrjax.fitting convert")
+            if top == "checkpoints_conv" and name not in ("lrjax.checkpoint", "lrjax.fitting", "lrjax.origin"):
+                found.append(f"{place}; only the loading of weights converts")
             if top == "flax" and own <= 1:
                 found.append(f"{place}; layers 0 and 1 are pure arrays")
             if top in FLAGS and name != "lrjax.recipes":
@@ -174,7 +175,7 @@ def test_every_layer_of_the_table_exists():
         ("lrjax.predict", "def f():\n    import torch.nn", "torch is for checkpoints_conv"),
         ("lrjax.predict", "import importlib\nimportlib.import_module('torch')", "torch is for checkpoints_conv"),
         ("lrjax.suite", "from configs.common import LR0FM_DATASETS", "knows no recipes"),
-        ("lrjax.suite", "import checkpoints_conv.rules", "only lrjax.checkpoint and lrjax.fitting convert"),
+        ("lrjax.suite", "import checkpoints_conv.rules", "only the loading of weights converts"),
         ("lrjax.config", "from absl import flags", "touches flags"),
         ("lrjax.suite", "def f():\n    from ml_collections import config_flags", "touches flags"),
         ("lrjax.novelty", "", "in no layer"),

@@ -7,6 +7,7 @@ Reference: the configurations of open_clip, EVA-CLIP and CLIPA, and the papers o
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,9 @@ _HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 _CROP = Preprocess(mode="crop", kernel="bicubic", **_OPENAI)
 _SQUASH = Preprocess(mode="squash", kernel="bicubic", **_OPENAI)
+GENERIC_FILE = "open_clip_pytorch_model.bin"
+"""What open_clip calls the file of every model on the hub."""
+
 _PUBLISHED = {model.backbone: model for model in load_published().models}
 
 
@@ -148,7 +152,7 @@ def _clip_rows() -> Iterator[Backbone]:
 
 def _openclip_rows() -> Iterator[Backbone]:
     # the published benchmark squashed the images of this family and used OpenAI's mean for all of it
-    benchmark = {"benchmark": _SQUASH, "source_file": "open_clip_pytorch_model.bin"}
+    benchmark = {"benchmark": _SQUASH, "source_file": GENERIC_FILE}
     half = dataclasses.replace(_CROP, **_HALF)
     mit, apple = {"licence": "MIT"} | benchmark, {"licence": "Apple"} | benchmark
     for architecture, tag, shape, activation, changes in (
@@ -186,6 +190,66 @@ def _openclip_rows() -> Iterator[Backbone]:
         ("ViT-bigG-14", "laion2b_s39b_b160k", "bigG-14", "gelu_erf", mit | _hub("CLIP-ViT-bigG-14-laion2B-39B-b160k")),
     ):
         yield _clip(architecture, tag, shape, activation, **changes)
+
+
+_FILTERS = (".clip", ".laion", ".image", ".text", ".basic", "")  # of DataComp (arXiv 2304.14108), section 3.4
+
+# Further weights of open_clip with exact GELU, the activation that shapes do not tell from OpenAI's. Tags are the names
+# on the hub in small letters, except for those that are mirrored by timm.
+_LAION_NAMES = {
+    "ViT-B-32": (
+        "laion2B-s34B-b79K",
+        "DataComp.XL-s13B-b90K",
+        *(f"{data}-s128M-b4K" for data in ("DataComp.M", *(f"CommonPool.M{kind}" for kind in _FILTERS))),
+        *(f"{data}-s13M-b4K" for data in ("DataComp.S", *(f"CommonPool.S{kind}" for kind in _FILTERS))),
+    ),
+    "ViT-B-16": (
+        "laion2B-s34B-b88K",
+        *(f"{data}-s1B-b8K" for data in ("DataComp.L", *(f"CommonPool.L{kind}" for kind in _FILTERS))),
+    ),
+    "ViT-L-14": tuple(f"CommonPool.XL{kind}-s13B-b90K" for kind in (".clip", ".laion", "")),
+}
+_MIRRORED = {
+    "ViT-B-32": ("vit_base_patch32_clip_224", {"laion2b_e16": "vit_b_32-laion2b_e16-af8dbd0c.pth"}),
+    "ViT-B-16": (
+        "vit_base_patch16_clip_224",
+        {"laion400m_e31": "vit_b_16-laion400m_e31-00efa78f.pt", "laion400m_e32": "vit_b_16-laion400m_e32-55e67d44.pt"},
+    ),
+    "ViT-L-14": (
+        "vit_large_patch14_clip_224",
+        {"laion400m_e31": "vit_l_14-laion400m_e31-69988bb6.pt", "laion400m_e32": "vit_l_14-laion400m_e32-3d133497.pt"},
+    ),
+}
+_DATA = {"laion400m": "LAION-400M", "laion2b": "LAION-2B", "laion2B": "LAION-2B", "DataComp.XL": "DataComp-1B"}
+
+
+def _laion_rows() -> Iterator[Backbone]:
+    pairs = {model.data: model.pairs for model in _PUBLISHED.values()}
+    for architecture, names in _LAION_NAMES.items():
+        like, (timm, files) = _PUBLISHED[f"{architecture}:openai"], _MIRRORED[architecture]
+        tags = {
+            re.sub("[.-]", "_", name).lower(): (f"laion/CLIP-{architecture}-{name}", GENERIC_FILE, name)
+            for name in names
+        }
+        tags |= {tag: (f"timm/{timm}.{tag}", file, tag) for tag, file in files.items()}
+        for tag, (hub_id, source_file, name) in tags.items():
+            kind = re.split("[_-]", name)[0]
+            data = _DATA.get(kind, kind)
+            yield _clip(
+                architecture,
+                tag,
+                architecture.removeprefix("ViT-"),
+                "gelu_erf",
+                family="OpenCLIP",
+                benchmark=_SQUASH,
+                parameters=like.parameters,
+                gflops=like.gflops,
+                data=data,
+                pairs=pairs.get(data),
+                source_file=source_file,
+                hub_id=hub_id,
+                licence="MIT",
+            )
 
 
 def _hub(name: str) -> dict[str, str]:
@@ -254,7 +318,7 @@ def _clipa_rows() -> Iterator[Backbone]:
             benchmark=dataclasses.replace(native, kernel="bicubic"),
             tokenizer="bert",
             image_parameters=image_parameters[shape, size],
-            source_file="open_clip_pytorch_model.bin",
+            source_file=GENERIC_FILE,
             hub_id=f"UCSC-VLAA/{architecture}-{data}",
             licence="Apache-2.0",
         )
@@ -305,7 +369,7 @@ def _siglip_rows() -> Iterator[Backbone]:
             Preprocess(mode="squash", kernel="bicubic", **_HALF),
             tokenizer="siglip",
             image_parameters=parameters,
-            source_file="open_clip_pytorch_model.bin",
+            source_file=GENERIC_FILE,
             hub_id=f"timm/{architecture}",
             licence="Apache-2.0",
         )
@@ -334,7 +398,7 @@ def _coca_rows() -> Iterator[Backbone]:
             tokenizer="clip",
             image_parameters=image_parameters,
             unused_parameters=decoder,
-            source_file="open_clip_pytorch_model.bin",
+            source_file=GENERIC_FILE,
             hub_id=f"laion/{hub_id}",
             licence="MIT",
         )
@@ -511,6 +575,7 @@ BACKBONES: dict[str, Backbone] = {
         _embedded_rows,
         _clip_rows,
         _openclip_rows,
+        _laion_rows,
         _metaclip_rows,
         _clipa_rows,
         _siglip_rows,

@@ -2,13 +2,24 @@
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 
 from lrjax.errors import UserError
 from lrjax.models.backbones import BACKBONES
 from lrjax.models.row import Backbone, Preprocess
 from lrjax.ops.resample import PASS_ORDERS
 
-__all__ = ["BACKBONES", "Backbone", "Preprocess", "at_size", "get", "with_numerics", "with_protocol"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Preprocess",
+    "at_size",
+    "get",
+    "named",
+    "several",
+    "with_numerics",
+    "with_protocol",
+]
 
 
 def get(name: str) -> Backbone:
@@ -21,6 +32,21 @@ def get(name: str) -> Backbone:
     Raises:
         UserError: no backbone has this name, or several have; the message proposes some.
     """
+    rows = named(name)
+    if len(rows) > 1:
+        raise several(name, rows)
+    return rows[0]
+
+
+def named(name: str) -> list[Backbone]:
+    """Returns the rows that a name may mean: one, or all of an architecture.
+
+    Args:
+        name: as in `get`.
+
+    Raises:
+        UserError: no backbone has this name; the message proposes some.
+    """
     plain, _, size = name.partition("@")
     rows = [row for row in BACKBONES.values() if plain in (row.name, row.architecture)]
     if not rows:
@@ -29,9 +55,15 @@ def get(name: str) -> Backbone:
         close = [wanted] if wanted in known else difflib.get_close_matches(wanted, known, n=3)
         proposed = [known[one] for one in close] or sorted(BACKBONES)
         raise UserError(f"unknown backbone {plain!r}; did you mean {', '.join(proposed)}?")
-    if len(rows) > 1:
-        raise UserError(f"{plain} has several checkpoints; name one: {', '.join(row.name for row in rows)}")
-    return at_size(rows[0], _side(size, name)) if size else rows[0]
+    return [at_size(row, _side(size, name)) for row in rows] if size else rows
+
+
+def several(name: str, rows: Sequence[Backbone]) -> UserError:
+    """Returns the error that says of which checkpoints one must be named."""
+    return UserError(
+        f"{name} has several checkpoints, which shapes do not tell apart; name one: "
+        f"{', '.join(row.name for row in rows)}"
+    )
 
 
 def _side(text: str, name: str) -> int:

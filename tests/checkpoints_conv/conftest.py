@@ -29,10 +29,10 @@ def tiny_zoo(eva02, monkeypatch):
     """Let the command line know the tiny model, and no other."""
     from lrjax.models import build, zoo
 
-    def get(name):
+    def named(name):
         if name != "Tiny-EVA02":
             raise UserError(f"unknown backbone {name!r}")
-        return SimpleNamespace(name=name, weights=name, spec="tiny", resized=False, tokenizer="clip")
+        return [SimpleNamespace(name=name, weights=name, spec="tiny", resized=False, tokenizer="clip")]
 
-    monkeypatch.setattr(zoo, "get", get)
+    monkeypatch.setattr(zoo, "named", named)
     monkeypatch.setattr(build, "abstract_params", lambda spec: eva02.target)

@@ -131,9 +131,10 @@ def hub(monkeypatch):
     huggingface_hub = pytest.importorskip("huggingface_hub")
     answers, asked = {}, []
 
-    def download(repository, filename, *, local_files_only):
+    def download(repository, filename, *, local_files_only, revision):
         if local_files_only:
             raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
+        filename = f"{filename}@{revision}" if revision else filename
         asked.append((repository, filename))
         answer = answers.get((repository, filename), huggingface_hub.errors.EntryNotFoundError("no such file"))
         if isinstance(answer, Exception):
@@ -154,6 +155,17 @@ def test_hub_ids(eva02, source, hub, prefix):
     load_params(eva02.row, f"{prefix}timm/tiny.merged:weights/other.pt", target=eva02.target)
     assert asked == [("timm/tiny.merged", "open_clip_model.safetensors"), ("timm/tiny.merged", "weights/other.pt")]
     assert checkpoint_hash(f"{prefix}timm/tiny.merged") == checkpoint_hash(source)
+
+
+@pytest.mark.parametrize("prefix", ["hf-hub:", ""])
+def test_revisions(eva02, source, hub, prefix):
+    answers, asked = hub
+    answers["timm/tiny", "open_clip_model.safetensors@v1.0"] = answers["timm/tiny", "other.pt@refs/pr/2"] = source
+    load_params(eva02.row, f"{prefix}timm/tiny@v1.0", target=eva02.target)
+    load_params(eva02.row, f"{prefix}timm/tiny@refs/pr/2:other.pt", target=eva02.target)
+    assert asked == [("timm/tiny", "open_clip_model.safetensors@v1.0"), ("timm/tiny", "other.pt@refs/pr/2")]
+    with pytest.raises(UserError, match="of hf-hub:timm/tiny@gone is neither"):
+        load_params(eva02.row, "timm/tiny@gone", target=eva02.target)
 
 
 def test_files_of_transformers_are_taken_where_there_are_none_of_open_clip(eva02, source, hub):

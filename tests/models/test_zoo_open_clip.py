@@ -1,5 +1,7 @@
 """Every row of the zoo that open_clip knows is the model that open_clip builds; nothing is allocated here."""
 
+import functools
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from checkpoints_conv import FORMATS, convert, dropped, fits, recognise
 from lrjax.errors import UserError
 from lrjax.fitting import advice, fitting_rows
 from lrjax.models.build import abstract_params
+from lrjax.models.row import Preprocess
 from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import BACKBONES, get
 from torch_reference import build_open_clip, import_open_clip
@@ -34,8 +37,13 @@ class ShapeReader:
 
 def build(row):
     """Builds the model that `create_model(architecture, pretrained=tag)` would."""
-    quick = open_clip.get_pretrained_cfg(row.architecture, row.tag).get("quick_gelu")
-    return build_open_clip(row.architecture, quick_gelu=quick, device="meta")
+    entry = open_clip.get_pretrained_cfg(row.architecture, row.tag)
+    return build_architecture(row.architecture, entry.get("quick_gelu"))
+
+
+@functools.cache
+def build_architecture(architecture, quick_gelu):
+    return build_open_clip(architecture, quick_gelu=quick_gelu, device="meta")
 
 
 def test_all_but_the_giants_of_their_own_authors_are_compared():
@@ -123,6 +131,36 @@ def test_preprocessing(row):
     assert native.mode == {"shortest": "crop", "squash": "squash"}[entry["resize_mode"]]
 
 
+@rows
+def test_hub_ids(row):
+    assert open_clip.get_pretrained_cfg(row.architecture, row.tag)["hf_hub"].rstrip("/") == row.hub_id
+
+
+def kind_of(row):
+    return row.architecture.removesuffix("-quickgelu"), row.spec.text.blocks.activation, row.preprocess
+
+
+def test_every_activation_and_preprocessing_of_an_architecture_has_a_row():
+    """Of an architecture that the zoo has, no checkpoint of open_clip is of a kind that no row is."""
+    architectures, kinds = {kind_of(row)[0] for row in ROWS}, {kind_of(row) for row in ROWS}
+    compared = 0
+    for architecture, tag in open_clip.list_pretrained():
+        plain, entry = architecture.removesuffix("-quickgelu"), open_clip.get_pretrained_cfg(architecture, tag)
+        if plain not in architectures:
+            continue
+        quick = entry.get("quick_gelu") or open_clip.get_model_config(architecture).get("quick_gelu")
+        preprocess = Preprocess(
+            mode={"shortest": "crop", "squash": "squash"}[entry["resize_mode"]],
+            kernel=entry["interpolation"],
+            mean=tuple(entry["mean"]),
+            std=tuple(entry["std"]),
+        )
+        activations = {"quick_gelu"} if quick else {one for name, one, _ in kinds if name == plain} - {"quick_gelu"}
+        assert any((plain, activation, preprocess) in kinds for activation in activations), (architecture, tag)
+        compared += 1
+    assert compared > 100
+
+
 @pytest.mark.parametrize(
     ("architecture", "fitting"),
     [
@@ -134,6 +172,11 @@ def test_preprocessing(row):
                 "ViT-L-14:openai",
                 "ViT-L-14:laion2b_s32b_b82k",
                 "ViT-L-14:datacomp_xl_s13b_b90k",
+                "ViT-L-14:commonpool_xl_clip_s13b_b90k",
+                "ViT-L-14:commonpool_xl_laion_s13b_b90k",
+                "ViT-L-14:commonpool_xl_s13b_b90k",
+                "ViT-L-14:laion400m_e31",
+                "ViT-L-14:laion400m_e32",
                 "ViT-L-14-quickgelu:metaclip_400m",
                 "ViT-L-14-quickgelu:metaclip_fullcc",
             ],
