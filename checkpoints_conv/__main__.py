@@ -114,7 +114,7 @@ def _forward(options: argparse.Namespace) -> None:
     import jax
 
     from checkpoints_conv.rules import parse_dtype
-    from lrjax.checkpoint import check_writable, checkpoint_hash, save_slices
+    from lrjax.checkpoint import check_writable, checkpoint_hash, locate, save_slices
     from lrjax.fitting import advice
     from lrjax.models import build
     from lrjax.origin import row_for
@@ -127,17 +127,18 @@ def _forward(options: argparse.Namespace) -> None:
     target = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, parse_dtype(dtype)), build.abstract_params(row.spec)
     )
-    files = _vocabulary(row.tokenizer, options.source.parent)
-    with open_checkpoint(options.source) as reader:
-        layout = recognise(reader.keys(), source=options.source)
+    source = locate(options.source)
+    files = _vocabulary(row.tokenizer, source.parent)
+    with open_checkpoint(source) as reader:
+        layout = recognise(reader.keys(), source=source)
         table = find_table(layout, row.spec)
         with advice(reader, layout):
             slices = read_slices(reader, table, target, model=row.name, progress=_progress)
         left_out = dropped(reader.keys(), table)
         metadata = {
             "model": row.name,
-            "source": options.source.name,
-            "sha256": checkpoint_hash(options.source),
+            "source": source.name,
+            "sha256": checkpoint_hash(source),
             "format": layout,
             "container": reader.format,
             "dtype": dtype,
@@ -145,7 +146,7 @@ def _forward(options: argparse.Namespace) -> None:
             "lrjax": __version__,
         }
         save_slices(slices, options.out, target=target, metadata=metadata, files=files, overwrite=options.force)
-    say(f"{options.out}: {row.name} from {options.source.name} ({layout}, {dtype}, {len(left_out)} keys dropped)")
+    say(f"{options.out}: {row.name} from {source.name} ({layout}, {dtype}, {len(left_out)} keys dropped)")
 
 
 def _vocabulary(tokenizer: str, directory: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from checkpoints_conv.rules import Reader
+from checkpoints_conv.rules import Reader, check_usable
 from lrjax.errors import UserError
 
 LAYOUTS = {"lr0fm_eva": "visual", "lr0fm_open_clip": "visual.transformer", "lr0fm_metaclip": "visual.transformer"}
@@ -91,6 +91,7 @@ def import_tokens(
                 "behind it for another input size"
             )
     tokens = np.stack([np.asarray(reader.read(key), np.float32).reshape(shape[1:]) for key in keys])
+    check_usable(tokens, f"{source}")
     variant = "metaclip" if turned else "open_clip" if "transformer" in keys[1] else "eva"
     return tokens, f"lr0fm_{variant}", len(reader.keys()) - len(keys)
 

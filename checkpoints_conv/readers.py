@@ -4,7 +4,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ import safetensors
 
 from checkpoints_conv.npz_reader import NUMPY_SUFFIXES, open_numpy
 from checkpoints_conv.rules import Reader, Shape
+from checkpoints_conv.sharded import INDEX_SUFFIX, ShardedReader, read_index
 from checkpoints_conv.torchscript import TorchScriptReader, is_torchscript
+from checkpoints_conv.wrappers import plain_names, unwrap
 from lrjax.errors import UserError
 
-TORCH_SUFFIXES = (".pt", ".pth", ".bin")
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES, *NUMPY_SUFFIXES)
 
-_CONTAINERS = ("state_dict", "model", "module")
-_PARALLEL_PREFIX = "module."
 _SAFETENSORS_DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -30,11 +30,37 @@ _SAFETENSORS_DTYPES = {
 }
 
 
+def split_entry(source: str | Path) -> tuple[Path, str]:
+    """Return the file that a source names, and the weights in it that are chosen: "FILE" or "FILE:ENTRY".
+
+    Args:
+        source: a path; one that exists has no entry.
+    """
+    file, colon, entry = str(source).rpartition(":")
+    if colon and not Path(source).exists() and Path(file).is_file():
+        return Path(file), entry
+    return Path(source), ""
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files in which a checkpoint lies: itself, or an index and what it names, by name.
+
+    Args:
+        path: a checkpoint file.
+
+    Raises:
+        UserError: the index is damaged.
+    """
+    if not path.name.endswith(INDEX_SUFFIX):
+        return [path]
+    return [path, *(path.with_name(name) for name in sorted(set(read_index(path).values())))]
+
+
 class _SafetensorsReader:
     format = "safetensors"
 
     def __init__(self, handle: Any, path: Path):
-        self._handle, self._path = handle, path
+        self._path = path
         self._keys = list(handle.keys())
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
@@ -51,7 +77,7 @@ class _SafetensorsReader:
     def read(self, key: str) -> np.ndarray:
         entry = self._entries[key]
         if entry["dtype"] not in _SAFETENSORS_DTYPES:
-            return self._handle.get_tensor(key)
+            raise _no_floats(key, self._path, entry["dtype"])
         # The handle would map the file into memory, where its pages stay, and then copy the tensor.
         first, end = entry["data_offsets"]
         content = np.fromfile(self._path, np.uint8, end - first, offset=self._start + first)
@@ -59,14 +85,17 @@ class _SafetensorsReader:
 
 
 class _TorchReader:
-    """Tensors that `load` maps into memory, mapped anew before the pages that were read exceed the largest tensor."""
+    """Tensors that `load` maps into memory, mapped anew before the pages that were read exceed the largest tensor.
+
+    `entry` is what is left of the chosen entry: "" if it was the name of a container.
+    """
 
     format = "torch"
 
-    def __init__(self, load: Callable[[], dict[str, Any]], *, mapped: bool):
-        self._load, self._mapped = load, mapped
-        self._tensors = load()
-        self._largest = max(tensor.nbytes for tensor in self._tensors.values())
+    def __init__(self, load: Callable[[], tuple[dict[str, Any], str]], path: Path, *, mapped: bool):
+        self._load, self._path, self._mapped = load, path, mapped
+        self._tensors, self.entry = load()
+        self._largest = max(map(_bytes, self._tensors.values()))
         self._touched = 0
 
     def keys(self) -> list[str]:
@@ -78,33 +107,75 @@ class _TorchReader:
     def read(self, key: str) -> np.ndarray:
         import torch
 
-        if self._mapped and self._touched + self._tensors[key].nbytes > self._largest:
+        tensor = self._tensors[key]
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            kind = "no values" if tensor.is_meta else "quantised numbers" if tensor.is_quantized else "a sparse tensor"
+            raise _no_floats(key, self._path, kind)
+        if not tensor.is_floating_point() or tensor.element_size() < 2:
+            raise _no_floats(key, self._path, str(tensor.dtype).removeprefix("torch."))
+        if self._mapped and self._touched + _bytes(tensor) > self._largest:
+            del tensor
             self._tensors, self._touched = {}, 0  # unmaps the file
-            self._tensors = self._load()
+            self._tensors, _ = self._load()
         tensor = self._tensors[key].detach()
-        self._touched += tensor.nbytes
+        self._touched += _bytes(tensor)
         if tensor.dtype == torch.bfloat16:  # numpy has no bfloat16 of its own, so the bits are handed over
             return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
         return tensor.numpy()
 
 
+class _Renamed:
+    """A reader whose keys are shown under other names, those that are left out not at all."""
+
+    def __init__(self, reader: Reader, names: Mapping[str, str]):
+        self._reader, self._names, self.format = reader, names, reader.format
+        self.metadata = getattr(reader, "metadata", {})
+
+    def keys(self) -> list[str]:
+        return list(self._names)
+
+    def shape(self, key: str) -> Shape:
+        return self._reader.shape(self._names[key])
+
+    def read(self, key: str) -> np.ndarray:
+        return self._reader.read(self._names[key])
+
+
 @contextmanager
-def open_checkpoint(path: str | Path) -> Iterator[Reader]:
-    """Open a checkpoint file without reading its tensors.
+def open_checkpoint(source: str | Path) -> Iterator[Reader]:
+    """Open a checkpoint without reading its tensors.
 
     Args:
-        path: a .safetensors file, a .pt, .pth or .bin file of `torch.save` or `torch.jit.save`, or a .npz file.
-            Containers ("state_dict", "model", "module") and the prefix "module." of data-parallel training are removed.
+        source: a .safetensors file, a .pt, .pth, .bin or .ckpt file of `torch.save` or `torch.jit.save`, a .npz file,
+            or the `.index.json` of a checkpoint in several such files. Containers and prefixes of training code
+            (`wrappers.WEIGHTS`, and those of compiled and sharded modules) are removed. Behind ":" stands which
+            weights to take where there are several, as in "FILE:model_ema".
 
     Returns:
-        A context manager of a reader with `keys()`, `shape(key)`, `read(key)` and `format`, the kind of file.
+        A context manager of a reader with `keys()`, `shape(key)`, `read(key)`, `format`, the kind of file, and
+        `metadata`, the texts that a .safetensors file holds.
 
     Raises:
-        UserError: when the file is missing, damaged, of another kind or needs PyTorch, which is not installed.
+        UserError: the file is missing, damaged, of another kind or needs PyTorch, which is not installed, or it holds
+            several sets of weights and none is chosen.
     """
-    path = Path(path)
+    path, entry = split_entry(source)
     if path.is_dir():
         raise UserError(f"checkpoint {path} is a directory; name the file inside it, one of {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise UserError(f"checkpoint file {path} does not exist; check the path")
+    with ExitStack() as stack:
+        if path.name.endswith(INDEX_SUFFIX):
+            files = read_index(path)
+            readers = {name: stack.enter_context(_open_file(path.with_name(name))) for name in set(files.values())}
+            reader: Any = ShardedReader(path, files, readers)
+        else:
+            reader = stack.enter_context(_open_file(path, entry))
+        yield _Renamed(reader, plain_names(reader.keys(), getattr(reader, "entry", entry), path))
+
+
+@contextmanager
+def _open_file(path: Path, entry: str = "") -> Iterator[Reader]:
     if not path.is_file():
         raise UserError(f"checkpoint file {path} does not exist; check the path")
     if path.suffix == ".safetensors":
@@ -119,11 +190,11 @@ def open_checkpoint(path: str | Path) -> Iterator[Reader]:
             yield reader
     elif path.suffix in TORCH_SUFFIXES and is_torchscript(path):
         with zipfile.ZipFile(path) as archive:
-            yield TorchScriptReader(archive, path, rename=_without_parallel_prefix)
+            yield TorchScriptReader(archive, path)
     elif path.suffix in TORCH_SUFFIXES:
         # Files older than the zip format (torch 1.6) cannot be mapped and are in memory as a whole.
         mapped = zipfile.is_zipfile(path)
-        yield _TorchReader(lambda: _unwrap(_load_torch(path, mapped=mapped), path), mapped=mapped)
+        yield _TorchReader(lambda: _tensors(_load_torch(path, mapped=mapped), entry, path), path, mapped=mapped)
     else:
         raise UserError(f"checkpoint file {path} has an unknown suffix; use one of {', '.join(SUFFIXES)}")
 
@@ -142,18 +213,17 @@ def _load_torch(path: Path, *, mapped: bool) -> Any:
             f"checkpoint file {path} is damaged or holds Python objects besides tensors, which are never executed; "
             "save its state_dict() alone and convert that file"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"checkpoint file {path} is damaged or incomplete; download it again") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise UserError(
+            f"checkpoint file {path} is damaged, incomplete or not readable by this PyTorch; download it again, or "
+            "save it with torch.save in its present format"
+        ) from error
 
 
-def _unwrap(content: Any, path: Path) -> dict[str, Any]:
+def _tensors(content: Any, entry: str, path: Path) -> tuple[dict[str, Any], str]:
     import torch
 
-    while isinstance(content, Mapping):
-        inner = next((name for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None)
-        if inner is None:
-            break
-        content = content[inner]
+    content, entry = unwrap(content, entry, path)
     if not isinstance(content, Mapping) or not content:
         raise UserError(
             f"checkpoint file {path} holds no dictionary of tensors; save the model's state_dict() and convert that"
@@ -163,10 +233,12 @@ def _unwrap(content: Any, path: Path) -> dict[str, Any]:
         raise UserError(
             f"entry {strange!r} of checkpoint file {path} is not a tensor; save the state_dict() alone and convert that"
         )
-    return dict(zip(_without_parallel_prefix(list(content)), content.values(), strict=True))
+    return dict(content), entry
 
 
-def _without_parallel_prefix(keys: list[str]) -> list[str]:
-    if all(key.startswith(_PARALLEL_PREFIX) for key in keys):
-        return [key.removeprefix(_PARALLEL_PREFIX) for key in keys]
-    return keys
+def _bytes(tensor: Any) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _no_floats(key: str, path: Path, found: str) -> UserError:
+    return UserError(f"{key!r} of {path} holds {found}, not floats of 16 bits or more; use an unquantised checkpoint")

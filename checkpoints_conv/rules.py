@@ -11,6 +11,7 @@ import numpy as np
 from checkpoints_conv.templates import find_index, first_number, is_match, make_key, stack_name
 from checkpoints_conv.transforms import TRANSFORMS, Shape, Transform
 from lrjax.errors import UserError
+from lrjax.finite import LARGEST, is_usable
 
 Tree = Mapping[str, Any]
 
@@ -265,6 +266,20 @@ class Slice(NamedTuple):
     values: np.ndarray
 
 
+def check_usable(values: np.ndarray, name: str) -> None:
+    """Refuse values with which nothing can be computed.
+
+    Args:
+        values: floating point.
+        name: what they are, for the message.
+
+    Raises:
+        UserError: one of them is NaN, infinite or too large.
+    """
+    if not is_usable(values):
+        raise UserError(f"{name} holds NaN, infinite or huge numbers (beyond {LARGEST:.1e}); use an undamaged file")
+
+
 def read_slices(
     reader: Reader,
     table: Table,
@@ -290,7 +305,8 @@ def read_slices(
 
     Raises:
         MisfitError: when a key is left over, a leaf is left empty, or a shape or the depth differs.
-        UserError: when a leaf is filled twice or, during the iteration, when a tensor is not floating point.
+        UserError: when a leaf is filled twice or, during the iteration, when a tensor is not floating
+            point or holds numbers that nothing can be computed with.
     """
     steps = _plan(reader, table, _flatten(target), model)
 
@@ -298,8 +314,12 @@ def read_slices(
         for step in progress(steps):
             key, rule, index = step
             source = reader.read(key)
-            if source.dtype.kind in "biuc":
-                raise UserError(f"checkpoint key {key!r} holds {source.dtype}, not floats; use an unquantised one")
+            if source.dtype.itemsize < 2 or not (source.dtype.kind == "f" or source.dtype == _DTYPES["bfloat16"]):
+                raise UserError(
+                    f"checkpoint key {key!r} holds {source.dtype}, not floats of 16 bits or more; use an unquantised "
+                    "checkpoint"
+                )
+            check_usable(source, f"checkpoint key {key!r}")
             parts = list(step.transform.split(source, len(rule.targets)))
             del source
             for path in rule.targets:

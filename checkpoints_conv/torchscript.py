@@ -8,7 +8,7 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +48,6 @@ class TorchScriptReader:
     Args:
         archive: open zip file, which must outlive the reader.
         path: path of the file, for messages.
-        rename: maps the names to those that the reader shows.
 
     Raises:
         UserError: when the archive is damaged or asks for Python objects besides modules and tensors.
@@ -56,9 +55,7 @@ class TorchScriptReader:
 
     format = "torchscript"
 
-    def __init__(
-        self, archive: zipfile.ZipFile, path: Path, *, rename: Callable[[list[str]], list[str]] = lambda names: names
-    ):
+    def __init__(self, archive: zipfile.ZipFile, path: Path):
         self._archive, self._path = archive, path
         try:
             tree = next(name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"])
@@ -75,7 +72,7 @@ class TorchScriptReader:
             raise UserError(f"checkpoint file {path} is damaged or incomplete; download it again") from error
         if not found:
             raise UserError(f"checkpoint file {path} holds no tensors; save the model's state_dict() and convert that")
-        self._tensors = dict(zip(rename(list(found)), found.values(), strict=True))
+        self._tensors = found
 
     def keys(self) -> list[str]:
         """Return the name of every tensor."""

@@ -17,12 +17,13 @@ from lrjax.data.loader import batches
 from lrjax.data.prompts import class_prompts
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
+from lrjax.finite import LARGEST, is_usable
 from lrjax.home import expand_home
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.ops.preprocess import ViewSpec
 from lrjax.origin import row_for
-from lrjax.predict import Predictor
+from lrjax.predict import Predictor, check_finite
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
 from lrjax.token_file import read_adaptation
 from lrjax.types import Array
@@ -131,19 +132,24 @@ def encode_image(
         float32 [n, E], L2-normalised.
 
     Raises:
-        UserError: there is no image, one is damaged or no image, or the resolution or the tokens do not fit the model.
+        UserError: there is no image, one is damaged or no image, the resolution or the tokens do not fit the model, or
+            an embedding is not finite.
     """
     if isinstance(images, str | Path | Image.Image):
         images = [images]
     if len(images) == 0:
         raise UserError("there are no images to embed; give at least one")
+    if lr_tokens is not None and not is_usable(np.asarray(lr_tokens, np.float32)):
+        raise UserError(f"the LR tokens hold NaN, infinite or huge numbers (beyond {LARGEST:.1e}); train them again")
     native, size = model.row.preprocess, model.row.spec.image.size
     spec = ViewSpec(size=size, mode=native.mode, kernel=native.kernel, low=resolution, pass_order=native.pass_order)
     batch_size = -(-min(batch_size, len(images)) // model.mesh.size) * model.mesh.size
-    embedded = []
+    embedded, done = [], 0
     for batch in batches(_Images(images), batch_size, specs=(spec,), rgb=rgb, host=not model.resamples):
         rows = model.image(model.views(batch), lr_tokens)[:, 0]
         embedded.append(np.asarray(rows)[batch.mask])
+        check_finite(np.isfinite(embedded[-1]).all(axis=1), model.row.name, lambda n, first=done: f"image {first + n}")
+        done += len(embedded[-1])
     return np.concatenate(embedded)
 
 

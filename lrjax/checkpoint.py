@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 
 from lrjax.errors import UserError
+from lrjax.finite import LARGEST, is_usable
 from lrjax.fitting import advice
-from lrjax.hub import HUB_PREFIX, HubId, fetch, parse_hub_id
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
+from lrjax.sources import METADATA, locate
 from lrjax.streaming import Slice, named_leaves, write_checkpoint
 from lrjax.types import Tree
 
-EMBEDDED = "embedded"
-HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
-
-_METADATA = "model.json"
 _PARAMS = "params"
 
 
@@ -41,9 +39,9 @@ def load_params(
 
     Args:
         row: zoo row of the model; its weights are compared with those recorded in a converted directory.
-        source: a checkpoint file (.safetensors, .pt, .pth, .bin, .npz), a converted directory, "embedded" for the
-            shipped checkpoint, or a hub id "ORG/NAME", "ORG/NAME@REVISION" or "ORG/NAME:FILENAME", with or without
-            "hf-hub:" in front.
+        source: a checkpoint file of `checkpoints_conv.open_checkpoint`, with ":ENTRY" behind it where it holds several
+            sets of weights, a converted directory, a directory as on the hub, "embedded" for the shipped checkpoint,
+            or a hub id "ORG/NAME", "ORG/NAME@REVISION" or "ORG/NAME:FILENAME", with or without "hf-hub:" in front.
         target: nested dictionary of abstract or real arrays that gives every leaf's shape and dtype. Where it is that
             of `zoo.at_size` the source has the input size of the zoo and its position table is resampled.
         dtype: dtype of every leaf, float32 or bfloat16; None keeps the dtypes of `target`.
@@ -75,39 +73,6 @@ def load_params(
     if stored is not target:
         params = _resample_positions(params, row, target, layout)
     return params if shardings is None else jax.tree.map(jax.device_put, params, shardings)
-
-
-def locate(source: str | Path) -> Path:
-    """Return where a source lies on this machine, after a download if it is a hub id that is not cached.
-
-    Args:
-        source: as in `load_params`.
-
-    Returns:
-        Path of a checkpoint file or a converted directory.
-
-    Raises:
-        UserError: when the source is missing or cannot be downloaded.
-    """
-    import checkpoints_conv
-    from checkpoints_conv.readers import SUFFIXES
-
-    name = str(source)
-    if name == EMBEDDED:
-        path = Path(checkpoints_conv.__file__).parent / EMBEDDED / "model.safetensors"
-        if not path.is_file():
-            raise UserError(f"the shipped checkpoint {path} is missing; install lrjax again or set config.source")
-        return path
-    path = Path(source)
-    if path.exists():
-        return path
-    hub_id = parse_hub_id(name)
-    local = not name.startswith(HUB_PREFIX) and ":" not in name and (path.suffix in SUFFIXES or name.startswith("."))
-    if hub_id is None or local:
-        raise UserError(
-            f"checkpoint {name!r} does not exist; name a file, a converted directory or {HUB_PREFIX}ORG/NAME"
-        )
-    return _download(hub_id)
 
 
 def check_source(row: Backbone, source: str | Path) -> None:
@@ -192,7 +157,7 @@ def save_slices(
         write_checkpoint(partial / _PARAMS, slices, target=target)
         for file in files:
             shutil.copyfile(file, partial / file.name)
-        (partial / _METADATA).write_text(description)
+        (partial / METADATA).write_text(description)
         if directory.exists():
             directory.rename(replaced)
         partial.rename(directory)
@@ -220,15 +185,10 @@ def check_writable(directory: str | Path, *, overwrite: bool = False) -> None:
         return
     if not overwrite:
         raise UserError(f"directory {directory} is not empty; name a new directory or ask to overwrite it (--force)")
-    if not (directory / _METADATA).is_file():
+    if not (directory / METADATA).is_file():
         raise UserError(
             f"directory {directory} holds no converted checkpoint and is not overwritten; name a new directory"
         )
-
-
-def is_converted(source: str | Path) -> bool:
-    """Tells whether a source is a directory of `save_params`."""
-    return (Path(source) / _METADATA).is_file()
 
 
 def read_metadata(directory: str | Path) -> dict[str, Any]:
@@ -243,14 +203,14 @@ def read_metadata(directory: str | Path) -> dict[str, Any]:
     Raises:
         UserError: when it is not a converted directory.
     """
-    path = Path(directory) / _METADATA
+    path = Path(directory) / METADATA
     try:
         metadata = json.loads(path.read_text())
         if isinstance(metadata, dict) and {"model", "sha256"} <= metadata.keys():
             return metadata
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{directory} is not a converted checkpoint, {_METADATA} is missing or damaged; convert it again"
+            f"{directory} is not a converted checkpoint, {METADATA} is missing or damaged; convert it again"
         ) from error
     raise UserError(f"{path} lacks the model name or the hash; convert the checkpoint again")
 
@@ -275,7 +235,7 @@ def restore_params(
         Nested dictionary of numpy arrays, or of jax arrays where there is a sharding.
 
     Raises:
-        UserError: when the files are damaged or do not fit the target.
+        UserError: when the files are damaged, do not fit the target, or hold numbers that nothing can be computed with.
     """
     from checkpoints_conv.rules import parse_dtype
 
@@ -297,7 +257,7 @@ def restore_params(
         parts = jax.tree.leaves(jax.tree.map(_part_bytes, stored, layout))
         # What is read at a time and not yet on its device, in place of Orbax's 96 GB.
         with ocp.StandardCheckpointer(restore_concurrent_gb=1 + 2 * max(parts) // 10**9) as checkpointer:
-            return checkpointer.restore(path, jax.tree.map(abstract, tree, layout))
+            params = checkpointer.restore(path, jax.tree.map(abstract, tree, layout))
     except UserError:
         raise
     except Exception as error:
@@ -305,6 +265,8 @@ def restore_params(
         if type(error) is not Exception and not isinstance(error, OSError | ValueError | KeyError | AttributeError):
             raise
         raise UserError(f"converted checkpoint {directory} is damaged or incomplete; convert it again") from error
+    _check_values(params, directory)
+    return params
 
 
 def checkpoint_hash(source: str | Path) -> str:
@@ -314,16 +276,30 @@ def checkpoint_hash(source: str | Path) -> str:
         source: as in `load_params`.
 
     Returns:
-        SHA-256 of the file's content in hexadecimal; for a converted directory that of the file it was made from.
+        SHA-256 of the file's content in hexadecimal; for a converted directory that of what it was made from. That of
+        a checkpoint in several files, or of chosen weights in a file ("FILE:ENTRY"), covers all of them and the entry.
 
     Raises:
         UserError: when the source is missing.
     """
+    from checkpoints_conv.readers import files_of, split_entry
+
     path = locate(source)
     if path.is_dir():
         return read_metadata(path)["sha256"]
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    file, entry = split_entry(path)
+    digests = [_digest(part) for part in files_of(file)]
+    if len(digests) == 1 and not entry:
+        return digests[0]
+    return hashlib.sha256("\n".join([entry, *digests]).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"checkpoint file {path} cannot be read ({error.strerror}); check the path") from error
 
 
 def _check_model(model: str, directory: Path) -> str:
@@ -367,6 +343,24 @@ def _resample_positions(params: dict[str, Any], row: Backbone, target: Tree, lay
     return params
 
 
+def _check_values(params: Tree, directory: str | Path) -> None:
+    """Refuses parameters that nothing can be computed with; those on devices are looked at there, in one program."""
+    leaves = dict(named_leaves(params))
+    placed = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, jax.Array)}
+    usable = {name: is_usable(leaf) for name, leaf in leaves.items() if name not in placed}
+    usable |= jax.device_get(jax.jit(_usable_on_device)(placed)) if placed else {}
+    for name, fine in usable.items():
+        if not fine:
+            raise UserError(
+                f"parameter {name} of converted checkpoint {directory} holds NaN, infinite or huge numbers (beyond "
+                f"{LARGEST:.1e}); convert an undamaged file"
+            )
+
+
+def _usable_on_device(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return {name: (jnp.abs(leaf) <= LARGEST).all() for name, leaf in leaves.items()}
+
+
 def _part_bytes(leaf: Any, sharding: Sharding | None) -> int:
     """Returns the bytes of the chunks that the part of one device, or a whole leaf on the host, touches at most."""
     part = leaf.shape if sharding is None else sharding.shard_shape(leaf.shape)
@@ -383,14 +377,3 @@ def _check_same(stored: Tree, target: Tree, directory: str | Path) -> None:
                 f"parameter {path} of converted checkpoint {directory} has shape {found.get(path, 'nothing')} but "
                 f"{expected.get(path, 'nothing')} is expected; convert the checkpoint again"
             )
-
-
-def _download(hub_id: HubId) -> Path:
-    files = (hub_id.file,) if hub_id.file else HUB_FILES
-    try:
-        return fetch([hub_id.repository], files, revision=hub_id.revision)
-    except UserError as error:
-        raise UserError(
-            f"{' or '.join(files)} of {HUB_PREFIX}{hub_id.snapshot} is neither cached nor reachable ({error}); check "
-            "the name and the connection, or download the file and name its local path"
-        ) from error

@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from lrjax.data.loader import Batch
 from lrjax.data.tokenizers import Tokenizer
+from lrjax.errors import UserError
 from lrjax.models.adaptation import adapted_embeddings
 from lrjax.models.build import Encoders, count_params, normalize_rows
 from lrjax.models.zoo import Backbone
@@ -127,6 +128,9 @@ class Predictor:
 
         Returns:
             float32 [n, E], L2-normalised.
+
+        Raises:
+            UserError: an embedding is not finite.
         """
         ids, sharding = self.tokenizer(texts), batch_sharding(self.mesh)
         size = -(-_TEXT_BATCH // self.mesh.size) * self.mesh.size
@@ -137,6 +141,8 @@ class Predictor:
             # Every process has all texts, so that the rows of each device do not depend on the order of the mesh.
             placed = jax.make_array_from_callback(part.shape, sharding, part.__getitem__)
             embedded.append(np.asarray(self._text(self.params, placed)))
+            finite = np.isfinite(embedded[-1][: len(texts) - start]).all(axis=1)
+            check_finite(finite, self.row.name, lambda n, first=start: f"text {texts[first + n]!r}")
         return np.concatenate(embedded)[: len(texts)]
 
     def classifier(self, prompts: list[list[str]]) -> np.ndarray:
@@ -153,6 +159,25 @@ class Predictor:
         """
         embedded = self.text([text for texts in prompts for text in texts])
         return np.asarray(normalize_rows(embedded.reshape(len(prompts), -1, embedded.shape[-1]).mean(axis=1)))
+
+
+def check_finite(finite: np.ndarray, model: str, name: Callable[[int], str]) -> None:
+    """Stops at embeddings that are not finite, which would count as wrong guesses.
+
+    Args:
+        finite: bool [n], whether each embedding of a batch is.
+        model: name of the model.
+        name: the name of an input by its number in the batch.
+
+    Raises:
+        UserError: one is not.
+    """
+    bad = np.flatnonzero(~finite)
+    if len(bad):
+        raise UserError(
+            f"{model} embeds {len(bad)} of a batch of {len(finite)} as NaN or infinite, the first is {name(bad[0])}; "
+            "its weights or tokens are damaged, or too large for the precision"
+        )
 
 
 def _agreed_layout(batch: Batch) -> tuple[int, bool]:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lrjax.errors import UserError
+from lrjax.finite import LARGEST, is_usable
 from lrjax.models.build import abstract_params
 from lrjax.models.lr_tokens import token_shape
 from lrjax.models.robust_token import init_robust_token
@@ -54,7 +55,8 @@ def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree
         The adaptation, of float32 numpy arrays, and the facts that were written with it, "model" among them.
 
     Raises:
-        UserError: the file is missing or none of `write_adaptation`, or it was trained for another backbone.
+        UserError: the file is missing or none of `write_adaptation`, it was trained for another backbone, or it holds
+            numbers that nothing can be computed with.
     """
     if Path(path).is_dir():
         raise UserError(f"{path} is a directory; name a tokens.safetensors, which a training writes into its workdir")
@@ -71,7 +73,13 @@ def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree
             f"{path} holds no trained tokens; name a tokens.safetensors of a training, or convert tokens of the "
             "official LR0.FM code with `python -m checkpoints_conv --tokens`"
         )
-    facts = json.loads(metadata[_KEY])
+    for name, tensor in tensors.items():
+        if not is_usable(tensor):
+            raise UserError(
+                f"{name} of {path} holds NaN, infinite or huge numbers (beyond {LARGEST:.1e}); take the tokens of "
+                "another step, or train again"
+            )
+    facts = _read_facts(path, metadata[_KEY])
     if row is not None:
         _check_model(path, tensors, facts["model"], row)
     adaptation: dict[str, Any] = {}
@@ -82,6 +90,16 @@ def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree
             branch = branch.setdefault(group, {})
         branch[leaf] = tensor
     return adaptation, facts
+
+
+def _read_facts(path: str | Path, text: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"the metadata of {path} is damaged; take the file of the training again") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("model"), str):
+        raise UserError(f"the metadata of {path} names no model; take the file of the training again")
+    return facts
 
 
 def _check_model(path: str | Path, tensors: Mapping[str, np.ndarray], model: str, row: Backbone) -> None:

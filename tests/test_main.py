@@ -153,7 +153,7 @@ def test_missing_and_damaged_checkpoints(command, tmp_path, recipe, checkpoint):
     assert "tiny has no hub id; set config.source" in message("")
     broken = tmp_path / "broken"
     broken.mkdir()
-    assert f"{broken} is not a converted checkpoint, model.json is missing" in message(broken)
+    assert f"{broken} is not a converted checkpoint and holds none of open_clip_model.safetensors" in message(broken)
     (broken / "tokenizer.json").write_bytes(checkpoint.with_name("tokenizer.json").read_bytes())
     (broken / "model.safetensors").write_bytes(checkpoint.read_bytes()[:-100])
     assert f"{broken / 'model.safetensors'} is damaged or incomplete" in message(broken / "model.safetensors")

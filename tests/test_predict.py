@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import lrjax
 import tiny
+from lrjax.errors import UserError
 from lrjax.models.build import Encoders
 from lrjax.ops.preprocess import normalize
 from lrjax.sharding import put_batch
@@ -65,3 +67,16 @@ def test_text_order_and_count():
     assert embedded.shape == (11, tiny.EMBEDDING)
     np.testing.assert_allclose(predictor.text(texts[::-1]), embedded[::-1], atol=1e-6)
     np.testing.assert_allclose(predictor.text(texts[:1]), embedded[:1], atol=1e-6)
+
+
+def test_texts_that_are_embedded_as_nan_are_refused():
+    with pytest.raises(
+        UserError, match="tiny embeds 256 of a batch of 256 as NaN or infinite, the first is text 'a 0'"
+    ):
+        tiny.broken_predictor("text").classifier(PROMPTS)
+
+
+def test_images_that_are_embedded_as_nan_are_refused():
+    pictures = [tiny.picture(index, 40, 40) for index in range(3)]
+    with pytest.raises(UserError, match="tiny embeds 2 of a batch of 2 as NaN or infinite, the first is image 0"):
+        lrjax.encode_image(tiny.broken_predictor("image"), pictures, batch_size=2)

@@ -30,6 +30,7 @@ LAYERS = {
     "lrjax.errors": 0,
     "lrjax.text": 0,
     "lrjax.ranges": 0,
+    "lrjax.finite": 0,
     "lrjax.config": 0,
     "lrjax.config_reader": 0,
     "lrjax.command_line": 0,
@@ -45,6 +46,7 @@ LAYERS = {
     "lrjax.streaming": 3,
     "lrjax.fitting": 3,
     "lrjax.origin": 3,
+    "lrjax.sources": 3,
     "lrjax.results": 3,
     "lrjax.output_folder": 3,
     "lrjax.shards": 3,
@@ -73,7 +75,16 @@ LAYERS = {
     "lrjax.zoo": 5,
     "lrjax.main": 5,
 }
-CONVERTER_MAY_IMPORT = {"numpy", "ml_dtypes", "safetensors", "torch", "checkpoints_conv", "lrjax.errors"}
+CONVERTER_MAY_IMPORT = {
+    "numpy",
+    "ml_dtypes",
+    "safetensors",
+    "torch",
+    "checkpoints_conv",
+    "lrjax.errors",
+    "lrjax.finite",
+}
+LOADING = ("lrjax.checkpoint", "lrjax.fitting", "lrjax.origin", "lrjax.sources")
 FLAGS = ("absl", "ml_collections")
 ABLATIONS = ("table2", "table4", "table5", "table6", "table14", "images_per_caption")
 
@@ -142,7 +153,7 @@ def violations(sources):
                 continue
             if top in ("configs", "experiments", "tests"):
                 found.append(f"{place}; the library knows no recipes")
-            if top == "checkpoints_conv" and name not in ("lrjax.checkpoint", "lrjax.fitting", "lrjax.origin"):
+            if top == "checkpoints_conv" and name not in LOADING:
                 found.append(f"{place}; only the loading of weights converts")
             if top == "flax" and own <= 1:
                 found.append(f"{place}; layers 0 and 1 are pure arrays")

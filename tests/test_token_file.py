@@ -34,6 +34,24 @@ def test_an_adaptation_comes_back(tmp_path):
     assert sorted(load_file(path))[-2:] == ["prompts", "tokens"]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
+def test_numbers_that_nothing_can_be_computed_with_are_refused(tmp_path, value):
+    tokens = tiny.random_tokens()
+    tokens[1, 2, 3] = value
+    write_adaptation(tmp_path / "tokens.safetensors", {"tokens": tokens}, model=tiny.row().name, facts={})
+    with pytest.raises(UserError, match=r"tokens of .*tokens.safetensors holds NaN, infinite or huge numbers"):
+        read_adaptation(tmp_path / "tokens.safetensors")
+    with pytest.raises(UserError, match="the LR tokens hold NaN, infinite or huge numbers"):
+        api.encode_image(tiny.predictor(), [tiny.picture(0, 40, 40)], lr_tokens=tokens)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"step": 1}', '{"model": 3}', "[" * 100_000])
+def test_damaged_metadata(tmp_path, text):
+    save_file({"tokens": tiny.random_tokens()}, tmp_path / "tokens.safetensors", {"lrjax": text})
+    with pytest.raises(UserError, match=r"the metadata of .*tokens.safetensors (is damaged|names no model)"):
+        read_adaptation(tmp_path / "tokens.safetensors")
+
+
 @pytest.mark.parametrize(
     ("name", "size", "words"),
     [

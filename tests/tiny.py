@@ -74,6 +74,15 @@ def predictor(devices=1, *, placement="replicate", dtype=jnp.float32):
     return Predictor(row(), place_tree(params(), mesh, PLACEMENTS[placement]), tokenizer(), mesh, dtype=dtype)
 
 
+def broken_predictor(tower, devices=1):
+    """A predictor with NaN in the last norm of a tower."""
+    broken = predictor(devices)
+    scale = broken.params[tower]["norm"]["scale"].at[0].set(jnp.nan)
+    norm = broken.params[tower]["norm"] | {"scale": scale}
+    broken.params = broken.params | {tower: broken.params[tower] | {"norm": norm}}
+    return broken
+
+
 def random_tokens(seed=0, std=0.3):
     shape = (DEPTH + 1, (SIZE // PATCH) ** 2, WIDTH)
     return np.random.default_rng(seed).normal(0, std, shape).astype(np.float32)

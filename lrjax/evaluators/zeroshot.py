@@ -19,7 +19,7 @@ from lrjax.evaluators import Measurement, Outcome
 from lrjax.metrics.accuracy import topk_correct
 from lrjax.models.build import similarities
 from lrjax.ops.preprocess import ViewSpec
-from lrjax.predict import Predictor
+from lrjax.predict import Predictor, check_finite
 from lrjax.sharding import put_batch, replicated
 from lrjax.types import Array
 
@@ -86,8 +86,8 @@ def run(
         [n], or [n, M] filled with -1 where there are sets of labels.
 
     Raises:
-        UserError: the data set is empty, every image is damaged, the batch does not divide over the devices, or a
-            resolution is too large.
+        UserError: the data set is empty, every image is damaged, the batch does not divide over the devices, a
+            resolution is too large, or an embedding is not finite.
         ImageError: an image is damaged and `on_error` is "error".
 
     Reference:
@@ -113,6 +113,9 @@ def run(
     with tqdm(total=len(source), desc=title, unit="img", disable=jax.process_index() > 0) as progress:
         progress.set_postfix_str("first batch, compiles what is new")
         for found in _one_behind(_scores(predictor, loader, classifier, lr_tokens, skipped)):
+            check_finite(
+                found["finite"] | ~found["mask"], predictor.row.name, lambda n, at=found: _name(at["index"][n])
+            )
             counts.update({name: found[name] for name in ("acc1", "acc5", "n")})
             parts.append({name: found[name][found["mask"]] for name in ("index", "top", "label")})
             progress.set_postfix_str("")
@@ -196,7 +199,12 @@ def _score(embedded: Array, weights: Array, label: Array, mask: Array, index: Ar
         "label": label,
         "mask": mask,
         "index": index,
+        "finite": jnp.isfinite(embedded).all(axis=(1, 2)),
     }
+
+
+def _name(index: int) -> str:
+    return f"image {index} of the data set"
 
 
 def _largest(number: int) -> int:

@@ -24,7 +24,7 @@ from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW
 from lrjax.models.build import similarities
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
-from lrjax.predict import Predictor
+from lrjax.predict import Predictor, check_finite
 from lrjax.sharding import batch_sharding, from_first, put_batch, replicated
 from lrjax.shards import Shards
 from lrjax.types import Array
@@ -104,7 +104,8 @@ def run(
 
     Raises:
         UserError: the data set is empty or has more than 32,768 classes, every image is damaged, the batch does not
-            divide over the devices, low resolutions are asked for, or a stored shard is damaged.
+            divide over the devices, low resolutions are asked for, a stored shard is damaged, or an
+            embedding is not finite.
         ImageError: an image is damaged and `on_error` is "error".
 
     Reference:
@@ -197,6 +198,8 @@ def _classifier(
             crops = views([crop_spec(mirrored=True, **shared)], list(centre_zoom_specs(**shared)))
             placed |= score_crops(predictor.image(crops, lr_tokens), weights)
         found, placed = jax.device_get((found, placed))
+        finite = np.all([one.pop("finite") for one in found], axis=0)
+        check_finite(finite | ~placed["mask"], row.name, lambda n: f"image {placed['index'][n]} of the data set")
         return placed | {name: _in_order([one[name] for one in found], ascending) for name in found[0]}
 
     return classify
@@ -236,11 +239,12 @@ def _score(
     logits = similarities(LOGIT_SCALE * embedded, weights)  # [B, V, K]
     probabilities = jax.nn.softmax(logits, axis=-1)
     guess, confidence = jnp.argmax(logits, axis=-1).astype(jnp.int32), probabilities.max(axis=-1)
-    correct = (guess[:, :, None] == label[:, None, :]).any(axis=-1) & ~jnp.isnan(confidence)
+    correct = (guess[:, :, None] == label[:, None, :]).any(axis=-1)
     by_view = members.reshape(1, guess.shape[1], members.shape[2], 1)  # by scale and anchor, as the views are
     chosen = jnp.where(by_view, probabilities[:, :, None], 0)  # [B, V, G, K]
     totals = jnp.maximum(totals[0], chosen.max(axis=1)), totals[1] + chosen.sum(axis=1)
-    return {"correct": correct, "confidence": confidence, "guess": guess}, totals
+    finite = jnp.isfinite(embedded).all(axis=(1, 2))
+    return {"correct": correct, "confidence": confidence, "guess": guess, "finite": finite}, totals
 
 
 def _score_crops(embedded: Array, weights: Array) -> dict[str, Array]:

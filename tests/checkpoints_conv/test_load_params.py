@@ -88,6 +88,16 @@ def test_lost_chunks_are_noticed(eva02, converted, placed):
         load_params(eva02.row, converted, target=eva02.target, shardings=shardings)
 
 
+@pytest.mark.parametrize("placed", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+def test_converted_numbers_that_nothing_can_be_computed_with_are_refused(eva02, tree, tmp_path, placed, value):
+    shardings = tree_shardings(eva02.target, make_mesh(8), FSDP) if placed else None
+    tree["image"]["blocks"]["mlp"]["up"]["kernel"][-1, 2, 3] = value
+    save_params(tree, tmp_path / "converted", metadata=METADATA)
+    with pytest.raises(UserError, match=r"parameter image/blocks/mlp/up/kernel of .*converted holds NaN, infinite or"):
+        load_params(eva02.row, tmp_path / "converted", target=eva02.target, shardings=shardings)
+
+
 @pytest.mark.parametrize("rules", [REPLICATE, FSDP], ids=["replicate", "fsdp"])
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 def test_parameters_arrive_on_the_mesh(eva02, source, converted, rules, dtype):

@@ -97,3 +97,56 @@ def test_missing_torch_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert "pip install torch" in failing(tmp_path / "model.pt")
     check(tmp_path / "model.safetensors", "safetensors")
+
+
+def quantised():
+    return torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "found"),
+    [
+        (torch.ones(2, 3, dtype=torch.float8_e4m3fn), "float8_e4m3fn"),
+        (torch.ones(2, 3, dtype=torch.float8_e5m2), "float8_e5m2"),
+        (torch.ones(2, 3, dtype=torch.int8), "int8"),
+        (torch.ones(2, 3, dtype=torch.int64), "int64"),
+        (torch.ones(2, 3, dtype=torch.bool), "bool"),
+        (torch.ones(2, 3, dtype=torch.complex64), "complex64"),
+        (torch.ones(2, 3).to_sparse(), "a sparse tensor"),
+        (torch.ones(2, 3).to_sparse_csr(), "a sparse tensor"),
+        (quantised(), "quantised numbers"),
+        (torch.ones(2, 3, device="meta"), "no values"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_that_are_no_floats_are_refused_when_they_are_read(tmp_path, tensor, found, zipped):
+    path = tmp_path / "model.pt"
+    torch.save(STATE | {"c": tensor}, path, _use_new_zipfile_serialization=zipped)
+    if found.startswith("float8") and not zipped:  # PyTorch itself cannot read them
+        assert "not readable by this PyTorch" in failing(path)
+        return
+    with open_checkpoint(path) as reader:
+        assert reader.shape("c") == (2, 3)
+        np.testing.assert_array_equal(reader.read("b"), np.asarray([1.5, -2], ml_dtypes.bfloat16), strict=True)
+        with pytest.raises(UserError, match=f"'c' of .*model.pt holds {found}, not floats of 16 bits or more"):
+            reader.read("c")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "found"),
+    [
+        (torch.float8_e4m3fn, "F8_E4M3"),
+        (torch.float8_e5m2, "F8_E5M2"),
+        (torch.int8, "I8"),
+        (torch.bool, "BOOL"),
+        (torch.complex64, "C64"),
+    ],
+)
+def test_the_same_of_safetensors(tmp_path, dtype, found):
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(STATE | {"c": torch.ones(2, 3, dtype=dtype)}, path)
+    with open_checkpoint(path) as reader:
+        assert reader.shape("c") == (2, 3)
+        with pytest.raises(UserError, match=f"'c' of .*model.safetensors holds {found}, not floats"):
+            reader.read("c")

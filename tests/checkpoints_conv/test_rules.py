@@ -283,3 +283,36 @@ def test_nothing_is_read_before_the_checks():
 def test_export_refuses_a_leaf_without_a_name():
     with pytest.raises(UserError, match="'other'"):
         export(make_target() | {"other": np.zeros(2)}, TABLE)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38, 1e300])
+@pytest.mark.parametrize("key", ["blocks.1.qkv.weight", "scale"])
+def test_numbers_that_nothing_can_be_computed_with_are_refused(dtype, value, key):
+    source = make_source(dtype)
+    with np.errstate(over="ignore"):
+        source[key].reshape(-1)[-1] = value
+    with pytest.raises(UserError, match=f"checkpoint key '{key}' holds NaN, infinite or huge numbers"):
+        convert(DictReader(source), TABLE, make_target())
+
+
+def test_large_numbers_and_empty_tensors_are_computed_with():
+    large, empty = np.full(3 * 2**20, 1e18, np.float32), np.zeros((0, 3), np.float32)
+    tree = convert(
+        DictReader({"a": large, "b": empty}), (Rule("a", ("a",)), Rule("b", ("b",))), {"a": large, "b": empty}
+    )
+    np.testing.assert_array_equal(tree["a"], large)
+
+
+def test_the_last_of_many_numbers_is_looked_at():
+    large = np.zeros(3 * 2**20 + 1, np.float32)
+    large[-1] = np.nan
+    with pytest.raises(UserError, match="'a' holds NaN"):
+        convert(DictReader({"a": large}), (Rule("a", ("a",)),), {"a": large})
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.bool_, np.complex64, ml_dtypes.float8_e4m3fn, "V1", "S2"])
+def test_arrays_that_are_no_floats_are_refused(dtype):
+    source = {"a": np.zeros(3, dtype)}
+    with pytest.raises(UserError, match=r"checkpoint key 'a' holds .*, not floats of 16 bits or more"):
+        convert(DictReader(source), (Rule("a", ("a",)),), {"a": np.zeros(3, np.float32)})

@@ -268,3 +268,10 @@ def test_evaluators_are_found_by_name():
     assert "zeroshot" in set(evaluators.names())
     with pytest.raises(UserError, match=r"unknown evaluator 'zeroshoot'.*zeroshot"):
         evaluators.find("zeroshoot")
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_embeddings_that_are_not_finite_stop_the_run(devices):
+    message = "tiny embeds 8 of a batch of 8 as NaN or infinite, the first is image 0 of the data set"
+    with pytest.raises(UserError, match=message):
+        evaluate(tiny.Pictures(23), predictor=tiny.broken_predictor("image", devices))

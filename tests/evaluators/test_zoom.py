@@ -262,3 +262,9 @@ def test_the_mask_of_the_label_space_is_a_choice_of_rows(name):
     masked[:, columns] = (embedded @ weights.T)[:, columns]
     own = (embedded @ weights[columns].T).argmax(axis=1)
     np.testing.assert_array_equal(np.asarray(columns)[own], masked.argmax(axis=1))
+
+
+def test_embeddings_that_are_not_finite_stop_the_run():
+    message = "tiny embeds 8 of a batch of 8 as NaN or infinite, the first is image 0 of the data set"
+    with pytest.raises(UserError, match=message):
+        evaluate(predictor=tiny.broken_predictor("image"))
