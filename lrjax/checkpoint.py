@@ -20,6 +20,7 @@ from lrjax.finite import LARGEST, is_usable
 from lrjax.fitting import advice
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
+from lrjax.parse import parse_json
 from lrjax.sources import METADATA, locate
 from lrjax.streaming import Slice, named_leaves, write_checkpoint
 from lrjax.types import Tree
@@ -205,10 +206,10 @@ def read_metadata(directory: str | Path) -> dict[str, Any]:
     """
     path = Path(directory) / METADATA
     try:
-        metadata = json.loads(path.read_text())
+        metadata = parse_json(path.read_text(encoding="utf-8"))
         if isinstance(metadata, dict) and {"model", "sha256"} <= metadata.keys():
             return metadata
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{directory} is not a converted checkpoint, {METADATA} is missing or damaged; convert it again"
         ) from error

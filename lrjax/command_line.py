@@ -3,7 +3,6 @@
 import argparse
 import codecs
 import importlib
-import json
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 from lrjax.errors import UserError
 from lrjax.home import expand_home
+from lrjax.parse import parse_json
 from lrjax.text import brief, one_line, printable
 
 _NEAREST = {"\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "\N{PLUS-MINUS SIGN}": "+/-", "\N{RIGHTWARDS ARROW}": "->"}
@@ -135,8 +135,8 @@ def read_numbers(name: str) -> dict[str, float]:
         UserError: the file is missing, or holds something else.
     """
     try:
-        found = json.loads(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UserError(f'{name} is not a JSON file like {{"cars": 0.5}} ({error})') from error
     if not isinstance(found, dict) or not found:
         raise UserError(f'{name} is not a JSON file like {{"cars": 0.5}}: it holds no data set')

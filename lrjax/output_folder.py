@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from lrjax.errors import UserError
-from lrjax.results import write_atomically
+from lrjax.parse import parse_json
+from lrjax.results import utf8, write_atomically
 
 LIST = ".report.json"
 """Lists what was written into a folder: {command: {file: [SHA-256, ...]}}."""
@@ -49,7 +50,7 @@ def write_files(
         UserError: a file is another's, was changed, or lies behind a link; nothing is written then.
     """
     folder, listed = Path(folder), _listed(Path(folder))
-    contents = {name: one.encode() if isinstance(one, str) else one for name, one in files.items()}
+    contents = {name: utf8(one) if isinstance(one, str) else one for name, one in files.items()}
     for name, content in contents.items():
         if os.path.lexists(folder / name) and not _is_own(folder, name, {*_hashes(listed, name), _sha256(content)}):
             raise UserError(
@@ -102,8 +103,8 @@ def _list(folder: Path, listed: _Listed) -> None:
 
 def _listed(folder: Path) -> _Listed:
     try:
-        found = json.loads((folder / LIST).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = parse_json((folder / LIST).read_bytes())
+    except (OSError, ValueError):
         return {}
     commands = found.items() if isinstance(found, dict) else ()
     return {command: _own_names(files) for command, files in commands if isinstance(files, dict)}

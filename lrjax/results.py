@@ -26,11 +26,14 @@ import numpy as np
 
 from lrjax import __version__
 from lrjax.errors import UserError
+from lrjax.parse import parse_json
+from lrjax.text import brief, one_line
 
 RESULTS_FILE = "results.jsonl"
 SCHEMA = 1
 """Version of the layout of a line in `RESULTS_FILE`; a line without one is of version 1."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")  # it becomes a file name
+_COUNTS = ("parameters", "classes", "image_size")
 _TEXT_FIELDS = ("model", "variant", "dataset", "metric", "config_hash", "evaluator")
 
 
@@ -74,32 +77,35 @@ class Row:
 
     def __post_init__(self) -> None:
         for name in _TEXT_FIELDS:
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value:
-                raise UserError(f"field {name!r} of a result is {value!r}, but must be a non-empty text")
+            if not _is_text(value := getattr(self, name)):
+                raise UserError(f"field {name!r} of a result is {brief(value)}, but must be a text in one line")
         if not isinstance(self.key, str) or not _KEY.fullmatch(self.key):
             raise UserError(
-                f"field 'key' of a result is {self.key!r}, but must be a hash (letters, digits, '_' and '-')"
+                f"field 'key' of a result is {brief(self.key)}, but must be a hash (letters, digits, '_' and '-')"
             )
         for name, accepted in (("resolution", self.resolution), ("evaluator_version", self.evaluator_version)):
-            if not (_is_integer(accepted) or (isinstance(accepted, str) and accepted)):
-                raise UserError(
-                    f"field {name!r} of a result is {accepted!r}, but must be an integer or a non-empty text"
-                )
+            if not (_is_integer(accepted) or _is_text(accepted)):
+                raise UserError(f"field {name!r} of a result is {brief(accepted)}, but must be an integer or a text")
         if _is_integer(self.resolution) and self.resolution < 1:
             raise UserError(f"field 'resolution' of a result is {self.resolution}, but must be at least 1 pixel")
-        if isinstance(self.value, bool) or not isinstance(self.value, numbers.Real) or not math.isfinite(self.value):
+        if not _is_finite(self.value):
             raise UserError(
-                f"field 'value' of a result ({self.metric} of {self.model} on {self.dataset}) is {self.value!r}, but "
-                "must be a finite number"
+                f"field 'value' of a result ({self.metric} of {self.model} on {self.dataset}) is {brief(self.value)}, "
+                "but must be a finite number"
             )
         if not _is_integer(self.n) or self.n < 1:
-            raise UserError(f"field 'n' of a result is {self.n!r}, but must be a count of at least 1")
+            raise UserError(f"field 'n' of a result is {brief(self.n)}, but must be a count of at least 1")
         if self.seed is not None and not _is_integer(self.seed):
-            raise UserError(f"field 'seed' of a result is {self.seed!r}, but must be an integer or null")
+            raise UserError(f"field 'seed' of a result is {brief(self.seed)}, but must be an integer or null")
         for name, value in (("versions", self.versions), ("extra", self.extra)):
             if not isinstance(value, Mapping):
-                raise UserError(f"field {name!r} of a result is {value!r}, but must be a mapping")
+                raise UserError(f"field {name!r} of a result is {brief(value)}, but must be a mapping")
+        for name in _COUNTS:
+            if (value := self.extra.get(name)) is not None and (not _is_integer(value) or value < 0):
+                raise UserError(f"extra[{name!r}] of a result is {brief(value)}, but must be a count or null")
+        for name, kind in (("skipped", list | tuple), ("images", Mapping)):
+            if not isinstance(self.extra.get(name), kind | None):
+                raise UserError(f"extra[{name!r}] of a result is {brief(self.extra[name])}, which no run has written")
         # plain Python numbers, so that NumPy scalars can be given and JSON can be written
         for name, kind in (
             ("value", float),
@@ -115,8 +121,20 @@ class Row:
 _FIELDS = {field.name for field in dataclasses.fields(Row)}
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and one_line(value) == value
+
+
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float holds."""
+    try:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
@@ -137,12 +155,17 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
     )  # same directory: a rename is atomic only within a file system
     try:
         with temporary.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(utf8(content) if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def utf8(text: str) -> bytes:
+    r"""Encodes a text; half a character, which names of files may hold, becomes \udcff for example, as in JSON."""
+    return text.encode(errors="backslashreplace")
 
 
 class ResultStore:
@@ -218,7 +241,7 @@ class ResultStore:
             seen.add(identity)
         files = {self._samples_path(key): npz_bytes(arrays) for key, arrays in samples.items()}
         kept = [row for row in self._load() if row.key not in keys]
-        content = "".join(map(_line, [*kept, *rows])).encode()  # fails before anything is written
+        content = utf8("".join(map(_line, [*kept, *rows])))  # fails before anything is written
         for path, arrays in files.items():
             write_atomically(path, arrays)
         if not self.path.exists() or self.path.read_bytes() != content:
@@ -290,7 +313,7 @@ def _line(row: Row) -> str:
 
 def _fields(line: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(line.decode())
+        fields = parse_json(line.decode())
     except ValueError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     if not isinstance(fields, dict):

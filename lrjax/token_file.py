@@ -17,6 +17,7 @@ from lrjax.models.lr_tokens import token_shape
 from lrjax.models.robust_token import init_robust_token
 from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
+from lrjax.parse import parse_json
 from lrjax.results import write_atomically
 from lrjax.streaming import named_leaves
 from lrjax.types import Tree
@@ -88,14 +89,18 @@ def read_adaptation(path: str | Path, row: Backbone | None = None) -> tuple[Tree
         branch = adaptation
         for group in groups:
             branch = branch.setdefault(group, {})
+            if not isinstance(branch, dict):
+                raise UserError(
+                    f"{path} has tensors named like groups of tensors; name a tokens.safetensors of a training"
+                )
         branch[leaf] = tensor
     return adaptation, facts
 
 
 def _read_facts(path: str | Path, text: str) -> dict[str, Any]:
     try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        facts = parse_json(text)
+    except ValueError as error:
         raise UserError(f"the metadata of {path} is damaged; take the file of the training again") from error
     if not isinstance(facts, dict) or not isinstance(facts.get("model"), str):
         raise UserError(f"the metadata of {path} names no model; take the file of the training again")

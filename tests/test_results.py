@@ -47,6 +47,13 @@ def test_rows_come_back_equal(tmp_path):
     assert [json.loads(line)["resolution"] for line in lines] == [16, "hr"]
 
 
+def test_names_of_files_that_are_no_text_come_back(tmp_path):
+    row = _row(extra={"skipped": [os.fsdecode(b"a\xff.png"), "\u00e4.png"]})
+    ResultStore(tmp_path).add([row])
+    assert ResultStore(tmp_path).rows == [row]
+    assert os.fsencode(ResultStore(tmp_path).rows[0].extra["skipped"][0]) == b"a\xff.png"
+
+
 def test_find_and_replace_by_key(tmp_path):
     store = ResultStore(tmp_path)
     assert store.rows == [] and store.find("a1") == []
@@ -143,6 +150,17 @@ GOOD = json.dumps(dataclasses.asdict(_row()))
         (GOOD.replace('"key": "a1"', '"key": "../a1"'), "'key'"),
         (GOOD.replace('"resolution": 16', '"resolution": true'), "'resolution'"),
         (GOOD.replace('"cars"', "null"), "'dataset'"),
+        (GOOD.replace("0.5", "1" + "0" * 400), "'value'.*finite number"),
+        (GOOD.replace('"n": 10', '"n": 1' + "0" * 400), "'n'"),
+        (GOOD.replace("cars", r"c\u001b[2J"), r"'dataset' .* 'c\\x1b\[2J', but must be a text in one line"),
+        (GOOD.replace("cars", r"c\nars"), "'dataset'"),
+        (GOOD.replace("vanilla", r"\ud800"), "'variant'"),
+        (GOOD.replace("196", '"196"'), r"extra\['classes'\] of a result is '196', but must be a count"),
+        (GOOD.replace("196", '1, "parameters": -1'), r"extra\['parameters'\]"),
+        (GOOD.replace("196", '1, "skipped": 3'), r"extra\['skipped'\] of a result is 3"),
+        (GOOD.replace("196", '1, "images": []'), r"extra\['images'\]"),
+        (GOOD.replace("196", "[" * 900 + "]" * 900), "not JSON .it refers to itself, or is nested"),
+        ("[" * 10**5, "not JSON .it refers to itself, or is nested"),
     ],
 )
 def test_damage_is_an_error_that_names_file_line_and_remedy(tmp_path, line, reason):

@@ -29,6 +29,7 @@ LAYERS = {
     "lrjax.types": 0,
     "lrjax.errors": 0,
     "lrjax.text": 0,
+    "lrjax.parse": 0,
     "lrjax.ranges": 0,
     "lrjax.finite": 0,
     "lrjax.config": 0,

@@ -33,20 +33,19 @@ and `config.data.names` names it by its path, ("imagenet", "mine/birds.yaml"). A
 
 import collections
 import difflib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lrjax.data.dataset import Dataset
 from lrjax.data.files import check_inside, read_text
 from lrjax.data.locations import split_location
 from lrjax.data.sources.names import exact
 from lrjax.errors import UserError
+from lrjax.parse import parse_json, parse_yaml
+from lrjax.text import brief
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -74,14 +73,14 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(_KEYS)}"
             raise UserError(f"'{path}' has an unknown key '{key}'; {hint}")
         if key in _TEXTS and not isinstance(value, str):
-            raise UserError(f"{key} of '{path}' is {value!r}; give a text, in quotes")
+            raise UserError(f"{key} of '{path}' is {brief(value)}; give a text, in quotes")
         if key in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UserError(f"{key} of '{path}' is {value!r}; give a whole number above 0")
+            raise UserError(f"{key} of '{path}' is {brief(value)}; give a whole number above 0")
         if key in _LISTS:
             row[key] = _texts(path, key, value)
     name = row.get("name", path.name.rpartition(".")[0])
     if not re.fullmatch(r"[\w-]+", name):
-        raise UserError(f"data set '{path}' is called {name!r}; name it with letters, digits, '_' and '-'")
+        raise UserError(f"data set '{path}' is called {brief(name)}; name it with letters, digits, '_' and '-'")
     shared, indices = _prompts(path, row.get("prompts"), find)
     classes = _classes(path, row["classes"]) if "classes" in row else shared.get("classes")
     templates, folders = row.get("templates", shared.get("templates")), row.get("folders")
@@ -100,7 +99,7 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
     if folders is not None and (len(folders) != len(classes) or len(set(folders)) < len(folders)):
         raise UserError(f"'{path}' has {len(set(folders))} different folders for {len(classes)} classes; give as many")
     if row.get("metric", "top1") != "top1":
-        raise UserError(f"metric of '{path}' is {row['metric']!r}; the only one is 'top1'")
+        raise UserError(f"metric of '{path}' is {brief(row['metric'])}; the only one is 'top1'")
     if ("images" in row) != (row.get("labels") in ("replace", "add")):
         raise UserError(f"'{path}' needs both 'images', a data set, and 'labels', 'replace' or 'add', or neither")
     if "images" in row and find(row["images"]).classes != classes:
@@ -137,8 +136,8 @@ def _repeated(names: Sequence[str]) -> str | None:
 def _content(path: Path | Traversable) -> dict[str, Any]:
     try:
         text = read_text(path) if isinstance(path, Path) else path.read_text(encoding="utf-8")
-        row = json.loads(text) if path.name.endswith(".json") else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        row = (parse_json if path.name.endswith(".json") else parse_yaml)(text)
+    except (OSError, ValueError) as error:
         raise UserError(f"data set file '{path}' cannot be read ({error}); mend it or correct its name") from error
     if not isinstance(row, dict):
         raise UserError(f"data set file '{path}' holds {type(row).__name__}; it must map keys such as 'classes'")
@@ -147,10 +146,10 @@ def _content(path: Path | Traversable) -> dict[str, Any]:
 
 def _texts(path: Any, key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
-        raise UserError(f"{key} of '{path}' is {value!r}; give a list of texts")
+        raise UserError(f"{key} of '{path}' is {brief(value)}; give a list of texts")
     for one in value:
         if not isinstance(one, str) or not one.strip():  # YAML reads a plain no as False and 0 as a number
-            raise UserError(f"{key} of '{path}' has {one!r}; write texts, in quotes")
+            raise UserError(f"{key} of '{path}' has {brief(one)}; write texts, in quotes")
     try:  # PyYAML reads the two escapes of an emoji, "\\ud83d\\ude00", as two halves
         return tuple(one.encode("utf-16", "surrogatepass").decode("utf-16") for one in value)
     except UnicodeDecodeError as error:
@@ -172,7 +171,7 @@ def _prompts(path: Any, value: Any, find: Callable) -> tuple[dict[str, Any], tup
     if value is None:
         return {}, None
     if not isinstance(value, (str, dict)) or (isinstance(value, dict) and set(value) != {"of", "indices"}):
-        raise UserError(f"prompts of '{path}' are {value!r}; give a data set, or {{of: a data set, indices: [...]}}")
+        raise UserError(f"prompts of '{path}' are {brief(value)}; give a data set, or {{of: DATASET, indices: [...]}}")
     other = find(value if isinstance(value, str) else value["of"])
     indices = None if isinstance(value, str) else value["indices"]
     if indices is None:
@@ -189,11 +188,11 @@ def _prompts(path: Any, value: Any, find: Callable) -> tuple[dict[str, Any], tup
 def _sources(path: Any, value: Any) -> dict[str, tuple[str, str]]:
     example = "{tfds: {name: ..., split: ...}, hub: {name: ..., split: ...}}"
     if not isinstance(value, Mapping) or not set(value) <= {"tfds", "hub"}:
-        raise UserError(f"sources of '{path}' are {value!r}; write {example}")
+        raise UserError(f"sources of '{path}' are {brief(value)}; write {example}")
     for one in value.values():
         texts = isinstance(one, Mapping) and all(isinstance(text, str) for text in one.values())
         if not texts or set(one) != {"name", "split"}:
-            raise UserError(f"sources of '{path}' have {one!r}; write {example}")
+            raise UserError(f"sources of '{path}' have {brief(one)}; write {example}")
     return {key: (one["name"], one["split"]) for key, one in value.items()}
 
 

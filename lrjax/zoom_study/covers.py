@@ -10,6 +10,7 @@ import numpy as np
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import VIEW_ANCHORS, VIEW_SCALES, view_index
 from lrjax.ops.zoom import ANCHORS
+from lrjax.parse import parse_json
 from lrjax.results import write_atomically
 from lrjax.zoom_study.stored import ZoomTable
 
@@ -57,7 +58,7 @@ def read_cover(path: str | os.PathLike, *, model: str, variant: str) -> np.ndarr
         UserError: the file is missing or of another form, or has no set of the model.
     """
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = parse_json(Path(path).read_bytes())
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r} instead of {FORMAT}")
         found = {(one["model"], one["variant"]): one["views"] for one in content["covers"]}

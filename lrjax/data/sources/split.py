@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from typing import Any
 from lrjax.data.files import check_inside, read_text
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.errors import UserError
+from lrjax.parse import parse_json
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 
@@ -130,7 +130,7 @@ def read_json(path: Path) -> Any:
         UserError: it cannot be read or is no JSON.
     """
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read as JSON ({error}); mend or replace it") from error
 
@@ -146,7 +146,7 @@ def _table_rows(table: Path) -> list[tuple[int, Any]]:
     rows = []
     for number, line in enumerate(lines, 1):
         try:
-            rows.append((number, json.loads(line)))
+            rows.append((number, parse_json(line)))
         except ValueError as error:
             raise UserError(f"line {number} of '{table}' is not JSON ({error}); mend it") from error
     return rows

@@ -1,6 +1,5 @@
 """Tar archives of images, read in place: WebDataset shards, and archives of class folders."""
 
-import json
 import os
 import posixpath
 import re
@@ -15,6 +14,7 @@ from lrjax.data.images import FORMATS
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, gaps, is_image
 from lrjax.errors import UserError
+from lrjax.parse import parse_json
 
 _ARCHIVE = re.compile(r"\.(?:tar|(?:tar\.|t)(gz|bz2|xz|zst))$")
 _UNPACKERS = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\0": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
@@ -231,7 +231,7 @@ def _key(name: str) -> str:
 def _label(content: bytes, suffix: str, *, place: str) -> Label | None:
     try:
         text = content.decode("utf-8-sig").strip()
-        value = json.loads(text) if suffix == ".json" else text
+        value = parse_json(text) if suffix == ".json" else text
     except ValueError as error:
         raise UserError(f"{place} is unreadable ({error}); write the archive again") from error
     if suffix == ".json":
