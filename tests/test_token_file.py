@@ -88,10 +88,6 @@ def test_other_files_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(UserError, match="cannot be read"):
         read_adaptation(path)
-    for text in ("[", "[]", "{}", '{"model": 3}', "[" * 10**5):
-        save_file({"tokens": np.zeros(3, np.float32)}, path, {"lrjax": text})
-        with pytest.raises(UserError, match="metadata of .*take the file of the training again"):
-            read_adaptation(path)
     save_file({"a": np.zeros(3), "a/b": np.zeros(3)}, path, {"lrjax": json.dumps({"model": "x"})})
     with pytest.raises(UserError, match="tensors named like groups of tensors"):
         read_adaptation(path)
