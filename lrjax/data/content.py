@@ -143,7 +143,7 @@ class _Memory:
                 if self._open is not None:
                     places = ",".join("?" * len(asked))
                     rows = self._open.execute(f"SELECT key, digest FROM digests WHERE key IN ({places})", asked)
-                    found |= {key: one[:32] for key, one in rows if one == _sealed(key, one[:32])}
+                    found |= {key: one[:32] for key, one in rows if _is_whole(key, one)}
         return found
 
     def add(self, new: Mapping[bytes, bytes]) -> None:
@@ -172,6 +172,10 @@ class _Memory:
             self._open = None
             if damaged:
                 self.path.unlink(missing_ok=True)
+
+
+def _is_whole(key: Any, sealed: Any) -> bool:
+    return isinstance(key, bytes) and isinstance(sealed, bytes) and sealed == _sealed(key, sealed[:32])
 
 
 @functools.cache
