@@ -97,7 +97,7 @@ def _evaluate(
         check_tokens(config, training, row=row, weights=weights)
     given = {"weights": weights, "suite": suite, "store": store}
     predictor, rows = evaluate_backbone(config, row, source, mesh=mesh, **given)
-    return rows if training is None else rows + train_backbone(config, predictor, rows, **given)
+    return rows if training is None else rows + train_backbone(config, predictor, rows, images=training, **given)
 
 
 def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultStore) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -68,6 +69,7 @@ def train_backbone(
     weights: str,
     suite: Suite,
     store: ResultStore,
+    images: Any = None,
     variant: str = "lr_tk0",
 ) -> list[Row]:
     """Trains what a config asks for, or takes it from its working directory, and evaluates it.
@@ -79,6 +81,7 @@ def train_backbone(
         weights: hash of the weights.
         suite: the evaluations.
         store: where results go and where finished ones are found.
+        images: those to train on, of `check_training`; None checks and opens them.
         variant: how the results are called.
 
     Returns:
@@ -89,7 +92,7 @@ def train_backbone(
     def evaluate(adaptation: Tree, step: int) -> float:
         return suite.score(predictor, adaptation, store=scores, weights=weights, variant=f"step {step}")
 
-    adaptation = train_tokens(config, predictor, weights=weights, evaluate=evaluate)
+    adaptation = train_tokens(config, predictor, weights=weights, source=images, evaluate=evaluate)
     rows = suite.run_adapted(predictor, adaptation, store=store, weights=weights, variant=variant)
     if jax.process_index() == 0:
         write_card(config, predictor.row, adaptation, comparison_table([*vanilla, *rows], datasets=suite.names))

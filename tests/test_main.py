@@ -12,6 +12,7 @@ from lrjax import stages
 from lrjax.checkpoint import load_params, locate
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
+from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.recipes import read_command_line
@@ -190,6 +191,37 @@ def test_damaged_images_stop_the_run_or_are_left_out(command, tmp_path, recipe):
     message = failure(command(*arguments, "--config.data.on_error=skip"), alone=False)
     assert "all 20 images are damaged" in message
     assert ResultStore(tmp_path / "run").rows == rows
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (Path.unlink, "cannot be read (No such file or directory); mend this and start again"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "the images of eurosat are others than those of the"),
+    ],
+)
+def test_images_that_are_lost_on_the_way_are_not_skipped(command, tmp_path, recipe, monkeypatch, change, message):
+    paths = write_dataset(tmp_path / "data", "eurosat", per_class=2)
+    contents = {path: path.read_bytes() for path in paths[7:12]}
+    arguments = ["--config", recipe, "--config.data.names=eurosat", f"--config.data.root={tmp_path / 'data'}"]
+    arguments += ["--config.data.on_error=skip"]
+    evaluate = zeroshot.run
+
+    def run(*given, **options):
+        for path in contents:
+            change(path)
+        return evaluate(*given, **options)
+
+    with monkeypatch.context() as share:
+        share.setattr(zeroshot, "run", run)
+        assert message in failure(command(*arguments), alone=False)
+    assert ResultStore(tmp_path / "run").rows == []
+    for path, content in contents.items():
+        path.write_bytes(content)
+    status, _, stderr = command(*arguments)
+    assert status == 0
+    assert "finished earlier" not in stderr
+    assert {row.n for row in ResultStore(tmp_path / "run").rows} == {20}
 
 
 def test_damaged_training_image(command, tmp_path, recipe):

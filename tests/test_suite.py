@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tiny
 from checkpoints_conv.__main__ import main as convert
@@ -18,7 +19,8 @@ from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.ops.zoom import VIEWS
 from lrjax.results import ResultStore
-from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
+from lrjax.train import loop
+from run_helpers import Command, tiny_row, write_checkpoint, write_dataset, write_recipe
 from tiny import write_training_images
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
@@ -295,6 +297,29 @@ def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe
     succeeds(command(*arguments, f"--config.zoom.aggregate={file}"))
     succeeds(command(*arguments, f"--config.zoom.aggregate={file}", "--config.data.region=background"))
     assert [one[:2] for one in given[1:]] == [([last], "foreground"), ([last], "background")]
+
+
+def test_other_images_of_the_same_names_and_sizes_are_other_results(command, tmp_path, recipe, calls):
+    paths = write_dataset(tmp_path / "data", "eurosat")
+    arguments = ["--config", recipe, "--config.data.names=eurosat", f"--config.data.root={tmp_path / 'data'}"]
+    sizes = set()
+    for images, evaluated in ((paths, 1), (paths, 1), (paths[::-1], 2), (paths[::-1], 2), (paths, 2)):
+        for label, path in enumerate(images):
+            Image.fromarray(tiny.picture(label, 40, 36)).save(path, "BMP")
+            sizes.add(path.stat().st_size)
+        succeeds(command(*arguments))
+        assert len(calls) == evaluated
+    assert len(sizes) == 1
+
+
+def test_images_are_listed_once_in_a_start(command, tmp_path, recipe, monkeypatch):
+    folder, listed = write_training_images(tmp_path / "images"), []
+    opened = loop.open_training_source
+    monkeypatch.setattr(loop, "open_training_source", lambda *a, **b: listed.append(a) or opened(*a, **b))
+    options = ["train.steps=1", "train.batch_size=4", "train.image_size=40", "train.buckets=((8,16),)"]
+    for _ in range(2):
+        succeeds(command("--config", recipe, f"--config.train.root={folder}", *(f"--config.{one}" for one in options)))
+    assert len(listed) == 2
 
 
 def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, calls):

@@ -114,7 +114,12 @@ def _determinants(config: Config, source: Any, row: Backbone, weights: str) -> d
 
 
 def train_tokens(
-    config: Config, predictor: Predictor, *, weights: str, evaluate: Callable[[Tree, int], float] | None = None
+    config: Config,
+    predictor: Predictor,
+    *,
+    weights: str,
+    source: Any = None,
+    evaluate: Callable[[Tree, int], float] | None = None,
 ) -> Tree:
     """Trains what the options say, or continues or restores an earlier training of the same configuration.
 
@@ -127,6 +132,7 @@ def train_tokens(
         config: the run.
         predictor: the frozen backbone.
         weights: hash of the backbone's weights.
+        source: the images, of `check_training`; None checks and opens them.
         evaluate: scores an adaptation after a step, more is better; called if `evaluate_every` says so.
 
     Returns:
@@ -138,7 +144,8 @@ def train_tokens(
             cannot be written.
     """
     options, mesh, spec = config.train, predictor.mesh, predictor.row.spec.image
-    source, steps = check_training(config, mesh, row=predictor.row)
+    source = check_training(config, mesh, row=predictor.row)[0] if source is None else source
+    steps = total_steps(config, len(source))
     optimizer = make_optimizer(options, spec.blocks.depth, steps)
     distiller = Distiller(predictor.row, predictor.encoders, options, optimizer)
     layout = distiller.layout(predictor.params, mesh)

@@ -115,8 +115,11 @@ def test_finished_training_is_restored(tmp_path, folder, predictor, steps, unint
         with pytest.raises(UserError, match=rf"tokens holds another training: {told}; .*config\.workdir"):
             train(tmp_path, folder, predictor, **other)
     tiny.write_training_images(folder.parent / "more", count=13)
-    with pytest.raises(UserError, match="images is another"):
-        train(tmp_path, folder.parent / "more", predictor)
+    path = min(moved.iterdir())
+    path.write_bytes(path.read_bytes()[:-1] + b"?")  # of equal names and sizes
+    for others in (folder.parent / "more", moved):
+        with pytest.raises(UserError, match="images is another"):
+            train(tmp_path, others, predictor)
     row, other = predictor.row, copy.copy(predictor)
     for changed in (
         zoo.with_protocol(row, "lr0fm"),

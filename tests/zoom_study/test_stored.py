@@ -1,5 +1,7 @@
 """Reading stored tables: bits, missing arrays, several tables of one kind, images in another order."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,18 @@ def test_models_are_brought_into_one_order(tmp_path):
     assert first.index.tolist() != second.index.tolist()
     for found, model in zip(common_images([second, first]), ("two", "one"), strict=True):
         np.testing.assert_array_equal(found[::-1], bits(RIGHT[model, "shapes"]))
+
+
+def test_other_contents_cannot_be_compared(tmp_path):
+    store(tmp_path)
+    first, second = (table for table in load_tables([tmp_path]) if table.dataset == "shapes")
+    tables = [
+        dataclasses.replace(one, images={"fingerprint": content})
+        for one, content in ((first, "a"), (second, "a"), (second, "b"))
+    ]
+    assert len(common_images(tables[:2])) == len(common_images([first, tables[2]])) == 2
+    with pytest.raises(UserError, match="one and two were not evaluated on the same images of shapes"):
+        common_images(tables)
 
 
 def test_other_images_cannot_be_compared(tmp_path):
