@@ -21,6 +21,7 @@ import argparse
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,9 @@ from checkpoints_conv import (
     read_slices,
     recognise,
 )
-from checkpoints_conv.lr0fm import FAMILIES, LAYOUTS, export_tokens, import_tokens
+from checkpoints_conv.lr0fm import FAMILIES, LAYOUTS, export_tokens, has_tokens, import_tokens, weights_alone
 from checkpoints_conv.readers import TORCH_SUFFIXES
+from checkpoints_conv.rules import Reader
 from lrjax import __version__
 from lrjax.errors import UserError
 
@@ -129,12 +131,16 @@ def _forward(options: argparse.Namespace) -> None:
     )
     source = locate(options.source)
     files = _vocabulary(row.tokenizer, source.parent)
-    with open_checkpoint(source) as reader:
+    with open_checkpoint(source) as reader, TemporaryDirectory() as folder:
+        if has_tokens(reader.keys()):
+            files.append(Path(folder) / "tokens.safetensors")
+            _write_tokens(reader, row, files[-1], source=source)
+        reader, beside = weights_alone(reader)
         layout = recognise(reader.keys(), source=source)
         table = find_table(layout, row.spec)
         with advice(reader, layout):
             slices = read_slices(reader, table, target, model=row.name, progress=_progress)
-        left_out = dropped(reader.keys(), table)
+        left_out = beside | dropped(reader.keys(), table)
         metadata = {
             "model": row.name,
             "source": source.name,
@@ -214,21 +220,30 @@ def _export_tokens(options: argparse.Namespace) -> None:
 
 def _import_tokens(options: argparse.Namespace) -> None:
     from lrjax.models import zoo
+
+    _check_file(options, (".safetensors",))
+    row = zoo.get(options.model)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with open_checkpoint(options.source) as reader:
+        layout, others = _write_tokens(reader, row, options.out, source=options.source)
+    say(f"{options.out}: tokens for {row.name} from {options.source.name} ({layout}, {others} other keys left out)")
+    if others:
+        say("where the weights were trained as well, convert both: leave --tokens out, and name a directory as --out")
+
+
+def _write_tokens(reader: Reader, row: Any, path: Path, *, source: Path) -> tuple[str, int]:
+    """Writes the LR tokens of a checkpoint of the LR0.FM code and returns its layout and the number of other keys."""
     from lrjax.models.lr_tokens import token_shape
     from lrjax.models.spec import ResNetSpec
     from lrjax.token_file import write_adaptation
 
-    _check_file(options, (".safetensors",))
-    row = zoo.get(options.model)
     if isinstance(row.spec.image, ResNetSpec):
         raise UserError(f"{row.name} is a ResNet and has no patch rows to add LR tokens to; name a vision transformer")
-    with open_checkpoint(options.source) as reader:
-        shape = token_shape(row.spec.image)
-        tokens, layout, others = import_tokens(reader, shape, source=options.source, model=row.name)
-    facts = {"source": options.source.name, "format": layout}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_adaptation(options.out, {"tokens": tokens}, model=row.name, facts=facts)
-    say(f"{options.out}: tokens for {row.name} from {options.source.name} ({layout}, {others} other keys left out)")
+    tokens, layout, others = import_tokens(reader, token_shape(row.spec.image), source=source, model=row.name)
+    write_adaptation(path, {"tokens": tokens}, model=row.name, facts={"source": source.name, "format": layout})
+    if absent := int((~tokens.any(axis=(1, 2))).sum()):
+        layout += f", none after patchify and before block {absent - 1}"
+    return layout, others
 
 
 def _check_file(options: argparse.Namespace, suffixes: Sequence[str]) -> None:

@@ -1,6 +1,9 @@
 """Rows of the CLIP transformer and of the CLIP text tower, which many formats share."""
 
-from checkpoints_conv.rules import Rule, Table, linear_rules, norm_rules
+from checkpoints_conv.rules import Drop, Rule, Table, linear_rules, norm_rules
+
+LOGIT_BIAS = Drop("logit_bias", "the constant of the sigmoid loss, which neither a ranking nor a softmax sees")
+"""For the models that are published without one: CLIP's architectures can be trained with the sigmoid loss as well."""
 
 
 def clip_block_rules(source: str, target: str) -> Table:

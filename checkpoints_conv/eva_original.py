@@ -3,7 +3,7 @@
 Reference: https://github.com/baaivision/EVA, EVA-CLIP/rei/eva_clip/eva_vit_model.py and EVA-CLIP-18B/shinji/eva_clip.
 """
 
-from checkpoints_conv.clip_text import clip_text_rules
+from checkpoints_conv.clip_text import LOGIT_BIAS, clip_text_rules
 from checkpoints_conv.rules import Drop, Rule, Table, linear_rules, norm_rules
 
 NAME = "eva_original"
@@ -45,6 +45,7 @@ TABLE: Table = (
     *linear_rules("visual.head", "image/head"),
     *clip_text_rules("text."),
     Rule("logit_scale", ("logit_scale",), "scalar"),
+    LOGIT_BIAS,
     Rule("text.logit_scale", ("logit_scale",), "scalar"),  # older EVA01 files
     *(Drop(f"visual.rope.{name}", _ROPE) for name in ("freqs_cos", "freqs_sin")),
     *(Drop(f"{_SOURCE}.attn.rope.{name}", _ROPE) for name in ("freqs_cos", "freqs_sin")),

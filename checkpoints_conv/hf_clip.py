@@ -5,6 +5,7 @@ The files do not say which GELU their weights were made for; the row of the zoo 
 Reference: transformers `models/clip/modeling_clip.py`.
 """
 
+from checkpoints_conv.clip_text import LOGIT_BIAS
 from checkpoints_conv.rules import Drop, Rule, Table, linear_rules, norm_rules
 
 NAME = "hf_clip"
@@ -48,4 +49,5 @@ TABLE: Table = (
     *norm_rules("text_model.final_layer_norm", "text/norm"),
     Rule("text_projection.weight", ("text/head/kernel",), "linear"),
     Rule("logit_scale", ("logit_scale",), "scalar"),
+    LOGIT_BIAS,
 )

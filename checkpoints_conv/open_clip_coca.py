@@ -4,7 +4,7 @@ Reference: open_clip `CoCa` with `AttentionalPooler`.
 """
 
 from checkpoints_conv.clip_image import clip_vit_rules
-from checkpoints_conv.clip_text import clip_text_rules
+from checkpoints_conv.clip_text import LOGIT_BIAS, clip_text_rules
 from checkpoints_conv.rules import Drop, Rule, Table, linear_rules, norm_rules
 
 NAME = "open_clip_coca"
@@ -32,6 +32,7 @@ TABLE: Table = (
     Rule("text.cls_emb", ("text/class_token",)),
     *clip_text_rules("text."),
     Rule("logit_scale", ("logit_scale",), "scalar"),
+    LOGIT_BIAS,
     Drop("text_decoder.*", "the captioning decoder, which zero-shot classification does not use"),
     Drop("text.attn_mask", "the causal mask is computed"),
 )

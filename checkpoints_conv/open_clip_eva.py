@@ -3,7 +3,7 @@
 Reference: open_clip `CustomTextCLIP` with `TimmModel`, timm `timm/models/eva.py`.
 """
 
-from checkpoints_conv.clip_text import clip_text_rules
+from checkpoints_conv.clip_text import LOGIT_BIAS, clip_text_rules
 from checkpoints_conv.rules import Rule, Table, linear_rules, norm_rules
 
 NAME = "open_clip_eva"
@@ -42,4 +42,5 @@ TABLE: Table = (
     *linear_rules("visual.trunk.head", "image/head"),
     *clip_text_rules("text."),
     Rule("logit_scale", ("logit_scale",), "scalar"),
+    LOGIT_BIAS,
 )

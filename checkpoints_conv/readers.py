@@ -124,20 +124,28 @@ class _TorchReader:
         return tensor.numpy()
 
 
-class _Renamed:
-    """A reader whose keys are shown under other names, those that are left out not at all."""
+class Renamed:
+    """A reader whose keys are shown under other names, those that are left out not at all.
+
+    Args:
+        reader: the open checkpoint.
+        names: {name: key}.
+    """
 
     def __init__(self, reader: Reader, names: Mapping[str, str]):
         self._reader, self._names, self.format = reader, names, reader.format
         self.metadata = getattr(reader, "metadata", {})
 
     def keys(self) -> list[str]:
+        """Return the name of every tensor."""
         return list(self._names)
 
     def shape(self, key: str) -> Shape:
+        """Return the shape of one tensor without reading it."""
         return self._reader.shape(self._names[key])
 
     def read(self, key: str) -> np.ndarray:
+        """Read one tensor."""
         return self._reader.read(self._names[key])
 
 
@@ -171,7 +179,7 @@ def open_checkpoint(source: str | Path) -> Iterator[Reader]:
             reader: Any = ShardedReader(path, files, readers)
         else:
             reader = stack.enter_context(_open_file(path, entry))
-        yield _Renamed(reader, plain_names(reader.keys(), getattr(reader, "entry", entry), path))
+        yield Renamed(reader, plain_names(reader.keys(), getattr(reader, "entry", entry), path))
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def load_params(
         UserError: when the source is missing, damaged or does not fit the model.
     """
     from checkpoints_conv import convert, find_table, open_checkpoint, recognise
+    from checkpoints_conv.lr0fm import has_tokens
     from checkpoints_conv.rules import parse_dtype
 
     path = locate(source)
@@ -68,6 +69,11 @@ def load_params(
         params = restore_params(path, target=stored, shardings=_without_position(shardings, stored is not target))
     else:
         with open_checkpoint(path) as reader:
+            if has_tokens(reader.keys()):
+                raise UserError(
+                    f"{path} holds LR tokens of the LR0.FM code beside its weights; write both into a directory with "
+                    f"`python -m checkpoints_conv --model {row.weights} --source {path} --out DIRECTORY`"
+                )
             layout = recognise(reader.keys(), source=path)
             with advice(reader, layout):
                 params = convert(reader, find_table(layout, row.spec), stored, model=row.name)

@@ -1,12 +1,21 @@
 """LR tokens in the layout of the official LR0.FM code: its modules load them, and what they save comes back."""
 
+import shutil
+
+import jax
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
 
+import lrjax
+from checkpoints_conv import FORMATS, convert, export, find_table, open_checkpoint
 from checkpoints_conv.__main__ import main
+from checkpoints_conv.lr0fm import export_tokens
+from lrjax.checkpoint import locate, restore_params
+from lrjax.errors import UserError
 from lrjax.models import zoo
+from lrjax.models.build import abstract_params
 from lrjax.models.lr_tokens import token_shape
 from lrjax.token_file import read_adaptation, write_adaptation
 
@@ -72,12 +81,66 @@ def test_there_and_back_bit_by_bit(tmp_path, capsys, layout, suffix):
 def test_a_checkpoint_of_the_whole_model(tmp_path, capsys):
     module = Original("lr0fm_metaclip")
     state = {f"module.{name}": value for name, value in module.state_dict().items()}
-    state["module.visual.transformer.spatial_tokens"] = state.pop("module.visual.spatial_tokens")
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "epoch_3.pt")
     assert run(tmp_path / "epoch_3.pt", tmp_path / "tokens.safetensors", "--model", MODEL) == 0
-    assert "(lr0fm_metaclip, 3 other keys left out)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "(lr0fm_metaclip, 3 other keys left out)" in said
+    assert "where the weights were trained as well, convert both" in said
     found = read_adaptation(tmp_path / "tokens.safetensors", zoo.get(MODEL))[0]["tokens"]
     np.testing.assert_array_equal(found, module.tables())
+
+
+def fine_tuned(layout="eva_original"):
+    """A state dict as the official training saves it: all weights changed, the tokens, its own scales and its head."""
+    row = zoo.get(MODEL)
+    with open_checkpoint(locate("embedded")) as reader:
+        tree = convert(reader, FORMATS["open_clip_eva"].TABLE, abstract_params(row.spec))
+    tree = jax.tree.map(lambda leaf: leaf * np.float32(1.25), tree)
+    state = {key: torch.from_numpy(value.copy()) for key, value in export(tree, find_table(layout, row.spec)).items()}
+    tables = {key: value for key, value in Original("lr0fm_eva").state_dict().items() if "tokens" in key}
+    scales = {name: torch.zeros(()) for name in ("logit_scale_lr", "logit_scale_bridge", "visual.logit_scale_hr_lr")}
+    return tree, state, tables, scales | {"lr_head.weight": torch.ones(7, 3), "lr_head.bias": torch.ones(7)}
+
+
+def test_a_fine_tuned_model_is_converted_whole(tmp_path, capsys):
+    tree, state, tables, training = fine_tuned()
+    whole = {f"module.{name}": value for name, value in (state | tables | training).items()}
+    torch.save({"epoch": 3, "state_dict": whole, "optimizer": {"state": {}}}, tmp_path / "epoch_3.pt")
+    shutil.copy(locate("embedded").with_name("tokenizer.json"), tmp_path)
+    source, out = str(tmp_path / "epoch_3.pt"), tmp_path / "converted"
+    with pytest.raises(UserError, match=f"holds LR tokens .*checkpoints_conv --model {MODEL} --source {source} --out"):
+        lrjax.load(MODEL, source)
+    assert main(["--model", MODEL, "--source", source, "--out", str(out)]) == 0
+    assert f"{len(tables) + len(training)} keys dropped" in capsys.readouterr().out
+    jax.tree.map(np.testing.assert_array_equal, restore_params(out), tree)
+    model = lrjax.load(MODEL, out, lr_tokens=out / "tokens.safetensors")
+    np.testing.assert_array_equal(model.adaptation["tokens"], np.stack([*tables.values()]).reshape(SHAPE))
+
+
+@pytest.mark.parametrize("start", range(SHAPE[0] - 1))
+@pytest.mark.parametrize("numbered", ["from 0", "by block"])
+@pytest.mark.parametrize("layout", ["lr0fm_eva", "lr0fm_metaclip"])
+def test_tables_of_the_last_blocks_alone(tmp_path, capsys, start, numbered, layout):
+    tokens = tokens_file(tmp_path / "tokens.safetensors")
+    state = export_tokens(tokens, layout)
+    del state["visual.spatial_tokens"]
+    names = list(state)[: len(state) - start] if numbered == "from 0" else list(state)[start:]
+    save_file(dict(zip(names, list(state.values())[start:], strict=True)), tmp_path / "late.safetensors")
+    assert run(tmp_path / "late.safetensors", tmp_path / "back.safetensors", "--model", MODEL) == 0
+    assert f"none after patchify and before block {start}, 0 other keys" in capsys.readouterr().out
+    found = read_adaptation(tmp_path / "back.safetensors", zoo.get(MODEL))[0]["tokens"]
+    np.testing.assert_array_equal(found[start + 1 :], tokens[start + 1 :])
+    assert not found[: start + 1].any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+def test_tables_that_nothing_can_be_computed_with_are_refused(tmp_path, capsys, value):
+    state = export_tokens(tokens_file(tmp_path / "tokens.safetensors"), "lr0fm_eva")
+    state["visual.blocks_spatial_tokens.2"][0, 1, 2] = value
+    save_file(state, tmp_path / "broken.safetensors")
+    error = failing(capsys, run(tmp_path / "broken.safetensors", tmp_path / "back.safetensors", "--model", MODEL))
+    assert "'visual.blocks_spatial_tokens.2' of " in error and "holds NaN, infinite or huge numbers" in error
+    assert not (tmp_path / "back.safetensors").exists()
 
 
 def test_the_family_chooses_the_layout(tmp_path, capsys):
@@ -103,7 +166,9 @@ def test_what_does_not_fit_is_refused(tmp_path, capsys):
     whole = {name: np.zeros((1, rows, width), np.float32) for name in names}
     for state, words in (
         ({"visual.norm": np.zeros(3, np.float32)}, "holds no LR tokens of the LR0.FM code"),
-        ({name: whole[name] for name in names[1:]}, "holds 0 tables after patchify"),
+        ({names[0]: whole[names[0]]} | {name: whole[name] for name in names[2:]}, "holds 1 tables after patchify"),
+        ({name: whole[name] for name in (names[1], *names[3:])}, "holds 0 tables after patchify"),
+        (whole | {names[0]: np.zeros((rows, 1, width), np.float32)}, f"shape [{rows}, 1, {width}], but {MODEL}"),
         (
             {name: whole[name] for name in names[:-1]},
             f"of the blocks 0 to {count - 3} ({count - 2}), but {MODEL} needs",

@@ -71,6 +71,21 @@ def test_text_tower_below_a_prefix(family, tmp_path):
     assert_round_trip(state, "open_clip_custom", family, tmp_path / "model.safetensors", save_file)
 
 
+@pytest.mark.parametrize("family", ["clip", "coca"])
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_the_constant_of_the_sigmoid_loss_is_left_out(family, shape, tmp_path):
+    state = tiny_open_clip(family).state_dict() | {"logit_bias": torch.full(shape, -10.0)}
+    left_out = assert_round_trip(state, LAYOUTS[family], family, tmp_path / "model.safetensors", save_file)
+    assert "sigmoid loss" in left_out["logit_bias"]
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_only_siglip_keeps_the_constant(layout):
+    kept = "siglip" in layout
+    assert kept or layout == "scenic_clip" or "logit_bias" in dropped(["logit_bias"], FORMATS[layout].TABLE)
+    assert not kept or not dropped(["logit_bias"], FORMATS[layout].TABLE)
+
+
 def test_the_reason_for_leaving_the_decoder_out():
     keys = tiny_open_clip("coca").state_dict()
     reasons = set(dropped(keys, FORMATS["open_clip_coca"].TABLE).values())
