@@ -13,6 +13,7 @@ from lrjax import evaluators
 from lrjax.classifiers import text_classifier
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
+from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import open_again, where
 from lrjax.data.sources.base import left_out
@@ -96,6 +97,7 @@ class Suite:
 
     def __init__(self, config: Config, rows: Sequence[Backbone], *, mesh: Mesh):
         self.config = config
+        MEMORY.limit = int(config.data.decode_gib * GIB)
         batch_size = config.evaluation.batch_size
         if batch_size % mesh.size:
             raise UserError(

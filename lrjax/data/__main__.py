@@ -27,6 +27,7 @@ from lrjax.config import Data
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source, uncorrupted
 from lrjax.data.images import ImageError, to_rgb
+from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.sources.base import left_out
 from lrjax.data.sources.tree import LeftOut
 from lrjax.errors import UserError
@@ -73,6 +74,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
     Returns:
         What was found; a mistake of the user is a problem, not an exception.
     """
+    MEMORY.limit = int(data.decode_gib * GIB)
     try:
         if dataset.procedural:
             source, place = open_source(dataset, count=data.count, seed=data.seed), "drawn by the program"
@@ -90,8 +92,9 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
 
     def read(position: int) -> tuple[Any, str | None]:
         try:
-            row = source[position]
-            to_rgb(row["image"])
+            with MEMORY.hold():
+                row = source[position]
+                to_rgb(row["image"])
         except ImageError as error:  # the remedy of a run, to skip the image, is not that of the check
             return (), f"image '{error.name}' cannot be decoded ({error.__cause__}); replace or remove it"
         except UserError as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from lrjax.data.files import read_regular
+from lrjax.data.files import open_regular
+from lrjax.data.memory import MEMORY
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_side_size
 from lrjax.ops.resample import vertical_pass_first
@@ -21,6 +22,10 @@ SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().it
 """Suffixes in lower case of files that are read as images; an MPO file is a JPEG file with more behind it."""
 RGB = ("after", "before")
 """Whether an image is converted to RGB after its resizes, as the published evaluations do, or before them."""
+
+_MOST_SCANS = 100
+"""Of a JPEG file; encoders write about ten."""
+_WITHOUT_LENGTH = {bytes([one]) for one in (0x00, 0x01, *range(0xD0, 0xD9), 0xFF)}
 
 # Pillow warns above half of its limit. A filter for the time of one call would race between decoding threads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -67,13 +72,18 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Imag
     Raises:
         ImageError: the content is empty, truncated, damaged, in none of `FORMATS`, or has more pixels than Pillow's
             limit, 2 * PIL.Image.MAX_IMAGE_PIXELS.
-        UserError: the file is gone or cannot be read, or memory is too short.
+        UserError: the file is gone or cannot be read, memory is too short, or the image takes more than
+            `memory.MEMORY` allows.
     """
     name = name or ("image bytes" if isinstance(image, bytes) else str(image))
     content = image if isinstance(image, bytes) else _read(Path(image), name)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+            MEMORY.claim(*file.size, encoded=len(content), name=name)
+            _check_scans(content)
             return file.copy()
+    except UserError:
+        raise
     except MemoryError as error:
         raise _no_memory(name) from error
     except UnidentifiedImageError as error:
@@ -84,9 +94,26 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Imag
         raise _unusable(name, error) from error
 
 
+def _check_scans(content: bytes) -> None:
+    """Refuses a JPEG file that paints its pixels over and over, for minutes."""
+    if not content.startswith(b"\xff\xd8") or content.count(b"\xff\xda") <= _MOST_SCANS:
+        return
+    place = scans = 0  # what stands behind the end of the image, such as a film, does not count
+    while (place := content.find(b"\xff", place)) >= 0 and (marker := content[place + 1 : place + 2]) != b"\xd9":
+        if marker in _WITHOUT_LENGTH:
+            place += 1 if marker == b"\xff" else 2
+        else:
+            scans += marker == b"\xda"
+            place += 2 + int.from_bytes(content[place + 2 : place + 4])
+    if scans > _MOST_SCANS:
+        raise ValueError(f"its pixels come in {scans} scans, and {_MOST_SCANS} are the most that are decoded")
+
+
 def _read(path: Path, name: str) -> bytes:
     try:
-        return read_regular(path)
+        with open_regular(path) as file:
+            MEMORY.check(os.fstat(file.fileno()).st_size, f"image '{name}'")
+            return file.read()
     # Lost shares, permissions, file handles and failing disks concern the whole run: skipping would hide that most
     # images are lost.
     except OSError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lrjax.data.images import RGB, ImageError, prepare, render_view, to_rgb
+from lrjax.data.memory import MEMORY
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import ViewSpec, canvas_side
 
@@ -242,8 +243,9 @@ def _row(source: Any, views: _Views, index: int) -> tuple[int, dict[str, Any] | 
     if index < 0:
         return -1, None
     try:
-        row = source[int(index)]
-        pixels, rendered = prepare(row["image"], views.specs, rgb=views.rgb, host=views.host, name=row["id"])
+        with MEMORY.hold():
+            row = source[int(index)]
+            pixels, rendered = prepare(row["image"], views.specs, rgb=views.rgb, host=views.host, name=row["id"])
         return int(index), row | {"image": pixels, "views": rendered}
     except ImageError as error:  # handed on as a value: the policy is applied in order, in the caller's thread
         return int(index), error
@@ -297,9 +299,11 @@ def _label_array(labels: Sequence[int | tuple[int, ...]]) -> np.ndarray:
 
 
 def _training_row(source: Any, size: int, index: int) -> dict[str, Any]:
-    row = source[int(index)]
+    with MEMORY.hold():
+        row = source[int(index)]
+        image = _square(to_rgb(row["image"]), size)
     extra = {key: row[key] for key in ("label", "caption") if key in row}
-    return {"image": _square(to_rgb(row["image"]), size), "id": row["id"], "index": np.int64(index), **extra}
+    return {"image": image, "id": row["id"], "index": np.int64(index), **extra}
 
 
 def _square(image: np.ndarray, size: int) -> np.ndarray:

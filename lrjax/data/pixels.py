@@ -11,6 +11,7 @@ from PIL import Image
 
 from lrjax.data.images import ImageError, to_rgb
 from lrjax.data.loader import shard_positions
+from lrjax.data.memory import MEMORY
 from lrjax.ops.preprocess import LARGEST_CANVAS
 
 _LONGEST = 100
@@ -73,6 +74,8 @@ def pixel_batches(
         if isinstance(row[1], ImageError):
             raise row[1]
         group.append(row)
+        large = [one["image"] for _, one in group if one and isinstance(one["image"], Image.Image)]
+        MEMORY.check(sum(4 * image.width * image.height for image in large), "a batch of large images")
         if len(group) == batch_size:
             yield _collate(group)
             group = []
@@ -82,8 +85,9 @@ def _row(source: Any, on_error: str, index: int) -> tuple[int, dict[str, Any] | 
     if index < 0:
         return -1, None
     try:
-        row = source[int(index)]
-        pixels = to_rgb(row["image"])
+        with MEMORY.hold():
+            row = source[int(index)]
+            pixels = to_rgb(row["image"])
         height, width = pixels.shape[:2]
         if max(height, width) > max(LARGEST_CANVAS, _LONGEST * min(height, width)):
             raise ImageError(

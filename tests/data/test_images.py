@@ -97,10 +97,10 @@ def test_files_that_are_gone_are_no_damage(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ENOMEM])
 def test_what_is_not_the_fault_of_the_file_is_no_damage(tmp_path, monkeypatch, number):
-    def read_regular(path):
+    def open_regular(path):
         raise OSError(number, "reason")
 
-    monkeypatch.setattr(images, "read_regular", read_regular)
+    monkeypatch.setattr(images, "open_regular", open_regular)
     with pytest.raises(UserError, match=r"x\.jpg' cannot be read \(reason\)") as caught:
         decode(tmp_path / "x.jpg")
     assert not isinstance(caught.value, ImageError)

@@ -206,10 +206,10 @@ def test_what_is_not_the_fault_of_an_image_is_never_skipped(tmp_path, monkeypatc
     (tmp_path / "a").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "a" / "1.png")
 
-    def read_regular(path):
+    def open_regular(path):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(images, "read_regular", read_regular)
+    monkeypatch.setattr(images, "open_regular", open_regular)
     with pytest.raises(UserError, match=r"1\.png' cannot be read \(Too many open files\)"):
         list(read_batches(ImageFolder(tmp_path), 1, on_error="skip", workers=workers))
 

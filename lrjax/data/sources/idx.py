@@ -3,14 +3,17 @@
 import functools
 import gzip
 import hashlib
+import math
 import os
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from lrjax.data.files import read_regular
+from lrjax.data.files import open_regular
+from lrjax.data.memory import MEMORY
 from lrjax.data.sources.base import ListedImages
 from lrjax.errors import UserError
 
@@ -52,11 +55,24 @@ def _read(folder: Path, name: str, dimensions: int) -> np.ndarray:
     if path is None:
         raise UserError(f"'{folder}' has no file {name} or {name}.gz; fetch the data set again")
     try:
-        content = gzip.decompress(read_regular(path)) if path.suffix == ".gz" else read_regular(path)
-        # two zero bytes, 8 for uint8, the number of dimensions, then the sides as big-endian int32
-        if content[:4] != bytes([0, 0, 8, dimensions]):
-            raise ValueError("no IDX file of bytes")
-        sides = np.frombuffer(content, ">i4", dimensions, offset=4)
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(sides)
-    except (OSError, EOFError, ValueError) as error:
+        with open_regular(path) as file:
+            return _array(gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file, dimensions, path)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"'{path}' cannot be read ({error}); fetch it again") from error
+
+
+def _array(file: BinaryIO, dimensions: int, path: Path) -> np.ndarray:
+    """The content, of which no more is unpacked than the header promises."""
+    # two zero bytes, 8 for uint8, the number of dimensions, then the sides as big-endian int32
+    if file.read(4) != bytes([0, 0, 8, dimensions]):
+        raise ValueError("no IDX file of bytes")
+    sides = np.frombuffer(file.read(4 * dimensions), ">i4", dimensions).tolist()
+    size = math.prod(sides)
+    if min(sides) < 1:
+        raise ValueError(f"its header has the sides {sides}")
+    MEMORY.check(size, f"'{path}'")
+    content = file.read(size + 1)
+    if len(content) != size:
+        found = "more" if len(content) > size else f"only {len(content):,}"
+        raise ValueError(f"its header promises {size:,} bytes, and there are {found}")
+    return np.frombuffer(content, np.uint8).reshape(sides)
