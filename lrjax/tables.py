@@ -41,7 +41,11 @@ class Spread(NamedTuple):
     deviation: float | None
 
 
-Cell = str | int | float | Estimate | Spread | None
+class Count(int):
+    """A number of parameters, shown as "149.7M" and written to CSV with all digits."""
+
+
+Cell = str | int | float | Count | Estimate | Spread | None
 _PARTS = {Estimate: ("", " low", " high"), Spread: ("", " deviation")}
 
 
@@ -145,13 +149,17 @@ def shown(cell: Cell) -> str:
         return f"{shown(cell.value)} [{shown(cell.low)}, {shown(cell.high)}]"
     if isinstance(cell, Spread):
         return shown(cell.value) if cell.deviation is None else f"{shown(cell.value)} ± {shown(cell.deviation)}"
+    if isinstance(cell, Count):
+        return _magnitude(cell)
     return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
 
 
-def parameter_count(parameters: int | None) -> str | None:
-    """Returns a number of parameters as it is shown, for instance "149.7M"; None where it is not known."""
-    if parameters is None:
-        return None
+def parameter_count(parameters: int | None) -> Count | None:
+    """Returns a number of parameters as a cell; None where it is not known."""
+    return None if parameters is None else Count(parameters)
+
+
+def _magnitude(parameters: int) -> str:
     if parameters < 1e5:
         return f"{parameters / 1e3:.1f}K"
     if parameters >= 1e9:

@@ -162,6 +162,24 @@ def test_every_interval_holds_its_number(low, high):
     np.testing.assert_allclose((difference.value, difference.low, difference.high), (0, -6.017, 6.017), atol=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_every_interval_holds_its_number_whatever_the_accuracies(seed):
+    rng, rows, arrays = np.random.default_rng(seed), [], {}
+    for row in make()[0]:
+        n = 40 if row.dataset == "a" else 7
+        found = rng.random(n) < rng.choice([0, 0.05, 1 / CLASSES[row.dataset], 0.5, 0.95, 1])
+        label = np.arange(n) % CLASSES[row.dataset]
+        top5 = np.where(found, label, (label + 1) % CLASSES[row.dataset])[:, None]
+        arrays[row.key] = {"index": np.arange(n), "label": label, "top5": top5}
+        rows.append(dataclasses.replace(row, value=found.mean(), n=n))
+    tables = run_tables(rows, samples=arrays.get)
+    for line in (line for name in TABLES if name in tables for line in tables[name].rows):
+        for cell in (cell for cell in line if isinstance(cell, Estimate) and cell.low is not None):
+            assert cell.low <= cell.value <= cell.high, line
+    for name, column in {"intervals": 5, "differences": 5, "intervals_per_dataset": 4}.items():
+        assert all(line[column].low < line[column].high for line in tables[name].rows)
+
+
 def test_war_at_chance_is_within_its_interval():
     rows, arrays = one_set(vanilla_hr=30, vanilla_16=30)
     war = run_tables(rows, samples=arrays.get)["intervals"].rows[0][4]

@@ -77,5 +77,7 @@ def test_latex_escapes_what_would_break_a_table():
 
 
 def test_numbers_of_parameters():
-    shown = [parameter_count(number) for number in (None, 999, 1_234_567, 149_691_137, 8_220_748_545)]
-    assert shown == [None, "1.0K", "1.23M", "149.7M", "8.22B"]
+    cells = [parameter_count(number) for number in (None, 999, 1_234_567, 149_691_137, 8_220_748_545)]
+    table = Table("t", "", ("Params",), tuple((cell,) for cell in cells), labels=1)
+    assert [line.strip("| ") for line in table.markdown().splitlines()[2:]] == ["–", "1.0K", "1.23M", "149.7M", "8.22B"]  # noqa: RUF001
+    assert table.csv().split("\n")[1:-1] == ['""', "999", "1234567", "149691137", "8220748545"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from lrjax.completeness import footnote, marked, shortfall, shortfalls
 from lrjax.data.reopen import open_again
 from lrjax.errors import UserError
 from lrjax.metrics.intervals import accuracy_interval, right
@@ -26,7 +27,7 @@ def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.
     Raises:
         UserError: no row is on images that tell their origin, or images or arrays are missing.
     """
-    lines, origins_of = [], {}
+    lines, missing, found, origins_of = [], [], {}, {}
     for row in (row for row in rows if row.metric == METRIC):
         if row.dataset not in origins_of:
             source = open_again(row.extra.get("images"))[1]
@@ -41,12 +42,16 @@ def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.
             part = hits if origin == "all" else hits[names == origin]
             accuracy = Estimate(*(100 * float(value) for value in (part.mean(), *accuracy_interval(part))))
             lines.append((row.model, row.variant, row.dataset, str(row.resolution), origin, len(part), accuracy))
+            missing.append(shortfall(row))
+        found.setdefault(row.model, {}).update(shortfalls([row]))
     if not lines:
         raise UserError("no result is on images that tell their origin, as those of a hard set do; evaluate on one")
-    return Table(
+    caption = "Top-1 in percent; in brackets Wilson's 95 % interval over images."
+    table = Table(
         title="Accuracy by origin",
-        caption="Top-1 in percent; in brackets Wilson's 95 % interval over images.",
+        caption=" ".join([caption, *footnote(found)]),
         header=("Model", "Variant", "Data set", "At", "Origin", "Images", "Top-1"),
         rows=tuple(lines),
         labels=5,
     )
+    return marked(table, missing)

@@ -77,7 +77,7 @@ def leaderboard_data(
     columns = [(name, at) for at in board.resolutions for name in METRICS]
     scores = {column: board.score(*column) for column in columns}
     facts = ("family", "backbone", "parameters", "image_size", "gflops", "data", "pairs", "finetuned")
-    header = ("rank", "model", "own", "native_hr", "incomplete", *facts, *(f"{name}{at}" for name, at in columns))
+    header = ("rank", "model", "own", "native_hr", *facts, *(f"{name}{at}" for name, at in columns), "incomplete")
     lines = []
     for number in numbers:
         entry = board.entries[number]
@@ -86,7 +86,7 @@ def leaderboard_data(
         values = [_percent(scores[column][number]) for column in columns]
         flags = (str(entry.own).lower(), str(entry.native_hr).lower())
         incomplete = "; ".join(f"{dataset} {text}" for dataset, text in entry.incomplete) or None
-        lines.append((rank, entry.name, *flags, incomplete, *known, *values))
+        lines.append((rank, entry.name, *flags, *known, *values, incomplete))
     return Table("Leaderboard", _caption(board, "all scores"), header, tuple(lines), labels=2)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.completeness import MARK
 from lrjax.metrics import robustness
 from lrjax.runs import HIGH_RESOLUTION, Results
 
@@ -17,7 +18,7 @@ def run_charts(results: Results) -> dict[str, Chart]:
     Returns:
         Charts by file name without suffix: accuracy and datasets_<model>.
     """
-    title = f"Mean top-1 accuracy over {len(results.datasets)} data sets"
+    title = f"Mean top-1 accuracy over {len(results.datasets)} data sets{_mark(results, *results.variants)}"
     models = [(model, model, results.datasets) for model in results.variants]
     charts = {"accuracy": _chart("accuracy", title, results, models, columns=4)}
     for number, model in enumerate(results.variants, start=1):
@@ -26,9 +27,14 @@ def run_charts(results: Results) -> dict[str, Chart]:
             stem += "-2"
         panels = [(dataset, model, [dataset]) for dataset in results.datasets]
         charts[f"datasets_{stem}"] = _chart(
-            f"datasets-{number}", f"{model}: top-1 accuracy by data set", results, panels
+            f"datasets-{number}", f"{model}: top-1 accuracy by data set{_mark(results, model)}", results, panels
         )
     return charts
+
+
+def _mark(results: Results, *models: str) -> str:
+    missing = results.incomplete_text(*models)
+    return f" ({MARK} not all images of {missing})" if missing else ""
 
 
 def _chart(

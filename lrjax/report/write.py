@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from lrjax.charts import Chart, png
+from lrjax.completeness import expected_images
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
 from lrjax.output_folder import check_folder, write_files
@@ -169,6 +170,10 @@ def _provenance(results: Results) -> Table:
     return Table("Where the numbers come from", "", header, tuple(lines), labels=len(header))
 
 
+def _images(row: Row) -> dict[str, int | None]:
+    return {"images": row.n, "expected": expected_images(row)}
+
+
 def _summary(results: Results) -> dict:
     models = []
     for model, variants in results.variants.items():
@@ -183,7 +188,7 @@ def _summary(results: Results) -> dict:
                     "model": model,
                     "variant": variant,
                     "parameters": parameters,
-                    "incomplete": results.incomplete[model],
+                    "incomplete": {name: _images(results.reference(model, name)) for name in results.incomplete[model]},
                     "resolutions": by_resolution,
                 }
             )

@@ -32,9 +32,9 @@ def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
         series = []
         for table in tables:
             found = zoom.scale_curves(table.correct)
-            shared = {"x": found.scales, "group": table.name, "marker": ""}
-            series.append(Series(name=f"{table.name}, middle crop", y=100 * found.middle, **shared))
-            series.append(Series(name=f"{table.name}, best of nine", y=100 * found.nine, dashed=True, **shared))
+            shared = {"x": found.scales, "group": table.title, "marker": ""}
+            series.append(Series(name=f"{table.title}, middle crop", y=100 * found.middle, **shared))
+            series.append(Series(name=f"{table.title}, best of nine", y=100 * found.nine, dashed=True, **shared))
         panels.append(Panel(title=dataset, series=series))
     return Chart(
         name="zoom-scales",
@@ -58,7 +58,7 @@ def centre_curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
     panels = []
     for dataset, tables in by_dataset.items():
         series = [
-            Series(name=table.name, x=CENTRE_SCALES, y=100 * centre_change(table))
+            Series(name=table.title, x=CENTRE_SCALES, y=100 * centre_change(table))
             for table in tables
             if table.centre is not None
         ]
@@ -88,7 +88,7 @@ def anchor_maps(tables: Sequence[ZoomTable]) -> Maps:
         tables: the tables.
     """
     maps = [
-        Map(title=f"{table.name}\n{table.dataset}", values=100 * zoom.anchor_bounds(table.correct)) for table in tables
+        Map(title=f"{table.title}\n{table.dataset}", values=100 * zoom.anchor_bounds(table.correct)) for table in tables
     ]
     title = "Right at any scale, by the place of the crop"
     return Maps(name="zoom-anchors", title=title, maps=maps, low=0, high=100, label="images in %")
@@ -121,7 +121,7 @@ def view_map(tables: Sequence[ZoomTable], index: int) -> Maps:
         UserError: no table has the image.
     """
     maps = [
-        Map(title=f"{table.name}, {table.dataset}\n{row.sum()} of {row.size} right", values=view_grid(row))
+        Map(title=f"{table.title}, {table.dataset}\n{row.sum()} of {row.size} right", values=view_grid(row))
         for table, row in _with_image(tables, index)
     ]
     title = f"Image {index}: right views (blue), by place and, in each block, rising scale"
@@ -179,7 +179,7 @@ def crops(
     """
     right = None if index is None else _with_image([table], index)[0][1][np.asarray(views, int)]
     captions = [f"{zoom.VIEW_SCALES[view]} px, {_PLACES[zoom.VIEW_ANCHORS[view]]}" for view in views]
-    title = f"{table.name}, {table.dataset}: first {len(views)} crops of the cover"
+    title = f"{table.title}, {table.dataset}: first {len(views)} crops of the cover"
     pictures = [crop(image, int(view)) for view in views]
     return Sheet(name=name, title=title, pictures=pictures, captions=captions, right=right)
 

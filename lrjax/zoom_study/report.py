@@ -1,9 +1,11 @@
 """The numbers of the studies as tables, in percent."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lrjax.completeness import footnote
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
 from lrjax.metrics.aggregation import AGGREGATES, CROPS, most_confident
@@ -61,8 +63,8 @@ def bounds_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Tab
             float(zoom.unclassifiable(table.correct).mean()),
             *guesses,
         ]
-        rows.append((table.name, table.dataset, len(table.correct), *map(_percent, values), len(cover)))
-    return Table(
+        rows.append((table.title, table.dataset, len(table.correct), *map(_percent, values), len(cover)))
+    made = Table(
         title="Accuracy under the best of several zooms",
         caption=f"Percent of the images. {TOP} crops: the first of the greedy cover; none: right under no crop; guess: "
         "crops over classes; cover: number of its crops.",
@@ -71,6 +73,7 @@ def bounds_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Tab
         rows=tuple(rows),
         labels=2,
     )  # fmt: skip
+    return _noted(made, tables)
 
 
 def groups_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
@@ -84,8 +87,8 @@ def groups_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Tab
     for table, cover in zip(tables, sets, strict=True):
         found = zoom.group_bounds(table.correct, cover).values()
         solves, only = ([_percent(getattr(one, field)) for one in found] for field in ("solves", "only"))
-        rows.append((table.name, table.dataset, *(one.views for one in found), *solves, *only))
-    return Table(
+        rows.append((table.title, table.dataset, *(one.views for one in found), *solves, *only))
+    made = Table(
         title="Zooming in, zooming out, and neither",
         caption="Crops of the cover in each group, and percent of the images that it solves, and that only it solves.",
         header=(*_NAMES, *(f"{what} {name}" for what in ("crops", "solves", "only") for name in GROUPS)),
@@ -93,6 +96,7 @@ def groups_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Tab
         labels=2,
         group=3,
     )
+    return _noted(made, tables)
 
 
 def anchors_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
@@ -107,9 +111,9 @@ def anchors_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Ta
         bounds = zoom.anchor_bounds(table.correct)
         share = _percent(zoom.anchor_shares(cover[:TOP])[1, 1]) if len(cover) else None
         values = [_percent(value) for value in (*bounds.ravel(), zoom.centre_bias(bounds))]
-        rows.append((table.name, table.dataset, *values, share))
+        rows.append((table.title, table.dataset, *values, share))
     places = [f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right")]
-    return Table(
+    made = Table(
         title="Centre bias",
         caption="Percent of the images right at any scale at the anchor; bias: the middle less the mean of the others; "
         f"share: of the middle among the {TOP} crops.",
@@ -118,6 +122,7 @@ def anchors_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Ta
         labels=2,
         group=3,
     )
+    return _noted(made, tables)
 
 
 def scales_table(tables: Sequence[ZoomTable]) -> Table:
@@ -127,12 +132,12 @@ def scales_table(tables: Sequence[ZoomTable]) -> Table:
         tables: the tables.
     """
     curves = [zoom.scale_curves(table.correct) for table in tables]
-    header = [f"{table.name}, {table.dataset}, {what}" for table in tables for what in ("middle", "best of 9")]
+    header = [f"{table.title}, {table.dataset}, {what}" for table in tables for what in ("middle", "best of 9")]
     rows = [
         (int(scale), *(_percent(values[i]) for curve in curves for values in (curve.middle, curve.nine)))
         for i, scale in enumerate(curves[0].scales)
     ]
-    return Table(
+    made = Table(
         title="Accuracy against scale",
         caption="Percent of the images, by the length of the shorter side in pixels.",
         header=("scale", *header),
@@ -140,6 +145,7 @@ def scales_table(tables: Sequence[ZoomTable]) -> Table:
         labels=1,
         group=2,
     )
+    return _noted(made, tables)
 
 
 def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table | None:
@@ -157,12 +163,12 @@ def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -
     rows = []
     for table, cover in zip(tables, sets, strict=True):
         cells = (*_aggregated(table, cover), *_accuracies(table, table.crops, len(CROPS)))
-        rows.append((table.name, table.dataset, _percent(zoom.standard_accuracy(table.correct)), *cells))
+        rows.append((table.title, table.dataset, _percent(zoom.standard_accuracy(table.correct)), *cells))
     header = (*_NAMES, "1 crop", *AGGREGATES, *CROPS)
     shown = [column for column in range(len(header)) if any(row[column] is not None for row in rows)]
     if header[shown[-1]] == "1 crop":
         return None
-    return Table(
+    made = Table(
         title="Aggregation over crops",
         caption="Percent of the images, by the maximum or the mean of probabilities: over the crops of each group in "
         "the set that config.zoom.aggregate names (without one, the maximum over those of the cover, where confidences "
@@ -171,6 +177,7 @@ def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -
         rows=tuple(tuple(row[column] for column in shown) for row in rows),
         labels=2,
     )
+    return _noted(made, tables)
 
 
 def _aggregated(table: ZoomTable, cover: np.ndarray) -> list[float | None]:
@@ -207,13 +214,14 @@ def centre_table(tables: Sequence[ZoomTable]) -> Table | None:
     found = [table for table in tables if table.centre is not None]
     if not found:
         return None
-    return Table(
+    made = Table(
         title="Centre crops",
         caption="Percent of the images, by the length of the shorter side in pixels before the centre crop.",
         header=(*_NAMES, *map(str, CENTRE_SCALES)),
-        rows=tuple((one.name, one.dataset, *_accuracies(one, one.centre, len(CENTRE_SCALES))) for one in found),
+        rows=tuple((one.title, one.dataset, *_accuracies(one, one.centre, len(CENTRE_SCALES))) for one in found),
         labels=2,
     )
+    return _noted(made, tables)
 
 
 def unclassifiable_table(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Table:
@@ -226,13 +234,23 @@ def unclassifiable_table(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Table
     for dataset, tables in by_dataset.items():
         hard = zoom.unclassifiable(*common_images(tables))
         rows.append((dataset, len(tables), len(hard), int(hard.sum()), _percent(float(hard.mean()))))
-    return Table(
+    made = Table(
         title="Images that no crop of any model gets right",
         caption="Percent of the images of the data set.",
         header=("data set", "models", "images", "left", "percent"),
         rows=tuple(rows),
         labels=1,
     )
+    return _noted(made, [one for group in by_dataset.values() for one in group])
+
+
+def _noted(table: Table, tables: Sequence[ZoomTable]) -> Table:
+    """Adds to the caption which of the tables behind it are incomplete."""
+    missing: dict[str, dict[str, str]] = {}
+    for one in tables:
+        if one.incomplete:
+            missing.setdefault(one.name, {})[one.dataset] = one.incomplete
+    return dataclasses.replace(table, caption=" ".join([table.caption, *footnote(missing)]))
 
 
 def _percent(fraction: float | None) -> float | None:

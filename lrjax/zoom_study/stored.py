@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lrjax.completeness import MARK, shortfall
 from lrjax.errors import UserError
 from lrjax.ops.zoom import VIEWS
 from lrjax.results import ResultStore, Row
@@ -37,6 +38,7 @@ class ZoomTable:
         centre: int [N, 11], guesses from centre crops (`CENTRE_SCALES`), where they were stored.
         aggregated: int [N, 6], guesses from a set of views (`AGGREGATES`), -1 for none, where they were stored.
         images: where the images are, for `data.reopen.open_again`; None where the rows do not tell.
+        incomplete: how many of the images of the data set were seen, where not all were (`completeness.shortfall`).
     """
 
     model: str
@@ -53,12 +55,18 @@ class ZoomTable:
     centre: np.ndarray | None = None
     aggregated: np.ndarray | None = None
     images: Mapping[str, Any] | None = None
+    incomplete: str | None = None
 
     @property
     def name(self) -> str:
         """Model and variant, and the resolution where the views are degraded."""
         variant = "" if self.variant == "vanilla" else f" {self.variant}"
         return f"{self.model}{variant}" + ("" if self.resolution == "hr" else f" at {self.resolution} px")
+
+    @property
+    def title(self) -> str:
+        """The name as it is shown, with a mark where the table is incomplete."""
+        return f"{self.name} {MARK}" if self.incomplete else self.name
 
 
 def unpack(packed: np.ndarray) -> np.ndarray:
@@ -166,6 +174,7 @@ def _table(row: Row, samples: Mapping[str, np.ndarray] | None, place: str) -> Zo
         labels=samples["label"],
         **{field: samples.get(name) for field, name in _OPTIONAL.items()},
         images=row.extra.get("images"),
+        incomplete=shortfall(row),
     )
 
 

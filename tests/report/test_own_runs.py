@@ -17,9 +17,11 @@ from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.errors import UserError
 from lrjax.leaderboard import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
+from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table, run_tables
 from lrjax.report.write import write_report
 from lrjax.results import Row
+from lrjax.runs import Results
 from lrjax.tables import print_tables
 
 BOARD = published_leaderboard()
@@ -117,7 +119,7 @@ def test_robustness_table_by_hand():
         "WAR-HR",
         "ACC-HR",
     )
-    assert [row[:3] for row in table.rows] == [("M", "vanilla", "2.50M"), ("M", "lr_tk0", "2.60M")]
+    assert [row[:3] for row in table.rows] == [("M", "vanilla", 2_500_000), ("M", "lr_tk0", 2_600_000)]
     # vanilla: gamma 0.5 and 0.2; lr_tk0 against the vanilla reference: 0.75 and 0.6, and 0.95 and 1 at hr
     np.testing.assert_allclose(table.rows[0][3:], [35, 35, 25, 100, 100, 65], atol=1e-3)
     np.testing.assert_allclose(table.rows[1][3:], [67.5, 67.5, 45, 97.5, 97.5, 63], atol=1e-3)
@@ -166,7 +168,9 @@ def test_what_is_incomplete_is_marked_in_every_table_and_file(tmp_path):
     assert (tmp_path / "report.md").read_text().count(footnote) == 2  # both of its tables
     assert all(footnote in table.caption for table in tables.values())
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [model["incomplete"] for model in summary["models"]] == [{"b": "20 of 5,400"}] * 2
+    assert [model["incomplete"] for model in summary["models"]] == [{"b": {"images": 20, "expected": 5400}}] * 2
+    assert run_charts(Results(INCOMPLETE))["accuracy"].title.endswith(" (‡ not all images of 1 of 2 data sets)")
+    assert "‡" not in run_charts(Results(ROWS))["accuracy"].title
     for table in run_tables(ROWS).values():
         assert "Incomplete" not in table.header and "‡" not in table.caption
 
@@ -317,6 +321,7 @@ def test_written_files(tmp_path):
     with (tmp_path / "out" / "table2.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["SAR-16"] for row in table if row["Model"] == "M"] == ["35.0000", "67.5000"]
+    assert [row["Parameters"] for row in table if row["Model"] == "M"] == ["2500000", "2600000"]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["weights"] is None
     assert summary["models"][1]["resolutions"]["16"]["sar"] == pytest.approx(0.675, abs=1e-15)

@@ -10,8 +10,8 @@ from lrjax.errors import UserError
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.ops.zoom import CENTRE_SCALES, SCALES
 from lrjax.zoom_study import pictures, report
-from lrjax.zoom_study.stored import load_tables
-from zoom_study.tables import store
+from lrjax.zoom_study.stored import by_dataset, load_tables
+from zoom_study.tables import add, row, samples, store
 
 
 @pytest.fixture
@@ -133,3 +133,21 @@ def test_crops_of_a_known_picture(view, sums):
 def test_an_image_that_no_table_has(tables):
     with pytest.raises(UserError, match="no zoom table has an image 9"):
         pictures.view_map(tables, 9)
+
+
+def test_incomplete_tables_are_marked_everywhere(tmp_path):
+    store(tmp_path)
+    few = row("one", "scenes", n=3)
+    add(tmp_path, dataclasses.replace(few, extra={**few.extra, "expected": 1200}), samples([[], [5], []]))
+    tables = load_tables([tmp_path])
+    sets, grouped = report.covers(tables), by_dataset(tables)
+    made = [report.bounds_table(tables, sets), report.groups_table(tables, sets), report.anchors_table(tables, sets)]
+    for table in made:
+        assert sorted(line[0] for line in table.rows if line[1] == "scenes") == ["one ‡", "two"]
+        assert sorted(line[0] for line in table.rows if line[1] == "shapes") == ["one", "two"]
+    for table in (*made, report.scales_table(tables), report.unclassifiable_table(grouped)):
+        assert table.caption.endswith(" ‡: not all images of the data set (one: 3 of 1,200 of scenes).")
+    assert "one ‡, scenes, middle" in report.scales_table(tables).header
+    assert [one.title for one in pictures.anchor_maps(tables).maps if "‡" in one.title] == ["one ‡\nscenes"]
+    whole = [table for table in tables if not table.incomplete]
+    assert "‡" not in report.bounds_table(whole, report.covers(whole)).caption
