@@ -111,7 +111,10 @@ def model_table(board: Leaderboard, number: int) -> Table:
         values = [_percent(value) for value in (*board.top1[number, column], gamma[column], improved[column])]
         doubtful = [label for label, at in zip(labels, board.resolutions, strict=True) if (dataset, at) in suspects]
         lines.append((dataset, *values, *([" ".join(doubtful)] if suspects else [])))
-    caption = "Top-1 in percent; gamma: share of the HR accuracy that is left; Gamma: gamma, discounted near chance."
+    caption = (
+        "Top-1 in percent; gamma: share of the HR accuracy that is left; Gamma: gamma, discounted near chance, alike "
+        "above and below."
+    )
     caption = " ".join([caption, *board.notes(number)])
     places = []
     for metric in METRICS:
