@@ -282,7 +282,7 @@ def rank_intervals(
 
     Returns:
         low, high, each [M], integers from 1 to M: the smallest ranks that are not exceeded in (1 - level) / 2 and
-        (1 + level) / 2 of the resamples.
+        (1 + level) / 2 of the resamples, or the rank itself where that lies outside of them.
 
     Raises:
         UserError: as `weighted_scores`; too few models or data sets, or an option that is out of range.
@@ -304,8 +304,9 @@ def rank_intervals(
     counts = np.random.default_rng(seed).multinomial(used.size, np.full(used.size, 1 / used.size), size=resamples)
     drawn = counts * np.asarray(weights, np.float64)[used]
     ranks = _best_first(weighted_scores(drawn, np.asarray(improved, np.float64)[:, used]))  # [resamples, M]
-    low, high = np.quantile(ranks, tails, axis=0, method="inverted_cdf")
-    return low.astype(np.int64), high.astype(np.int64)
+    low, high = np.quantile(ranks, tails, axis=0, method="inverted_cdf").astype(np.int64)
+    own = _best_first(scores)
+    return np.minimum(low, own), np.maximum(high, own)
 
 
 def _pairs(**named: ArrayLike) -> list[np.ndarray]:
@@ -321,7 +322,7 @@ def _pairs(**named: ArrayLike) -> list[np.ndarray]:
 def spearman_interval(
     x: ArrayLike, y: ArrayLike, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """Spearman correlation over models with the percentile interval of a bootstrap of pairs.
+    """Spearman correlation over models with the percentile interval of a bootstrap of pairs, which holds it.
 
     Args:
         x, y: one value per model, [M], finite, at least 3; any unit, ties take their mean rank.
@@ -345,8 +346,8 @@ def spearman_interval(
     rows = np.concatenate([np.arange(len(x))[None], rows])  # the sample itself first
     ranks = [standardise(stats.rankdata(values[rows], axis=-1)) for values in (x, y)]
     correlations = np.clip((ranks[0] * ranks[1]).sum(-1), -1, 1)
-    low, high = np.nanquantile(correlations[1:], tails)
-    return Interval(float(correlations[0]), float(low), float(high))
+    value, (low, high) = float(correlations[0]), np.nanquantile(correlations[1:], tails)
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def paired_difference_interval(

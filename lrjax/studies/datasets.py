@@ -129,8 +129,7 @@ def grouping(vectors: np.ndarray) -> Grouping:
 
 
 def _estimate(values: Sequence[float], models: int) -> evidence.Estimate:
-    low, high = np.quantile(values[1:], (0.025, 0.975))  # the first is the sample itself
-    return evidence.Estimate(float(values[0]), float(low), float(high), models)
+    return evidence.percentile_estimate(float(values[0]), values[1:], models)  # the first is the sample itself
 
 
 def _scikit_learn() -> ModuleType:

@@ -116,8 +116,7 @@ def correlation_by_group(x: ArrayLike, y: ArrayLike, groups: Sequence[str]) -> E
     for _ in range(RESAMPLES):
         rows = np.concatenate([members[number] for number in rng.integers(len(members), size=len(members))])
         found.append(rank_correlation(x[rows], y[rows]))
-    low, high = np.quantile([one for one in found if one is not None], (0.025, 0.975))
-    return Estimate(value, float(low), float(high), len(members))
+    return percentile_estimate(value, [one for one in found if one is not None], len(members))
 
 
 def over_models(statistic: Callable[[np.ndarray], np.ndarray], models: int) -> Estimate:
@@ -129,8 +128,19 @@ def over_models(statistic: Callable[[np.ndarray], np.ndarray], models: int) -> E
     """
     rows = np.random.default_rng(SEED).integers(models, size=(RESAMPLES, models))
     values = statistic(np.concatenate([np.arange(models)[None], rows]))  # the sample itself first
-    low, high = np.nanquantile(values[1:], (0.025, 0.975))
-    return Estimate(float(values[0]), float(low), float(high), models)
+    return percentile_estimate(float(values[0]), values[1:], models)
+
+
+def percentile_estimate(value: float, resampled: ArrayLike, n: int) -> Estimate:
+    """A number with the percentile interval of a bootstrap, wide enough to hold the number.
+
+    Args:
+        value: the number.
+        resampled: its values on resamples, [B]; nan where it is undefined.
+        n: how many models or units are behind it.
+    """
+    low, high = np.nanquantile(resampled, (0.025, 0.975))
+    return Estimate(value, min(float(low), value), max(float(high), value), n)
 
 
 def correlation_difference(
@@ -193,7 +203,7 @@ def over_units(values: ArrayLike, *, value: float | None = None) -> Estimate | N
         sums, counts = np.concatenate([sums, sums + one]), np.concatenate([counts, counts + 1])
     means = np.sort(sums[1:] / counts[1:])  # the first subset is empty
     tail = int(0.025 * 2**units)
-    return Estimate(centre, float(means[tail - 1]), float(means[-tail]), units)
+    return Estimate(centre, min(float(means[tail - 1]), centre), max(float(means[-tail]), centre), units)
 
 
 def interval_text(estimate: Estimate | None, decimals: int = 2) -> str | None:

@@ -102,3 +102,15 @@ def test_interval_text():
     assert evidence.interval_text(evidence.Estimate(0.603, 0.41, 0.74, 66)) == "0.60 [0.41, 0.74]"
     assert evidence.interval_text(evidence.Estimate(3.14, None, None, 4), 1) == "3.1"
     assert evidence.interval_text(None) is None
+
+
+def test_an_interval_holds_its_number_where_resamples_lie_on_one_side():
+    draws = np.linspace(0.2, 0.4, 201)
+    assert evidence.percentile_estimate(0.3, draws, 9) == pytest.approx((0.3, 0.205, 0.395, 9))
+    assert evidence.percentile_estimate(0.1, [*draws, np.nan], 9) == pytest.approx((0.1, 0.1, 0.395, 9))
+    assert evidence.percentile_estimate(0.5, draws, 9) == pytest.approx((0.5, 0.205, 0.5, 9))
+    # resamples of models have ties, which lower the greatest value of a spread
+    spread = evidence.over_models(lambda rows: np.ptp(np.arange(5)[rows], axis=1), 5)
+    assert spread.low < spread.value == spread.high == 4
+    skewed = evidence.over_units([1, 1, 1, 1, 1, 1, 9], value=9.0)
+    assert skewed.high == 9
