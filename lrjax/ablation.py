@@ -20,12 +20,12 @@ import jax
 from jax.sharding import Mesh
 
 from lrjax.charts import png
-from lrjax.checkpoint import check_source, checkpoint_hash
+from lrjax.checkpoint import check_source
 from lrjax.config import Ablation, Config
 from lrjax.config_reader import check_key, from_mapping
 from lrjax.errors import UserError
 from lrjax.lock import locked
-from lrjax.models.zoo import Backbone
+from lrjax.naming import Model, run_models
 from lrjax.output_folder import write_files
 from lrjax.report.ablation_tables import (
     Line,
@@ -39,14 +39,14 @@ from lrjax.report.ablation_tables import (
 from lrjax.report.write import table_files
 from lrjax.results import ResultStore, Row
 from lrjax.runs import HIGH_RESOLUTION, Results, weighing
-from lrjax.stages import backbone, evaluate_backbone, train_backbone
+from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
 from lrjax.train.loop import check_tokens, check_training
 
 _LOG = logging.getLogger(__name__)
 
-_MAY_CHANGE = ("model", "source", "train")
+_MAY_CHANGE = ("model", "source", "name", "train")
 _SCORES = ("sar", "war", "acc")
 
 
@@ -109,22 +109,19 @@ def run_ablation(config: Config, mesh: Mesh) -> None:
         UserError: the config, the data or a checkpoint is wrong, or a training has failed.
     """
     rows = row_configs(config)
-    backbones = {name: backbone(row, row.model, row.source) for name, row in rows.items()}
-    sources = {name: row.source or backbones[name].hub_id for name, row in rows.items()}
-    suite = Suite(config, list({one.name: one for one in backbones.values()}.values()), mesh=mesh)
+    model_of = _models(rows)
+    models = tuple(dict.fromkeys(model_of.values()))
+    suite = Suite(config, models, mesh=mesh)
     for name, row in rows.items():
         if _trains(row):
-            check_training(row, mesh, row=backbones[name])
-        check_source(backbones[name], sources[name])
+            check_training(row, mesh, row=model_of[name].row)
+        check_source(model_of[name].row, model_of[name].source)
     lines: dict[str, Line] = {}
     with locked(config.workdir):
         store = ResultStore(config.workdir)
-        for model, source in dict.fromkeys((backbones[name].name, sources[name]) for name in rows):
-            group = {
-                name: row for name, row in rows.items() if (backbones[name].name, sources[name]) == (model, source)
-            }
-            loaded = backbone(config, model)
-            lines |= _run_rows(config, group, loaded, source, suite=suite, store=store, mesh=mesh)
+        for model in models:
+            group = {name: row for name, row in rows.items() if model_of[name] == model}
+            lines |= _run_rows(config, group, model, suite=suite, store=store, mesh=mesh)
             gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
         lines = {name: lines[name] for name in rows if name in lines}
         if lines and jax.process_index() == 0:
@@ -137,29 +134,35 @@ def run_ablation(config: Config, mesh: Mesh) -> None:
         )
 
 
+def _models(rows: Mapping[str, Config]) -> dict[str, Model]:
+    """The model of every row; different ones have different names."""
+    found = {name: run_models(row)[0] for name, row in rows.items()}
+    for (name, model), (other, same) in itertools.combinations(found.items(), 2):
+        if model.name == same.name and model != same:
+            raise UserError(
+                f"rows {name!r} and {other!r} of config.ablation.rows have different models of the name "
+                f"{model.name!r}; set name in one of them"
+            )
+    return found
+
+
 def _run_rows(
-    config: Config,
-    rows: Mapping[str, Config],
-    row: Backbone,
-    source: str,
-    *,
-    suite: Suite,
-    store: ResultStore,
-    mesh: Mesh,
+    config: Config, rows: Mapping[str, Config], model: Model, *, suite: Suite, store: ResultStore, mesh: Mesh
 ) -> dict[str, Line]:
-    """Runs the rows of one backbone; those of which every training fails are left out."""
-    weights, seeds, lines = checkpoint_hash(source), config.ablation.seeds, {}
+    """Runs the rows of one model; those of which every training fails are left out."""
+    row, weights, seeds, lines = model.row, model.weights, config.ablation.seeds, {}
     trainings = {name: _trainings(changed, seeds) if _trains(changed) else {} for name, changed in rows.items()}
     for training in itertools.chain.from_iterable(by_seed.values() for by_seed in trainings.values()):
         check_tokens(training, check_training(training, mesh, row=row)[0], row=row, weights=weights)
-    given = {"weights": weights, "suite": suite, "store": store}
-    predictor, vanilla = evaluate_backbone(config, row, source, mesh=mesh, **given)
+    given = {"suite": suite, "store": store}
+    predictor, vanilla = evaluate_backbone(config, model, mesh=mesh, **given)
     for name, by_seed in trainings.items():
         trained = {}
         for seed, training in by_seed.items():
             _LOG.info("%s, seed %d", name, seed)
             try:
-                found = train_backbone(training, predictor, vanilla, variant=f"{name}, seed {seed}", **given)
+                variant = f"{name}, seed {seed}"
+                found = train_backbone(training, predictor, vanilla, model=model, variant=variant, **given)
             except Exception as error:
                 if jax.process_count() > 1:  # others would wait for a process that goes on alone
                     raise

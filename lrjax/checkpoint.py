@@ -283,8 +283,9 @@ def checkpoint_hash(source: str | Path) -> str:
         source: as in `load_params`.
 
     Returns:
-        SHA-256 of the file's content in hexadecimal; for a converted directory that of what it was made from. That of
-        a checkpoint in several files, or of chosen weights in a file ("FILE:ENTRY"), covers all of them and the entry.
+        SHA-256 of the file's content in hexadecimal; for a converted directory that of what it was made from, and with
+        another dtype than float32, to which weights are rounded, a hash of both. That of a checkpoint in several files,
+        or of chosen weights in a file ("FILE:ENTRY"), covers all of them and the entry.
 
     Raises:
         UserError: when the source is missing.
@@ -293,7 +294,9 @@ def checkpoint_hash(source: str | Path) -> str:
 
     path = locate(source)
     if path.is_dir():
-        return read_metadata(path)["sha256"]
+        metadata = read_metadata(path)
+        found, dtype = metadata["sha256"], metadata.get("dtype", "float32")
+        return found if dtype == "float32" else hashlib.sha256(f"{found} {dtype}".encode()).hexdigest()
     file, entry = split_entry(path)
     digests = [_digest(part) for part in files_of(file)]
     if len(digests) == 1 and not entry:

@@ -209,8 +209,8 @@ class Ablation:
 
     Attributes:
         title: heading of the table.
-        rows: names and what each changes, a nested mapping of "model", "source" and keys of "train". A row that sets
-            `train.steps` or `train.epochs` to 0 is the backbone as it is.
+        rows: names and what each changes, a nested mapping of "model", "source", "name" and keys of "train". A row that
+            sets `train.steps` or `train.epochs` to 0 is the backbone as it is.
         seeds: every row is trained once with each, instead of `config.seed`.
         metrics: columns, "sar", "war" or "acc" and a resolution: "sar16", "warhr".
         paper: published numbers in percent, by row and metric; those of other metrics are not shown.
@@ -244,10 +244,12 @@ class Config(_Group):
     """A whole run.
 
     Attributes:
-        model: name in the zoo.
+        model: the backbone, a name in the zoo.
         source: checkpoint file, converted directory or hub id; "embedded" for the shipped one, "" for the row's hub id.
-        models: several backbones instead of `model` and `source`, evaluated one after the other: "NAME" or
-            "NAME=SOURCE" each.
+        name: what results call the model; "" for the name of the backbone where the weights are its published ones, and
+            otherwise for that of the file (see `lrjax.naming`).
+        models: several models instead of `model`, `source` and `name`, evaluated one after the other: "BACKBONE",
+            "BACKBONE=SOURCE" or "NAME=BACKBONE=SOURCE" each.
         workdir: where checkpoints, results and the report go.
         seed: seed of tokens, crops and shuffling.
         precision: compute dtype, "float32" or "bfloat16"; scores and losses are always float32.
@@ -264,6 +266,7 @@ class Config(_Group):
     model: str = ""
     data: Data
     source: str = _path(default="")
+    name: str = ""
     models: tuple[str, ...] = _path(default=())
     workdir: str = _path(default="runs/default")
     seed: Seed = 0
@@ -285,8 +288,11 @@ class Config(_Group):
         check_ranges(self)
         if bool(self.model) == bool(self.models):
             raise UserError("set either config.model or config.models, the names of backbones of the zoo")
-        if self.models and self.source:
-            raise UserError("config.source belongs to config.model; write NAME=SOURCE in config.models")
+        if self.models and (self.source or self.name):
+            key = "source" if self.source else "name"
+            raise UserError(f"config.{key} belongs to config.model; write NAME=BACKBONE=SOURCE in config.models")
+        if self.name:
+            check_name("name", self.name.strip())
         if self.models and (self.train.steps or self.train.epochs):
             raise UserError("tokens are trained for one backbone; name it in config.model instead of config.models")
         if self.train.evaluate_every and "zeroshot" not in self.evaluation.evaluators:
@@ -347,19 +353,34 @@ class Config(_Group):
         if not 0 < low <= high <= 1:
             raise UserError(f"config.train.crop_scale: ({low}, {high}) is no range of fractions above 0 and up to 1")
 
-    @property
-    def backbones(self) -> tuple[tuple[str, str], ...]:
-        """Name and source of every backbone of the run."""
-        if self.model:
-            return ((self.model, self.source),)
-        named = (name.partition("=") for name in self.models)
-        return tuple((name.strip(), source.strip()) for name, _, source in named)
-
 
 def config_hash(config: Config) -> str:
     """Returns 16 hexadecimal digits that depend on every value of a configuration but the working directory."""
     values = dataclasses.asdict(config) | {"workdir": ""}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+LONGEST_NAME = 80
+"""Most characters of the name of a model."""
+NOT_IN_NAMES = "=/\\"
+"""Characters that the name of a model may not have, besides those that cannot be printed."""
+
+
+def check_name(key: str, name: str) -> None:
+    """Checks that a model can have a name.
+
+    Args:
+        key: key of the configuration that has it, for the message.
+        name: the name.
+
+    Raises:
+        UserError: it is empty or too long, or has a character that it may not have.
+    """
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or {*name} & {*NOT_IN_NAMES}:
+        raise UserError(
+            f"config.{key} calls a model {name[: 2 * LONGEST_NAME]!r}; give 1 to {LONGEST_NAME} printable characters, "
+            f"none of them {' '.join(NOT_IN_NAMES)}"
+        )
 
 
 def unknown_key(key: str, known: Iterable[str], prefix: str) -> UserError:

@@ -28,7 +28,8 @@ class Entry:
         name: of a published model as printed; of an own run "MODEL [VARIANT]".
         family: for instance "EVA-CLIP"; "own" for an own run of an unpublished architecture.
         own: whether it is a run of the user.
-        backbone: architecture and weights, see `PublishedModel`.
+        backbone: architecture and weights, see `PublishedModel`; of an own run the backbone that its weights fit.
+        source: of an own run with other weights than those of the backbone, where they lie.
         tower: "vit" or "resnet".
         image_size: input side in pixels.
         patch: patch side in pixels; 0 for a ResNet.
@@ -46,6 +47,7 @@ class Entry:
     family: str
     own: bool = False
     backbone: str = ""
+    source: str = ""
     tower: str = ""
     image_size: int | None = None
     patch: int | None = None
@@ -298,7 +300,7 @@ def published_leaderboard(
     Reference: arXiv 2502.03950; class counts as in its ranking (`robustness.PAPER_CLASS_COUNTS`).
     """
     published = load_published()
-    shared = [field.name for field in dataclasses.fields(Entry) if field.name not in ("own", "incomplete")]
+    shared = [f.name for f in dataclasses.fields(Entry) if f.name not in ("own", "source", "incomplete")]
     entries = tuple(Entry(**{name: getattr(model, name) for name in shared}) for model in published.models)
     board = Leaderboard(
         entries=entries,
@@ -389,10 +391,12 @@ def _check_classes(row: Row, published: int) -> None:
 
 
 def _own_entry(results: Results, model: str, variant: str) -> Entry:
-    name = model.partition("@")[0]
+    backbone = results.extra(model, variant, "backbone") or model
+    name = backbone.partition("@")[0]
     alike = [one for one in load_published().models if name in (one.backbone, one.backbone.partition(":")[0])]
-    facts = {}
-    for name in ("family", "tower", "patch", "gflops", "data", "pairs", "image_size"):
+    rows = [row for key, row in results.rows.items() if key[:2] == (model, variant)]
+    facts, release = {}, all(row.extra.get("release", True) for row in rows)
+    for name in ("family", "tower", "patch", "gflops", "image_size", *(("data", "pairs") if release else ())):
         values = {getattr(one, name) for one in alike}
         if len(values) == 1:
             facts[name] = values.pop()
@@ -402,6 +406,11 @@ def _own_entry(results: Results, model: str, variant: str) -> Entry:
         facts["image_size"] = size
     parameters = results.extra(model, variant, "parameters")
     return Entry(
-        **({"family": "own"} | facts), name=f"{model} [{variant}]", own=True, backbone=model, parameters=parameters,
+        **({"family": "own"} | facts),
+        name=f"{model} [{variant}]",
+        own=True,
+        backbone=backbone,
+        source="" if release else results.extra(model, variant, "source") or "",
+        parameters=parameters,
         incomplete=tuple(results.incomplete[model].items()),
-    ).over(results.datasets)  # fmt: skip
+    ).over(results.datasets)

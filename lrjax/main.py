@@ -22,12 +22,12 @@ from jax.sharding import Mesh
 
 from lrjax import command_line
 from lrjax.ablation import run_ablation
-from lrjax.checkpoint import check_source, checkpoint_hash
+from lrjax.checkpoint import check_source
 from lrjax.config import Config
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.lock import locked
-from lrjax.models.zoo import Backbone
+from lrjax.naming import Model, run_models
 from lrjax.output_folder import check_folder
 from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, run_tables
@@ -35,7 +35,7 @@ from lrjax.report.write import require, write_report
 from lrjax.results import ResultStore, Row
 from lrjax.runs import METRIC
 from lrjax.sharding import join_processes, make_mesh, run_jointly
-from lrjax.stages import backbone, evaluate_backbone, train_backbone
+from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.tables import print_tables
 from lrjax.text import one_line, printable
@@ -61,43 +61,43 @@ def run(config: Config) -> None:
     if config.ablation.rows:
         run_ablation(config, mesh)
         return
-    rows = [backbone(config, name, source) for name, source in config.backbones]
-    suite = Suite(config, rows, mesh=mesh)
-    training = check_training(config, mesh, row=rows[0])[0] if config.train.steps or config.train.epochs else None
-    sources = [source or row.hub_id for row, (_, source) in zip(rows, config.backbones, strict=True)]
-    for row, source in zip(rows, sources, strict=True):
-        check_source(row, source)
+    models = run_models(config)
+    suite = Suite(config, models, mesh=mesh)
+    trains = config.train.steps or config.train.epochs
+    training = check_training(config, mesh, row=models[0].row)[0] if trains else None
+    for model in models:
+        check_source(model.row, model.source)
     check_folder(Path(config.workdir) / "report")
     with locked(config.workdir):
         store, found, failed = ResultStore(config.workdir), [], []
-        for row, source in zip(rows, sources, strict=True):
+        for model in models:
             try:
-                found += _evaluate(config, row, source, suite=suite, store=store, mesh=mesh, training=training)
+                found += _evaluate(config, model, suite=suite, store=store, mesh=mesh, training=training)
             except Exception as error:
-                if len(rows) == 1 or jax.process_count() > 1:  # others would wait for a process that goes on alone
+                if len(models) == 1 or jax.process_count() > 1:  # others would wait for a process that goes on alone
                     raise
                 mistake = isinstance(error, UserError)
-                _LOG.warning("%s is left out: %s", row.name, error, exc_info=None if mistake else error)
-                failed.append(row.name)
+                _LOG.warning("%s is left out: %s", model.name, error, exc_info=None if mistake else error)
+                failed.append(model.name)
             gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
         if found and jax.process_index() == 0:
             _report(config, found, suite=suite, store=store)
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(rows)} models failed: {', '.join(failed)}; see the warnings above, and run the "
+            f"{len(failed)} of {len(models)} models failed: {', '.join(failed)}; see the warnings above, and run the "
             "same command again, which keeps what is finished"
         )
 
 
 def _evaluate(
-    config: Config, row: Backbone, source: str, *, suite: Suite, store: ResultStore, mesh: Mesh, training: Any
+    config: Config, model: Model, *, suite: Suite, store: ResultStore, mesh: Mesh, training: Any
 ) -> list[Row]:
-    weights = checkpoint_hash(source)
     if training is not None:
-        check_tokens(config, training, row=row, weights=weights)
-    given = {"weights": weights, "suite": suite, "store": store}
-    predictor, rows = evaluate_backbone(config, row, source, mesh=mesh, **given)
-    return rows if training is None else rows + train_backbone(config, predictor, rows, images=training, **given)
+        check_tokens(config, training, row=model.row, weights=model.weights)
+    predictor, rows = evaluate_backbone(config, model, suite=suite, store=store, mesh=mesh)
+    if training is None:
+        return rows
+    return rows + train_backbone(config, predictor, rows, images=training, model=model, suite=suite, store=store)
 
 
 def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultStore) -> None:

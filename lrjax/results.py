@@ -42,7 +42,7 @@ class Row:
     """One measured number and what it was measured on.
 
     Attributes:
-        model: zoo name, for instance "EVA02-B-16".
+        model: name of the model; `extra` says which it is.
         variant: "vanilla", "lr_tk0", ...
         dataset: data set key, for instance "imagenet_a".
         resolution: short side in pixels before upsampling, or a name: "hr" for the model's own input size.
@@ -55,9 +55,10 @@ class Row:
         evaluator_version: the evaluator's VERSION.
         seed: random seed, or None where nothing is random.
         versions: package versions (`package_versions`).
-        extra: further JSON-able facts; the report reads "parameters" (count), "classes" (count), "image_size"
-            (pixels), "expected" (count of images of the data set, or null), "skipped" (names of damaged images) and
-            "images" (`data.reopen.where`).
+        extra: further JSON-able facts; the report reads "backbone" (name in the zoo, that of the model where it is
+            missing), "weights" (their hash), "source" (where they lie), "release" (whether they are the published ones
+            of the backbone), "parameters" (count), "classes" (count), "image_size" (pixels), "expected" (count of
+            images of the data set, or null), "skipped" (names of damaged images) and "images" (`data.reopen.where`).
     """
 
     model: str
@@ -277,7 +278,7 @@ class ResultStore:
 
 
 def read_rows(directories: Sequence[str | os.PathLike]) -> list[Row]:
-    """Reads the rows of several results directories.
+    """Reads the rows of several results directories, with a name of its own for each model (`told_apart`).
 
     Args:
         directories: each with a `results.jsonl`.
@@ -291,7 +292,49 @@ def read_rows(directories: Sequence[str | os.PathLike]) -> list[Row]:
         if not store.rows:
             raise UserError(f"there are no results in {store.path}; evaluate a model first, or name another directory")
         rows += store.rows
-    return rows
+    return told_apart(rows)
+
+
+def told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Gives models that have one name but other weights, or another backbone, different names.
+
+    Args:
+        rows: result rows.
+
+    Returns:
+        The rows in their order. A name that stands for several models has behind it, in brackets, the first digits of
+        the hash of the weights, and the backbone where that differs too: "mine (3fa2c1)".
+    """
+    vanilla: dict[str, set[str]] = {}
+    for row in rows:
+        if row.variant == "vanilla":
+            vanilla.setdefault(row.model, set()).add(row.extra.get("weights", ""))
+    identities = [_identity(row, vanilla.get(row.model, set())) for row in rows]
+    by_name: dict[str, list[tuple[str, str, str]]] = {}
+    for identity in dict.fromkeys(identities):
+        by_name.setdefault(identity[0], []).append(identity)
+    names = {identity: name for found in by_name.values() for identity, name in _distinct_names(found).items()}
+    return [dataclasses.replace(row, model=names[one]) for row, one in zip(rows, identities, strict=True)]
+
+
+def _identity(row: Row, vanilla: set[str]) -> tuple[str, str, str]:
+    """Name, hash of the weights and backbone of the model of a row."""
+    name, weights = row.model, row.extra.get("weights", "")
+    if "backbone" not in row.extra and len(vanilla) == 1:  # written when the hash was also of what had been trained
+        (weights,) = vanilla
+    return name, weights, row.extra.get("backbone", name)
+
+
+def _distinct_names(models: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+    """A name for each of the models that share one."""
+    _, weights, backbones = ({*parts} for parts in zip(*models, strict=True))
+    digits = next(count for count in range(6, 65) if len({one[:count] for one in weights}) == len(weights))
+    found = {}
+    for model in models:
+        name, hashed, backbone = model
+        parts = [hashed[:digits] or "unknown weights"] * (len(weights) > 1) + [backbone] * (len(backbones) > 1)
+        found[model] = f"{name} ({', '.join(parts)})" if parts else name
+    return found
 
 
 def find_samples(directories: Sequence[str | os.PathLike]) -> Callable[[str], dict[str, np.ndarray] | None]:

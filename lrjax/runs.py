@@ -1,7 +1,7 @@
 """The rows of results, indexed by model, variant, data set and resolution, and checked to be comparable."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -236,7 +236,7 @@ class Results:
         }
         return robustness.war(improved, weights, missing=self.missing)
 
-    def extra(self, model: str, variant: str, name: str) -> int | None:
+    def extra(self, model: str, variant: str, name: str) -> Any:
         """Returns a fact that all rows of a model carry in `extra`, or None where they do not agree."""
         found = {row.extra.get(name) for key, row in self.rows.items() if key[:2] == (model, variant)}
         return found.pop() if len(found) == 1 else None

@@ -9,10 +9,8 @@ from jax.sharding import Mesh
 
 from lrjax.api import load
 from lrjax.config import Config
-from lrjax.models import zoo
 from lrjax.models.build import count_params
-from lrjax.models.zoo import Backbone
-from lrjax.origin import row_for
+from lrjax.naming import Model
 from lrjax.predict import Predictor
 from lrjax.report.run_tables import comparison_table
 from lrjax.results import ResultStore, Row
@@ -24,32 +22,24 @@ from lrjax.types import Tree
 _LOG = logging.getLogger("lrjax")
 
 
-def backbone(config: Config, name: str, source: str = "") -> Backbone:
-    """Returns the zoo row of a backbone with the protocol and the numerics of a run."""
-    row = zoo.with_protocol(row_for(name, source), config.protocol, config.pass_order)
-    return zoo.with_numerics(row, config.numerics)
-
-
 def evaluate_backbone(
-    config: Config, row: Backbone, source: str, *, weights: str, suite: Suite, store: ResultStore, mesh: Mesh
+    config: Config, model: Model, *, suite: Suite, store: ResultStore, mesh: Mesh
 ) -> tuple[Predictor, list[Row]]:
-    """Loads a backbone and evaluates it as it is.
+    """Loads a model and evaluates it as it is.
 
     Args:
         config: the run.
-        row: the backbone.
-        source: checkpoint file, converted directory or hub id.
-        weights: hash of the weights.
+        model: the model.
         suite: the evaluations.
         store: where results go and where finished ones are found.
         mesh: the devices.
 
     Returns:
-        The loaded backbone and its results.
+        The loaded model and its results.
     """
     predictor = load(
-        row.name,
-        source,
+        model.row.name,
+        model.source,
         precision=config.precision,
         placement=config.placement,
         protocol=config.protocol,
@@ -57,8 +47,9 @@ def evaluate_backbone(
         numerics=config.numerics,
         mesh=mesh,
     )
-    _LOG.info("%s: %s parameters from %s", row.name, f"{count_params(predictor.params):,}", source)
-    return predictor, suite.run(predictor, "vanilla", store=store, weights=weights)
+    name = model.name if model.name == model.row.name else f"{model.name} ({model.row.name})"
+    _LOG.info("%s: %s parameters from %s", name, f"{count_params(predictor.params):,}", model.source)
+    return predictor, suite.run(predictor, "vanilla", model=model, store=store)
 
 
 def train_backbone(
@@ -66,7 +57,7 @@ def train_backbone(
     predictor: Predictor,
     vanilla: Sequence[Row],
     *,
-    weights: str,
+    model: Model,
     suite: Suite,
     store: ResultStore,
     images: Any = None,
@@ -76,9 +67,9 @@ def train_backbone(
 
     Args:
         config: the run.
-        predictor: the backbone.
+        predictor: the loaded model.
         vanilla: its results without what is trained, for the model card.
-        weights: hash of the weights.
+        model: which model it is.
         suite: the evaluations.
         store: where results go and where finished ones are found.
         images: those to train on, of `check_training`; None checks and opens them.
@@ -90,10 +81,11 @@ def train_backbone(
     scores = ResultStore(store.directory / "scores")  # on the way: no results of the run
 
     def evaluate(adaptation: Tree, step: int) -> float:
-        return suite.score(predictor, adaptation, store=scores, weights=weights, variant=f"step {step}")
+        return suite.score(predictor, adaptation, model=model, store=scores, variant=f"step {step}")
 
-    adaptation = train_tokens(config, predictor, weights=weights, source=images, evaluate=evaluate)
-    rows = suite.run_adapted(predictor, adaptation, store=store, weights=weights, variant=variant)
+    given = {"weights": model.weights, "name": model.name, "source": images}
+    adaptation = train_tokens(config, predictor, **given, evaluate=evaluate)
+    rows = suite.run_adapted(predictor, adaptation, model=model, store=store, variant=variant)
     if jax.process_index() == 0:
-        write_card(config, predictor.row, adaptation, comparison_table([*vanilla, *rows], datasets=suite.names))
+        write_card(config, model, adaptation, comparison_table([*vanilla, *rows], datasets=suite.names))
     return rows

@@ -20,7 +20,7 @@ from lrjax.data.sources.base import left_out
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.build import count_params
-from lrjax.models.zoo import Backbone
+from lrjax.naming import Model
 from lrjax.predict import Predictor
 from lrjax.results import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first, to_host
@@ -82,7 +82,7 @@ class Suite:
 
     Args:
         config: the run.
-        rows: the backbones.
+        models: the models.
         mesh: the devices.
 
     Attributes:
@@ -90,12 +90,11 @@ class Suite:
         war_weights: weight of WAR by data set; None weighs all equally.
 
     Raises:
-        UserError: an evaluator or a data set is unknown, images are missing, a resolution is too large, a backbone is
-            there twice, the weights of the paper do not fit the data sets, or the batch does not divide over the
-            devices.
+        UserError: an evaluator or a data set is unknown, images are missing, a resolution is too large, the weights of
+            the paper do not fit the data sets, or the batch does not divide over the devices.
     """
 
-    def __init__(self, config: Config, rows: Sequence[Backbone], *, mesh: Mesh):
+    def __init__(self, config: Config, models: Sequence[Model], *, mesh: Mesh):
         self.config = config
         MEMORY.limit = int(config.data.decode_gib * GIB)
         batch_size = config.evaluation.batch_size
@@ -104,21 +103,19 @@ class Suite:
                 f"config.evaluation.batch_size {batch_size} does not divide over {mesh.size} devices; "
                 "use a multiple of it"
             )
-        names = [row.name for row in rows]
-        if len(set(names)) < len(names):
-            raise UserError(f"config.models names {max(names, key=names.count)} twice; remove one")
-        for row in rows:
-            if (largest := max(config.evaluation.resolutions, default=1)) > row.spec.image.size:
+        for model in models:
+            size = model.row.spec.image.size
+            if (largest := max(config.evaluation.resolutions, default=1)) > size:
                 raise UserError(
-                    f"resolution {largest} is larger than the {row.spec.image.size} px input of {row.name}; "
-                    f"use sides up to {row.spec.image.size} in config.evaluation.resolutions"
+                    f"resolution {largest} is larger than the {size} px input of {model.name}; use sides up to {size} "
+                    "in config.evaluation.resolutions"
                 )
         self.evaluators = {name: evaluators.find(name) for name in config.evaluation.evaluators}
         self.datasets = get_datasets(config.data.names, config.data.root or None, sources=config.data.sources)
         for name in self.evaluators:
-            for row in rows:
+            for model in models:
                 for variant in ("vanilla", *(("lr_tk0",) if config.train.steps or config.train.epochs else ())):
-                    self._inputs(name, row, variant)
+                    self._inputs(name, model, variant)
         self._sources = {
             dataset.name: open_source(
                 dataset,
@@ -149,27 +146,29 @@ class Suite:
                 "config.data.names; evaluate all fifteen, or set config.report.weights to 'equal'"
             )
 
-    def _inputs(self, name: str, row: Backbone, variant: str) -> dict[str, Any]:
+    def _inputs(self, name: str, model: Model, variant: str) -> dict[str, Any]:
         """What an evaluator reads from the files that its options name."""
         options = getattr(self.config, name, None)
-        return {} if options is None else self.evaluators[name].inputs(options, model=row.name, variant=variant)
+        return {} if options is None else self.evaluators[name].inputs(options, model=model.name, variant=variant)
 
     def run(
         self,
         predictor: Predictor,
         variant: str,
         *,
+        model: Model,
         store: ResultStore,
-        weights: str,
+        weights: str = "",
         lr_tokens: Array | None = None,
     ) -> list[Row]:
         """Evaluates one variant on every data set; finished numbers are taken from the store.
 
         Args:
-            predictor: the backbone.
+            predictor: the loaded model.
             variant: "vanilla" or "lr_tk0".
-            store: where rows go and where finished ones are found.
-            weights: hash of the backbone's weights.
+            model: which model it is.
+            store: where rows go and where finished ones are found, under whatever name the model had.
+            weights: hash of the weights where they are not those of the model alone.
             lr_tokens: float [L + 1, N, D], or None for the vanilla model.
 
         Returns:
@@ -178,7 +177,7 @@ class Suite:
         rows = []
         for name in self.evaluators:
             for dataset in self.datasets:
-                given = {"store": store, "weights": weights, "lr_tokens": lr_tokens}
+                given = {"model": model, "store": store, "lr_tokens": lr_tokens, "weights": weights or model.weights}
                 rows += self._evaluate(name, dataset, predictor, variant, **given)
         return rows
 
@@ -187,34 +186,35 @@ class Suite:
         predictor: Predictor,
         adaptation: Tree,
         *,
+        model: Model,
         store: ResultStore,
-        weights: str,
         variant: str = "lr_tk0",
     ) -> list[Row]:
-        """Evaluates what was trained for a backbone.
+        """Evaluates what was trained for a model.
 
         Args:
-            predictor: the backbone.
+            predictor: the loaded model.
             adaptation: as in `models.adaptation`.
+            model: which model it is.
             store: where rows go and where finished ones are found.
-            weights: hash of the backbone's weights.
             variant: how the rows call it.
 
         Returns:
             All rows of this variant.
         """
-        rest = {name: part for name, part in adaptation.items() if name != "tokens"}
+        rest, weights = {name: part for name, part in adaptation.items() if name != "tokens"}, ""
         if rest:
-            predictor, weights = predictor.adapted(rest), content_key(weights=weights, adaptation=to_host(rest))
-        return self.run(predictor, variant, store=store, weights=weights, lr_tokens=adaptation.get("tokens"))
+            predictor, weights = predictor.adapted(rest), content_key(weights=model.weights, adaptation=to_host(rest))
+        tokens = adaptation.get("tokens")
+        return self.run(predictor, variant, model=model, store=store, weights=weights, lr_tokens=tokens)
 
-    def score(self, predictor: Predictor, adaptation: Tree, *, store: ResultStore, weights: str, variant: str) -> float:
+    def score(self, predictor: Predictor, adaptation: Tree, *, model: Model, store: ResultStore, variant: str) -> float:
         """Returns the mean low-resolution accuracy of what was trained, in [0, 1]; at "hr" where that is all there is.
 
         Args:
             predictor: as in `run_adapted`, as are the others.
         """
-        rows = self.run_adapted(predictor, adaptation, store=store, weights=weights, variant=variant)
+        rows = self.run_adapted(predictor, adaptation, model=model, store=store, variant=variant)
         accuracies = [row for row in rows if row.metric == "acc1"]
         low = [row.value for row in accuracies if row.resolution != "hr"] or [row.value for row in accuracies]
         return float(np.mean(low))
@@ -226,12 +226,13 @@ class Suite:
         predictor: Predictor,
         variant: str,
         *,
+        model: Model,
         store: ResultStore,
         weights: str,
         lr_tokens: Array | None,
     ) -> list[Row]:
         module, source, row = self.evaluators[name], self._sources[dataset.name], predictor.row
-        tokens, inputs = None if lr_tokens is None else np.asarray(lr_tokens), self._inputs(name, row, variant)
+        tokens, inputs = None if lr_tokens is None else np.asarray(lr_tokens), self._inputs(name, model, variant)
         keys = {
             side: result_key(
                 predictor,
@@ -246,7 +247,7 @@ class Suite:
             )
             for side in (*sorted(set(self.config.evaluation.resolutions) - {row.spec.image.size}), "hr")
         }
-        done = {side: store.find(key) for side, key in keys.items()}
+        done = {side: _of_model(store.find(key), model) for side, key in keys.items()}
         absent = from_first(np.array([not rows for rows in done.values()]))  # only process 0 may see the store
         missing = [side for side, one in zip(done, absent, strict=True) if one]
         if not missing:
@@ -283,7 +284,7 @@ class Suite:
                 open_again(self._places[dataset.name])  # damaged as they were when the key was made, not since then
             added = count_params({name: part for name, part in predictor.adaptation.items() if name != "blocks"})
             shared = {
-                "model": row.name,
+                "model": model.name,
                 "variant": variant,
                 "dataset": dataset.name,
                 "config_hash": config_hash(self.config),
@@ -291,14 +292,14 @@ class Suite:
                 "evaluator_version": module.VERSION,
                 "seed": self.config.seed,
                 "versions": package_versions(),
-                "extra": {
+                "extra": model.facts
+                | {
                     "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
                     "classes": dataset.paper_classes,
                     "expected": dataset.expected_count,
                     "image_size": row.spec.image.size,
                     "skipped": list(outcome.skipped),
                     "left_out": {suffix: one.count for suffix, one in left_out(source).items()},
-                    "weights": weights,
                     "prompts": prompts_hash(dataset),
                     "precision": self.config.precision,
                     "images": self._places[dataset.name],
@@ -313,3 +314,11 @@ class Suite:
                 if shards is not None:
                     shards.clear()
         return [row for rows in done.values() for row in rows]
+
+
+def _of_model(found: Sequence[Row], model: Model) -> list[Row]:
+    """Rows of one key under the name that the model has now; of rows under several names those of this or the last."""
+    names = [row.model for row in found]
+    name = model.name if model.name in names else names[-1] if names else ""
+    rows = [row for row in found if row.model == name]
+    return [dataclasses.replace(row, model=model.name, extra={**row.extra, **model.facts}) for row in rows]

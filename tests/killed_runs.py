@@ -110,7 +110,7 @@ def files(folder):
 
 def check(folder):
     zoo.BACKBONES["tiny"] = tiny_row()
-    names = [f"{name}={folder / 'checkpoint' / 'model.safetensors'}" for name in ("tiny", "tiny@48")]
+    names = [f"{name}={folder / 'checkpoint' / 'tiny.safetensors'}" for name in ("tiny", "tiny@48")]
     write_recipe(
         folder / "recipe.py",
         models=tuple(names),

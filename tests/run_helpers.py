@@ -28,10 +28,11 @@ def write_checkpoint(row, folder, *, seed=1, one_class=True):
     if one_class:
         head["kernel"] = head["kernel"] * 1e-3
         head["bias"] = np.random.default_rng(2).normal(size=head["bias"].shape).astype(np.float32)
-    save_file(export(params, FORMATS["open_clip_eva"].TABLE), folder / "model.safetensors")
+    path = folder / row.source_file
+    save_file(export(params, FORMATS["open_clip_eva"].TABLE), path)
     words = get_dataset("imagenet").classes
     tokenizers.train_tokenizer(words, row.spec.text.vocabulary).save(str(folder / "tokenizer.json"))
-    return folder / "model.safetensors"
+    return path
 
 
 def tiny_row():

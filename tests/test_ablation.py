@@ -108,7 +108,10 @@ def diverging(*_, **__):
     ("changes", "message"),
     [
         ({"rows": (("a", {"train": {"stpes": 3}}),)}, r"row 'a' .*unknown config key train\.stpes; did you mean"),
-        ({"rows": (("a", {"trian": {}}),)}, r"row 'a' .* changes trian; rows may change model, source, train only"),
+        (
+            {"rows": (("a", {"trian": {}}),)},
+            r"row 'a' .* changes trian; rows may change model, source, name, train only",
+        ),
         ({"rows": (("a", {"data": {"count": 3}}),)}, r"row 'a' .* changes data"),
         ({"rows": (("a", {"train": {"steps": 0}}),)}, r"no row of config\.ablation\.rows trains"),
         ({"rows": (("a +", {}), ("A", {}))}, r"rows 'a \+' and 'A' .* have one folder"),

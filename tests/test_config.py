@@ -190,7 +190,8 @@ def test_required_keys(mapping, key):
     [
         ({"model": ""}, "set either config.model or config.models"),
         ({"models": ("RN50:openai",)}, "set either config.model or config.models"),
-        ({"model": "", "models": ("RN50:openai",), "source": "x.pt"}, "write NAME=SOURCE in config.models"),
+        ({"model": "", "models": ("RN50:openai",), "source": "x.pt"}, "source belongs .* NAME=BACKBONE=SOURCE"),
+        ({"model": "", "models": ("RN50:openai",), "name": "x"}, r"config\.name belongs .* NAME=BACKBONE=SOURCE"),
         ({"model": "", "models": ("RN50:openai",), "train": {"steps": 1}}, "tokens are trained for one backbone"),
         ({"model": "", "models": "RN50:openai"}, "config.models must be a tuple"),
     ],
@@ -200,14 +201,16 @@ def test_one_backbone_or_several(changes, message):
         build(**changes)
 
 
-def test_names_and_sources():
-    assert build(source="a=b.pt").backbones == (("EVA02-B-16", "a=b.pt"),)
-    names = ("RN50:openai", "EVA02-B-16@256=DIR/a=b.pt", "ViT-B-16:openai = hf-hub:x/y")
-    assert build(model="", models=names).backbones == (
-        ("RN50:openai", ""),
-        ("EVA02-B-16@256", "DIR/a=b.pt"),
-        ("ViT-B-16:openai", "hf-hub:x/y"),
-    )
+@pytest.mark.parametrize("name", [" ", "a\nb", "a\x1b[31m", "a=b", "a/b", "a\\b", "a\u2028b", "x" * 81])
+def test_names_that_a_model_cannot_have(name):
+    with pytest.raises(UserError, match=r"config\.name calls a model .*; give 1 to 80 printable characters") as told:
+        build(name=name)
+    assert str(told.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["mine", "ViT-B-16:openai@384", "größer (2)", "x" * 80])
+def test_names_that_a_model_can_have(name):
+    assert build(name=name).name == name
 
 
 def leaves(config, prefix=""):
@@ -248,6 +251,7 @@ OTHER = {
     "zoom.keep": ("guess",),
     "precision": "bfloat16",
     "placement": "fsdp",
+    "name": "mine",
     "protocol": "lr0fm",
     "pass_order": "pillow12",
     "numerics": "as_trained",

@@ -76,6 +76,17 @@ def test_what_is_known_of_a_published_architecture_is_joined():
     assert (other_size.image_size, other_size.gflops) == (448, None)
 
 
+def test_an_own_model_has_the_facts_of_its_backbone_but_not_of_its_weights():
+    facts = {"backbone": "ViT-L-14:openai", "image_size": 224}
+    published = BOARD.entries[BOARD.find("ViT-L/14")]
+    own = {"model": "mine", "source": "a/mine.pt", "release": False}
+    for extra, data, source in (({"model": "known", "release": True}, published.data, ""), (own, "", "a/mine.pt")):
+        entry = add_runs(BOARD, runs("RN50", **facts, **extra)).entries[-1]
+        assert (entry.name, entry.own, entry.backbone) == (f"{extra['model']} [vanilla]", True, "ViT-L-14:openai")
+        assert (entry.family, entry.patch, entry.image_size, entry.gflops) == ("CLIP", 14, 224, published.gflops)
+        assert (entry.data, entry.pairs, entry.source) == (data, published.pairs if data else None, source)
+
+
 def test_missing_data_sets_need_the_flag_and_are_named():
     rows = runs("RN50", datasets=["dtd", "pets"])
     with pytest.raises(UserError, match=r"no results on imagenet, .*--subset"):

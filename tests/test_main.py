@@ -246,6 +246,7 @@ def test_the_embedded_checkpoint_lies_in_the_package(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"shipped checkpoint .*model\.safetensors is missing; install lrjax again"):
         locate("embedded")
     path = write_checkpoint(tiny_row(), package / "embedded")
+    path = path.rename(path.with_name("model.safetensors"))
     assert locate("embedded") == path
     assert load_params(tiny_row(), "embedded", target=abstract_params(tiny_row().spec)).keys() == {
         "image",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.results import ResultStore, Row, content_key, package_versions, write_atomically
+from lrjax.results import ResultStore, Row, content_key, package_versions, read_rows, told_apart, write_atomically
 
 
 def _row(**changes) -> Row:
@@ -278,3 +278,45 @@ def test_package_versions():
     assert list(versions) == ["python", "lrjax", "jax", "flax", "optax", "numpy", "pillow"]
     assert versions["numpy"] == np.__version__
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def _of(model="mine", weights="", variant="vanilla", **extra):
+    return _row(model=model, variant=variant, extra={"weights": weights, **extra})
+
+
+A, B = "3fa2c1" + "0" * 58, "9b00aa" + "0" * 58
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        # one model: nothing is added
+        ([_of(weights=A, backbone="x"), _of(weights=A, backbone="x", variant="lr_tk0")], ["mine", "mine"]),
+        ([_row(), _row(variant="lr_tk0")], ["EVA02-B-16", "EVA02-B-16"]),
+        # other weights, other backbones, both
+        ([_of(weights=A, backbone="x"), _of(weights=B, backbone="x")], ["mine (3fa2c1)", "mine (9b00aa)"]),
+        ([_of(weights=A, backbone="x"), _of(weights=A, backbone="x@48")], ["mine (x)", "mine (x@48)"]),
+        ([_of(weights=A, backbone="x"), _of(weights=B, backbone="y")], ["mine (3fa2c1, x)", "mine (9b00aa, y)"]),
+        # only the name that is ambiguous
+        (
+            [_of(weights=A), _of("other", B), _of(weights=B), _of(weights=A)],
+            ["mine (3fa2c1)", "other", "mine (9b00aa)", "mine (3fa2c1)"],
+        ),
+        # as many digits as it takes
+        ([_of(weights="abcdef1"), _of(weights="abcdef2")], ["mine (abcdef1)", "mine (abcdef2)"]),
+        ([_of(weights=A), _row(model="mine")], ["mine (3fa2c1)", "mine (unknown weights)"]),
+        # earlier rows: the backbone is the name, and the hash of a variant counts in what was trained
+        ([_of(weights=A), _of(weights="0123", variant="lr_tk0")], ["mine", "mine"]),
+        ([_of("x", A), _of("x", A, backbone="x"), _of("x", "0123", "lr_tk0")], ["x", "x", "x"]),
+        (
+            [_of(weights=A), _of(weights=B), _of(weights=A, variant="lr_tk0")],
+            ["mine (3fa2c1)", "mine (9b00aa)", "mine (3fa2c1)"],
+        ),
+    ],
+)
+def test_models_of_one_name_are_told_apart(tmp_path, rows, names):
+    found = told_apart(rows)
+    assert found == [dataclasses.replace(row, model=name) for row, name in zip(rows, names, strict=True)]
+    for number, row in enumerate(rows):  # over several directories
+        ResultStore(tmp_path / str(number)).add([row])
+    assert read_rows([tmp_path / str(number) for number in range(len(rows))]) == found

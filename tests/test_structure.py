@@ -19,7 +19,7 @@ from lrjax.config_reader import from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
-from lrjax.stages import backbone
+from lrjax.naming import run_models
 from lrjax.train.trainable import check_method
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +46,7 @@ LAYERS = {
     "lrjax.checkpoint": 3,
     "lrjax.streaming": 3,
     "lrjax.fitting": 3,
+    "lrjax.naming": 3,
     "lrjax.origin": 3,
     "lrjax.sources": 3,
     "lrjax.results": 3,
@@ -271,15 +272,13 @@ def test_every_recipe_resolves(name, argument):
         assert evaluators.find(evaluator)
     for dataset in config.data.names:
         assert get_dataset(dataset).name == dataset
-    for model, source in config.backbones:
-        row = zoo.get(model)
-        assert model in (row.name, row.architecture)
-        assert max(config.evaluation.resolutions, default=0) <= row.spec.image.size
-        assert source == ("embedded" if shipped else "")
-        assert row.hub_id or source
-    if not shipped and (name, argument) != ("zoom_hard", "evaluate"):  # published numbers are those of Pillow 12
-        for model, _ in config.backbones:
-            assert backbone(config, model).preprocess.pass_order == "pillow12"
+    for model in run_models(config):
+        assert model.name == model.row.name and model.release
+        assert max(config.evaluation.resolutions, default=0) <= model.row.spec.image.size
+        assert model.source == ("embedded" if shipped else model.row.hub_id)
+        assert model.source
+        # published numbers are those of Pillow 12
+        assert model.row.preprocess.pass_order == ("pillow13" if shipped else "pillow12")
 
 
 def test_every_evaluator_resolves():

@@ -85,6 +85,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
         tmp_path / "recipe.py",
         model="EVA02-embedded",
         source=str(source),
+        name="EVA02-embedded",
         workdir=str(tmp_path / "run"),
         seed=3,
         devices=2,
@@ -381,14 +382,16 @@ def test_a_converted_checkpoint_brings_its_tokenizer_and_gives_the_same_results(
     command, tmp_path, recipe, calls, checkpoint
 ):
     succeeds(command("--config", recipe))
-    before = results(tmp_path)
+    before = ResultStore(tmp_path / "run").rows
     converted = tmp_path / "converted"
     assert convert(["--model", "tiny", "--source", str(checkpoint), "--out", str(converted)]) == 0
     assert (converted / "tokenizer.json").read_bytes() == checkpoint.with_name("tokenizer.json").read_bytes()
     calls.clear()
     succeeds(command("--config", recipe, f"--config.source={converted}"))
     assert calls == []
-    assert results(tmp_path) == before
+    after = ResultStore(tmp_path / "run").rows
+    moved = {"source": str(converted)}
+    assert after == [dataclasses.replace(row, extra={**row.extra, **moved}) for row in before]
 
 
 def test_training_on_a_folder_in_epochs(command, tmp_path, recipe, calls):

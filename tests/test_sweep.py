@@ -2,6 +2,7 @@
 
 import csv
 import gc
+import hashlib
 import weakref
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 from lrjax import stages
 from lrjax.data.procedural import ProceduralSource
 from lrjax.models import zoo
+from lrjax.report.command import main as report
 from lrjax.results import ResultStore
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 
@@ -116,7 +118,7 @@ def test_a_model_that_fails_is_named_after_the_others_are_done(command, tmp_path
         return [row.model for row in ResultStore(tmp_path / "run").rows]
 
     message = failure(run(), alone=False)
-    assert message.startswith("1 of 3 models failed: tiny@48; see the warnings above, and run the same command again")
+    assert message.startswith("1 of 3 models failed: broken@48; see the warnings above, and run the same command again")
     assert evaluated() == ["tiny"] * 12 + ["tiny@64"] * 12
     assert "tiny@64" in (tmp_path / "run" / "report" / "table2.csv").read_text()
 
@@ -146,7 +148,7 @@ def test_a_model_that_fails_is_named_after_the_others_are_done(command, tmp_path
         (["tiny=CHECKPOINT", "tinny=CHECKPOINT"], "unknown backbone 'tinny'; did you mean tiny"),
         (["tiny=CHECKPOINT", "tiny@50=CHECKPOINT"], "tiny cannot run at 50 pixels; give a multiple of 8"),
         (["tiny=CHECKPOINT", "tiny@8=CHECKPOINT"], "resolution 16 is larger than the 8 px input of tiny@8"),
-        (["tiny=CHECKPOINT", "tiny@32=CHECKPOINT"], "config.models names tiny twice; remove one"),
+        (["tiny=CHECKPOINT", "tiny@32=CHECKPOINT"], "config.models names 'tiny' twice; remove one"),
         (["tiny=CHECKPOINT", "tiny@48"], "tiny@48 has no hub id"),
     ],
 )
@@ -163,3 +165,91 @@ def test_a_working_directory_in_use(command, tmp_path, recipe, loads):
     with locked(tmp_path / "run"):
         assert f"another run writes to {tmp_path / 'run'}" in failure(command("--config", recipe))
     assert loads == []
+
+
+@pytest.fixture(scope="module")
+def second(checkpoint, tmp_path_factory):
+    """Other weights of the same architecture, in a file of the user."""
+    folder = tmp_path_factory.mktemp("second")
+    path = write_checkpoint(tiny_row(), folder, seed=2, one_class=False)
+    return path.rename(folder / "mine.safetensors")
+
+
+def by_model(rows):
+    """The values of every model in their order."""
+    found = {}
+    for row in rows:
+        found.setdefault(row.model, []).append((row.dataset, row.resolution, row.metric, row.value))
+    return found
+
+
+def test_two_checkpoints_of_one_architecture(command, tmp_path, recipe, checkpoint, second, loads, capsys):
+    models = f"--config.models=tiny={checkpoint},tiny={second},renamed=tiny@48={second}"
+    status, shown, stderr = command("--config", recipe, models)
+    assert status == 0, stderr
+    rows = ResultStore(tmp_path / "run").rows
+    found = by_model(rows)
+    assert [(name, len(values)) for name, values in found.items()] == [("tiny", 12), ("mine", 12), ("renamed", 12)]
+    assert found["tiny"] != found["mine"]
+    facts = {row.model: (row.extra["backbone"], row.extra["source"], row.extra["release"]) for row in rows}
+    assert facts == {
+        "tiny": ("tiny", str(checkpoint), True),
+        "mine": ("tiny", str(second), False),
+        "renamed": ("tiny@48", str(second), False),
+    }
+    hashes = {row.model: row.extra["weights"] for row in rows}
+    assert hashes["mine"] == hashes["renamed"] == hashlib.sha256(second.read_bytes()).hexdigest() != hashes["tiny"]
+    assert "renamed (tiny@48): " in stderr
+    with (tmp_path / "run" / "report" / "models.csv").open(newline="") as file:
+        assert [(line["Model"], line["Backbone"], line["Weights"]) for line in csv.DictReader(file)] == [
+            ("mine", "tiny", str(second)),
+            ("renamed", "tiny@48", str(second)),
+        ]
+    text = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert "## Models" in text and f"| renamed | tiny@48 | {second} |" in text
+    assert "renamed" in shown.partition("\nModels\n")[2]
+
+    # the same under other names: nothing is computed, the old names are gone
+    loads.clear()
+    status, _, stderr = command("--config", recipe, f"--config.models=one=tiny={checkpoint},two=tiny={second}")
+    assert status == 0, stderr
+    assert stderr.count("finished earlier") == 4
+    again = by_model(ResultStore(tmp_path / "run").rows)
+    assert again == {"renamed": found["renamed"], "one": found["tiny"], "two": found["mine"]}
+    assert report([str(tmp_path / "run"), "--no-studies", "--no-plots"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("one", "two", "renamed"))
+
+
+def test_one_file_under_two_names(command, tmp_path, recipe, checkpoint):
+    models = f"--config.models=a=tiny={checkpoint},b=tiny={checkpoint}"
+    for _ in range(2):
+        status, _, stderr = command("--config", recipe, models)
+        assert status == 0, stderr
+        found = by_model(ResultStore(tmp_path / "run").rows)
+        assert list(found) == ["a", "b"] and found["a"] == found["b"] and len(found["a"]) == 12
+    status, _, stderr = command("--config", recipe, f"--config.models=b=tiny={checkpoint}")
+    assert status == 0, stderr
+    assert list(by_model(ResultStore(tmp_path / "run").rows)) == ["b"]
+
+
+def test_one_name_for_other_weights_in_a_working_directory(command, tmp_path, recipe, checkpoint, second, capsys):
+    for source in (checkpoint, second):
+        status, _, stderr = command("--config", recipe, f"--config.models=last=tiny={source}")
+        assert status == 0, stderr
+        with (tmp_path / "run" / "report" / "table2.csv").open(newline="") as file:
+            assert [line["Model"] for line in csv.DictReader(file)] == ["last"]  # of this run
+    assert report([str(tmp_path / "run"), "--no-studies", "--no-plots"]) == 0
+    names = [f"last ({hashlib.sha256(path.read_bytes()).hexdigest()[:6]})" for path in (checkpoint, second)]
+    told = capsys.readouterr().out
+    assert all(name in told for name in names)
+    rows = ResultStore(tmp_path / "run").rows
+    with (tmp_path / "run" / "report" / "per_dataset.csv").open(newline="") as file:
+        lines = {(line["Model"], line["Data set"]): line for line in csv.DictReader(file)}
+    assert list(lines) == [(name, dataset) for name in names for dataset in ("shapes", "colours")]
+    for name, path in zip(names, (checkpoint, second), strict=True):
+        own = [row for row in rows if row.metric == "acc1" and row.extra["source"] == str(path)]
+        for row in own:
+            assert float(lines[name, row.dataset][str(row.resolution).upper()]) == pytest.approx(
+                100 * row.value, abs=1e-4
+            )

@@ -39,7 +39,8 @@ def row():
         embedding=EMBEDDING,
         blocks=dataclasses.replace(text.blocks, width=16, depth=1, heads=2, hidden=32),
     )
-    return dataclasses.replace(base, architecture="tiny", spec=dataclasses.replace(base.spec, image=image, text=text))
+    spec = dataclasses.replace(base.spec, image=image, text=text)
+    return dataclasses.replace(base, architecture="tiny", source_file="tiny.safetensors", spec=spec)
 
 
 @functools.cache

@@ -62,7 +62,8 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     native = "at the input size" if entry.native_hr else "first resized to 224 pixels"
     facts = [
         ("Family", entry.family if entry.family != "own" else ""),
-        ("Weights", entry.backbone),
+        ("Backbone" if entry.source else "Weights", entry.backbone),
+        ("Checkpoint", entry.source),
         ("Image tower", towers.get(entry.tower, entry.tower)),
         ("Input", size),
         ("Patch", f"{entry.patch} × {entry.patch} pixels" if entry.patch else ""),  # noqa: RUF001

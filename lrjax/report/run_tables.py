@@ -10,7 +10,7 @@ from lrjax.results import Row
 from lrjax.runs import Options, Results, weighing
 from lrjax.tables import Table, parameter_count, shown
 
-SHOWN = ("table2", "comparison", "intervals", "differences")
+SHOWN = ("table2", "comparison", "intervals", "differences", "models")
 """The tables that the terminal shows."""
 
 
@@ -22,18 +22,37 @@ def run_tables(rows: Sequence[Row], **options: Unpack[Options]) -> dict[str, Tab
         **options: see `Options`; with `samples` there are confidence intervals.
 
     Returns:
-        Tables by name: "table2", "comparison", "per_dataset", and where there are per-image arrays "intervals",
-        "differences" and "intervals_per_dataset".
+        Tables by name: "table2", "comparison", "per_dataset", where there are per-image arrays "intervals",
+        "differences" and "intervals_per_dataset", and where a model has not the name of its backbone "models".
 
     Raises:
         UserError: as `robustness_table`.
     """
+    results = Results(rows, **options)
+    models = models_table(results)
     return {
         "table2": robustness_table(rows, **options),
         "comparison": comparison_table(rows, **options),
         "per_dataset": dataset_table(rows, **options),
-        **interval_tables(Replicates(Results(rows, **options))),
+        **interval_tables(Replicates(results)),
+        **({"models": models} if models.rows else {}),
     }
+
+
+def models_table(results: Results) -> Table:
+    """Lists the models that do not have the name of their backbone: what they are, and where their weights lie.
+
+    Args:
+        results: the rows.
+    """
+    lines = []
+    for model in results.variants:
+        facts = [results.extra(model, results.reference_variant, name) for name in ("backbone", "source", "weights")]
+        backbone, source, weights = (fact or "" for fact in facts)
+        if backbone != model and any(facts[:2]):
+            lines.append((model, backbone, source, weights[:12]))
+    caption = "SHA-256: the first digits of the hash of the weights."
+    return Table("Models", caption, ("Model", "Backbone", "Weights", "SHA-256"), tuple(lines), labels=3)
 
 
 def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from lrjax.config import Config
-from lrjax.models.row import Backbone
+from lrjax.naming import Model
 from lrjax.results import write_atomically
 from lrjax.tables import Table
 from lrjax.token_file import read_adaptation
@@ -15,7 +15,7 @@ from lrjax.types import Tree
 
 _CARD = """# {parts} for {model}
 
-{size:,} parameters beside the image tower of {model}, distilled from the backbone itself on images of several
+{size:,} parameters beside the image tower of {tower}, distilled from the backbone itself on images of several
 resolutions (LR0.FM, arXiv 2502.03950, section 5).
 
 ```python
@@ -39,16 +39,16 @@ embeddings = lrjax.encode_image(model, images)
 """
 
 
-def write_card(config: Config, row: Backbone, adaptation: Tree, table: Table) -> None:
+def write_card(config: Config, model: Model, adaptation: Tree, table: Table) -> None:
     """Writes `tokens.md` beside `tokens.safetensors`: backbone, accuracies before and after, recipe.
 
     Args:
         config: the run.
-        row: the backbone.
+        model: the model.
         adaptation: what was trained.
         table: accuracies before and after.
     """
-    directory = Path(config.workdir)
+    directory, row = Path(config.workdir), model.row
     facts, best = read_adaptation(directory / RESULT, row)[1], ""
     if config.train.evaluate_every and (directory / BEST).is_file():
         found = read_adaptation(directory / BEST, row)[1]
@@ -56,7 +56,8 @@ def write_card(config: Config, row: Backbone, adaptation: Tree, table: Table) ->
     options = dataclasses.asdict(config.train)
     card = _CARD.format(
         parts=" and ".join(sorted(adaptation)),
-        model=row.name,
+        model=model.name,
+        tower=row.name if model.name == row.name else f"{model.name}, a {row.name} from `{model.source}`",
         names=", ".join(f'"{name}"' for name in (row.name, config.source) if name),
         size=sum(leaf.size for leaf in jax.tree.leaves(adaptation)),
         file=RESULT,

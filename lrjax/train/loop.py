@@ -119,6 +119,7 @@ def train_tokens(
     *,
     weights: str,
     source: Any = None,
+    name: str = "",
     evaluate: Callable[[Tree, int], float] | None = None,
 ) -> Tree:
     """Trains what the options say, or continues or restores an earlier training of the same configuration.
@@ -133,6 +134,7 @@ def train_tokens(
         predictor: the frozen backbone.
         weights: hash of the backbone's weights.
         source: the images, of `check_training`; None checks and opens them.
+        name: what the chart of the course calls the model; "" for the name of the backbone.
         evaluate: scores an adaptation after a step, more is better; called if `evaluate_every` says so.
 
     Returns:
@@ -151,7 +153,7 @@ def train_tokens(
     layout = distiller.layout(predictor.params, mesh)
     init = jax.jit(lambda frozen: distiller.init(config.seed, frozen), out_shardings=layout)
     training = _determinants(config, source, predictor.row, weights)
-    outputs = Outputs(config, predictor.row, weights=weights, evaluate=evaluate)
+    outputs = Outputs(config, predictor.row, weights=weights, name=name, evaluate=evaluate)
     with Checkpoints(Path(config.workdir) / "tokens", training, save_every=options.save_every) as checkpoints:
         state = checkpoints.restore(init(predictor.params))
         batches = training_batches(

@@ -27,15 +27,22 @@ class Outputs:
         config: the run.
         row: the backbone.
         weights: hash of its weights.
+        name: what the chart calls the model; "" for the name of the backbone.
         evaluate: scores an adaptation after a step, more is better; None where there is no evaluation.
     """
 
     def __init__(
-        self, config: Config, row: Backbone, *, weights: str, evaluate: Callable[[Tree, int], float] | None = None
+        self,
+        config: Config,
+        row: Backbone,
+        *,
+        weights: str,
+        name: str = "",
+        evaluate: Callable[[Tree, int], float] | None = None,
     ):
         if config.train.evaluate_every and evaluate is None:
             raise ValueError("config.train.evaluate_every is set, but there is no function that evaluates")
-        self.config, self.row, self.evaluate = config, row, evaluate
+        self.config, self.row, self.name, self.evaluate = config, row, name or row.name, evaluate
         self.directory, self.leads = Path(config.workdir), jax.process_index() == 0
         self.facts = {"recipe": dataclasses.asdict(config.train), "seed": config.seed, "weights": weights}
         self._history: History | None = None
@@ -48,7 +55,7 @@ class Outputs:
             return
         with History(self.directory, first=first, tensorboard=self.config.train.tensorboard) as self._history:
             yield
-            chart = self._history.chart(f"Training of {self.row.name}")
+            chart = self._history.chart(f"Training of {self.name}")
             if chart is not None and self.config.report.plots:
                 write_atomically(self.directory / "training.png", png.draw(chart))
 

@@ -1,6 +1,7 @@
 """Tables of correctness as the zoom evaluator stores them: one bit per image and view."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from lrjax.completeness import MARK, shortfall
 from lrjax.errors import UserError
 from lrjax.ops.zoom import VIEWS
-from lrjax.results import ResultStore, Row
+from lrjax.results import ResultStore, Row, told_apart
 
 EVALUATOR = "zoom"
 """Name of the evaluator whose rows are read."""
@@ -104,9 +105,11 @@ def load_tables(directories: Sequence[str | os.PathLike], *, duplicates: str = "
         UserError: there is no table, one is damaged, or there are several of one kind.
     """
     found: list[ZoomTable] = []
-    for directory in directories:
-        store = ResultStore(directory)
-        if not (tables := tables_of(store.rows, store.samples, duplicates=duplicates, place=str(directory))):
+    stores = [ResultStore(directory) for directory in directories]
+    rows = iter(told_apart([row for store in stores for row in store.rows]))
+    for directory, store in zip(directories, stores, strict=True):
+        own = list(itertools.islice(rows, len(store.rows)))
+        if not (tables := tables_of(own, store.samples, duplicates=duplicates, place=str(directory))):
             raise UserError(
                 f"there are no results of the evaluator {EVALUATOR!r} in {store.path}; evaluate with it first"
             )
@@ -135,8 +138,9 @@ def tables_of(
     Raises:
         UserError: arrays are missing or damaged, or there are several tables of one kind.
     """
-    newest = {row.key: row for row in rows if row.evaluator == EVALUATOR}
-    return _distinct([_table(row, samples(key), f"{place}, key {key}") for key, row in newest.items()], duplicates)
+    newest = {(row.model, row.variant, row.key): row for row in rows if row.evaluator == EVALUATOR}
+    tables = [_table(row, samples(row.key), f"{place}, key {row.key}") for row in newest.values()]
+    return _distinct(tables, duplicates)
 
 
 def _distinct(tables: Sequence[ZoomTable], duplicates: str) -> list[ZoomTable]:

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -112,6 +113,11 @@ def test_parameters_arrive_on_the_mesh(eva02, source, converted, rules, dtype):
 def test_hash_of_file_and_directory(source, converted):
     assert checkpoint_hash(source) == hashlib.sha256(source.read_bytes()).hexdigest()
     assert checkpoint_hash(converted) == METADATA["sha256"]
+    hashes = {METADATA["sha256"]}
+    for dtype in ("float32", "bfloat16", "float16"):  # rounded weights are other weights
+        (converted / "model.json").write_text(json.dumps(METADATA | {"dtype": dtype}))
+        hashes.add(checkpoint_hash(converted))
+    assert len(hashes) == 3
 
 
 def test_save_replaces_only_converted_directories(tree, converted, tmp_path):

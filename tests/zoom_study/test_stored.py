@@ -66,6 +66,24 @@ def test_the_newest_of_two_tables(tmp_path):
     assert tables[0].correct[:, 1].all()
 
 
+def test_one_name_for_other_weights(tmp_path):
+    for weights, right in (("aaaaaa0", [[1], []]), ("bbbbbb0", [[], [2]])):
+        one = row("mine", "shapes", key=weights, n=2)
+        one = dataclasses.replace(one, extra={**one.extra, "weights": weights})
+        add(tmp_path / weights[0], one, samples(right))
+        add(tmp_path / "both", one, samples(right))
+    for places in ([tmp_path / "a", tmp_path / "b"], [tmp_path / "both"]):
+        first, second = load_tables(places)
+        assert (first.name, second.name) == ("mine (aaaaaa)", "mine (bbbbbb)")
+        assert first.correct[0, 1] and second.correct[1, 2] and first.correct.sum() == second.correct.sum() == 1
+
+
+def test_one_table_under_two_names(tmp_path):
+    one = row("a", "shapes", key="same", n=1)
+    ResultStore(tmp_path).add([one, dataclasses.replace(one, model="b")], {"same": samples([[1]])})
+    assert [table.name for table in load_tables([tmp_path])] == ["a", "b"]
+
+
 def test_guesses_are_read_where_they_are(tmp_path):
     shape = (2, VIEWS)
     more = {"confidence": np.full(shape, 0.5, np.float16), "guess": np.ones(shape, np.int16)}
