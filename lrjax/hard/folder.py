@@ -42,12 +42,18 @@ def write_folder(folder: Path, manifest: Manifest, *, sources: Mapping[str, Any]
     images = manifest.refinement.images
     if not re.fullmatch(r"[\w-]+", manifest.name):
         raise UserError(f"a hard set is called {manifest.name!r}; name it with letters, digits, '_' and '-'")
+    for name in sources:
+        if name in (".", "..") or "/" in name or "\\" in name:
+            raise UserError(f"data set {name!r} is no name of a folder; evaluate it under another name")
     for image in images:
         if not 0 <= image.index < len(sources[image.dataset]):
             raise UserError(
                 f"{image.dataset} has {len(sources[image.dataset])} images, but image {image.index} is hard"
             )
     _begin(folder, manifest_text(manifest))
+    for place in ("images", *(f"images/{name}" for name in sources)):
+        if (folder / place).is_symlink():
+            raise UserError(f"{folder / place} is a link; remove it, or name another folder")
     rows = []
     for image in tqdm(images, desc=manifest.name, unit="img"):
         name = _written(folder, image) or _write(folder, image, sources[image.dataset])
@@ -71,7 +77,7 @@ def write_folder(folder: Path, manifest: Manifest, *, sources: Mapping[str, Any]
 def _begin(folder: Path, manifest: str) -> None:
     path = folder / MANIFEST
     if path.exists():
-        if path.read_text() != manifest:
+        if path.read_bytes() != manifest.encode():
             raise UserError(f"{folder} holds another hard set; name another folder, or remove it")
     elif folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty and holds no hard set; name another folder")
@@ -82,7 +88,7 @@ def _begin(folder: Path, manifest: str) -> None:
 def _written(folder: Path, image: HardImage) -> str | None:
     """The picture of an image where an earlier run has written it."""
     names = (f"images/{image.name}.{suffix}" for suffix in ("png", "tiff"))
-    return next((name for name in names if (folder / name).is_file()), None)
+    return next((name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()), None)
 
 
 def _write(folder: Path, image: HardImage, source: Any) -> str:

@@ -111,10 +111,19 @@ def _board(parsed: argparse.Namespace) -> Leaderboard:
 def _weight_options(board: Leaderboard, options: Mapping[str, Any], save: str | None) -> dict[str, Any]:
     if not options and save is None:
         return {}
+    if save is not None and Path(save).exists():
+        _check_replaceable(save)
     found = weights.search(board, **options)
     if save is not None:
         write_atomically(save, json.dumps(found.weights, indent=1) + "\n")
     return {"found": found} | {key: options[key] for key in ("resolution",) if key in options}
+
+
+def _check_replaceable(save: str) -> None:
+    try:
+        read_numbers(save)
+    except UserError as error:
+        raise UserError(f"--save {save} exists and holds no weights; name another file") from error
 
 
 def _print(study: Study) -> None:

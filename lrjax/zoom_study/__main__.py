@@ -18,6 +18,7 @@ from lrjax.data.images import decode
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
 from lrjax.output_folder import write_files
+from lrjax.parse import parse_json
 from lrjax.tables import Table, print_tables
 from lrjax.zoom_study import pictures, report
 from lrjax.zoom_study.covers import write_covers
@@ -95,6 +96,8 @@ def _run(parsed: argparse.Namespace) -> None:
         drawn += [(one.name, map_png.draw_sheet(one)) for one in sheets]
     if parsed.covers is not None and parsed.cover_of is None and len(grouped) > 1:
         raise UserError(f"--covers finds the covers on one data set; name it with --cover-of: {', '.join(grouped)}")
+    if parsed.covers is not None:
+        _check_replaceable(Path(parsed.covers))
     written = []
     if parsed.out is not None:
         written.append(_write(Path(parsed.out), shown | {"zoom-scales": report.scales_table(tables)}, drawn))
@@ -105,6 +108,15 @@ def _run(parsed: argparse.Namespace) -> None:
     print_tables(list(shown.values()))
     for line in written:
         say(line)
+
+
+def _check_replaceable(path: Path) -> None:
+    try:
+        if not path.exists() or "covers" in parse_json(path.read_bytes()):
+            return
+    except (TypeError, ValueError):  # a number, or no JSON
+        pass
+    raise UserError(f"--covers {path} exists and holds no covers; name another file")
 
 
 def _write(directory: Path, tables: dict[str, Table], drawn: Sequence[tuple[str, bytes]]) -> str:

@@ -71,6 +71,27 @@ def test_a_second_run_and_one_after_an_interruption(results, tmp_path, monkeypat
     assert main(command) == 0
 
 
+def test_nothing_is_written_outside_of_the_folder(results, tmp_path, capsys):
+    path, outside = tmp_path / "results" / "results.jsonl", tmp_path / "outside"
+    outside.mkdir()
+    out = tmp_path / "out"
+    assert main(["build", results, "--out", str(out)]) == 0
+    for place in ("images/shapes", "images"):
+        (out / place).rename(tmp_path / place.replace("/", "-"))
+        (out / place).symlink_to(outside)
+        assert main(["build", results, "--out", str(out)]) == 2
+        assert f"{place} is a link; remove it" in capsys.readouterr().err
+        (out / place).unlink()
+        (tmp_path / place.replace("/", "-")).rename(out / place)
+    for name in ("../../outside/x", "..", "/x"):
+        text = path.read_text()
+        path.write_text(text.replace('"dataset": "shapes"', f'"dataset": "{name}"'))
+        assert main(["build", results, "--out", str(tmp_path / "new")]) == 2
+        assert "is no name of a folder" in capsys.readouterr().err
+        path.write_text(text)
+    assert not (tmp_path / "new").exists() and not any(outside.iterdir())
+
+
 def test_what_people_said(results, tmp_path, capsys):
     accepted = {"first": ["accept", "accept", "not sure"], "second": ["accept"]}
     said = {

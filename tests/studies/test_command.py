@@ -90,3 +90,7 @@ def test_weights_are_saved_as_the_report_reads_them(tmp_path, capsys):
     assert list(weights) == list(DATASETS)
     assert max(weights.values()) == 1 and min(weights.values()) >= 0.1
     assert "WAR-32" in capsys.readouterr().out
+    saved.write_text("mine")
+    assert main(["weights", "--save", str(saved), *options]) == 2
+    assert "weights.json exists and holds no weights; name another file" in capsys.readouterr().err
+    assert saved.read_text() == "mine"

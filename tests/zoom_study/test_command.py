@@ -47,6 +47,10 @@ def test_tables_and_pictures_are_written(results, tmp_path, capsys):
     before = {name: (out / name).read_bytes() for name in names}
     assert main(arguments) == 0
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (out / "zoom-bounds.md").write_text("mine")
+    assert main(arguments) == 2
+    assert "zoom-bounds.md was not written by an earlier zoom_study, was changed" in capsys.readouterr().err
+    assert (out / "zoom-bounds.md").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,10 @@ def test_tables_and_pictures_are_written(results, tmp_path, capsys):
         ),
         (["results", "--cover-of", "paintings"], "error: one has no zoom table on paintings"),
         (["results", "--index", "1"], "error: --index and --image draw pictures"),
+        (
+            ["results", "--dataset", "shapes", "--covers", "results/results.jsonl"],
+            "error: --covers results/results.jsonl exists and holds no",
+        ),
         (["results", "--out", "out", "--index", "77"], "error: no zoom table has an image 77"),
         (["results", "--out", "out", "--image", "none.png"], "error: image 'none.png' cannot be read (No such file"),
     ],
