@@ -2,8 +2,8 @@
 
 import fnmatch
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from PIL import Image
 from lrjax.checkpoint import load_params, locate
 from lrjax.data.images import decode
 from lrjax.data.loader import batches
-from lrjax.data.prompts import class_prompts
+from lrjax.data.prompts import Template, class_prompts
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.finite import LARGEST, is_usable
@@ -25,6 +25,7 @@ from lrjax.ops.preprocess import ViewSpec
 from lrjax.origin import row_for
 from lrjax.predict import Predictor, check_finite
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
+from lrjax.text import brief
 from lrjax.token_file import read_adaptation
 from lrjax.types import Array
 
@@ -121,7 +122,8 @@ def encode_image(
 
     Args:
         model: of `load`.
-        images: n images, or one path or PIL image: paths, PIL images, or uint8 arrays [H, W, 3], 0..255.
+        images: n images, or one path or PIL image: paths, PIL images, or uint8 arrays [H, W, 3], 0..255; a list, an
+            array, a generator, or anything with a length and places.
         resolution: side in pixels of a low-resolution stage before the model's own preprocessing; None leaves it out.
         lr_tokens: float [L + 1, N, D]; None for those that the model was loaded with, if any.
         batch_size: images per batch, raised to a multiple of the number of devices.
@@ -135,10 +137,10 @@ def encode_image(
         UserError: there is no image, one is damaged or no image, the resolution or the tokens do not fit the model, or
             an embedding is not finite.
     """
-    if isinstance(images, str | Path | Image.Image):
-        images = [images]
-    if len(images) == 0:
-        raise UserError("there are no images to embed; give at least one")
+    images = _listed(images, (str, os.PathLike, Image.Image), "images")
+    _check_count("batch_size", batch_size)
+    if resolution is not None:
+        _check_count("resolution", resolution)
     if lr_tokens is not None and not is_usable(np.asarray(lr_tokens, np.float32)):
         raise UserError(f"the LR tokens hold NaN, infinite or huge numbers (beyond {LARGEST:.1e}); train them again")
     native, size = model.row.preprocess, model.row.spec.image.size
@@ -153,6 +155,24 @@ def encode_image(
     return np.concatenate(embedded)
 
 
+def _listed(given: Any, one: type | tuple[type, ...], what: str) -> Sequence[Any]:
+    """One or several as a sequence, which a generator becomes; what has a length and places stays as it is."""
+    if isinstance(given, one):
+        given = [given]
+    elif isinstance(given, bytes | Mapping) or (not hasattr(given, "__iter__") and not hasattr(given, "__getitem__")):
+        raise UserError(f"{what} is {brief(given)}; give a list")
+    elif not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        given = list(given)
+    if len(given) == 0:
+        raise UserError(f"there are no {what} to embed; give at least one")
+    return given
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value < 2**31:
+        raise UserError(f"{name} is {brief(value)}; give a whole number of at least 1")
+
+
 class _Images:
     def __init__(self, images: Sequence[Any]):
         self.images = images
@@ -162,13 +182,14 @@ class _Images:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = self.images[index]
-        if isinstance(image, str | Path):
+        if isinstance(image, str | os.PathLike):
             image = decode(expand_home(os.fspath(image)))
         if not isinstance(image, Image.Image):
             image = np.asarray(image)
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
                 raise UserError(
-                    f"image {index} is {image.dtype} {list(image.shape)}; give a path, a PIL image or uint8 [H, W, 3]"
+                    f"image {index} is {image.dtype} {list(image.shape)}; give a path, a PIL image, or an array uint8 "
+                    "[height, width, 3] of numbers from 0 to 255"
                 )
         elif 0 in image.size:
             raise UserError(f"image {index} is empty, {image.width} x {image.height}; leave it out")
@@ -180,30 +201,31 @@ def encode_text(model: Predictor, texts: str | Sequence[str]) -> np.ndarray:
 
     Args:
         model: of `load`.
-        texts: n texts, or one.
+        texts: n texts, or one; a list or a generator.
 
     Returns:
         float32 [n, E], L2-normalised.
 
     Raises:
-        UserError: there is no text.
+        UserError: there is no text, or one is something else.
     """
-    if isinstance(texts, str):
-        texts = [texts]
-    if len(texts) == 0:
-        raise UserError("there are no texts to embed; give at least one")
-    return model.text(list(texts))
+    texts = list(_listed(texts, str, "texts"))
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"text {number} is {brief(text)}; give texts")
+    return model.text(texts)
 
 
 def zero_shot_classifier(
-    model: Predictor, classes: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
+    model: Predictor, classes: Sequence[str], templates: Sequence[Template] = ("a photo of a {}.",)
 ) -> np.ndarray:
     """Builds a zero-shot classifier: for `encode_image(...) @ classifier.T` the largest entry of a row is the class.
 
     Args:
         model: of `load`.
         classes: K class names.
-        templates: T texts with one "{}" each; embeddings are averaged over them.
+        templates: T texts with one "{}" each, or functions that give the text for a class name, as open_clip has them;
+            embeddings are averaged over them.
 
     Returns:
         float32 [K, E], L2-normalised.
@@ -214,4 +236,5 @@ def zero_shot_classifier(
     Reference:
         CLIP (arXiv 2103.00020), section 3.1.4.
     """
+    classes, templates = _listed(classes, (), "classes"), _listed(templates, (), "templates")
     return model.classifier(class_prompts(classes, templates))

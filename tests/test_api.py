@@ -15,6 +15,8 @@ from lrjax.checkpoint import locate
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.errors import UserError
 
+PICTURE = Image.new("RGB", (40, 40), "red")
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -87,6 +89,20 @@ def test_texts(model):
     np.testing.assert_allclose(lrjax.encode_text(model, "a red circle"), embedded[:1], atol=1e-6)
 
 
+def test_generators_arrays_and_functions_are_as_good_as_lists(model, examples):
+    images, texts = [one["image"] for one in examples[:2]], ["a red circle", "a blue square"]
+    embedded = lrjax.encode_image(model, images, resolution=16)
+    np.testing.assert_array_equal(lrjax.encode_image(model, iter(images), resolution=np.int32(16)), embedded)
+    np.testing.assert_array_equal(lrjax.encode_image(model, np.stack(images), resolution=16), embedded)
+    np.testing.assert_array_equal(lrjax.encode_text(model, iter(texts)), lrjax.encode_text(model, texts))
+    np.testing.assert_array_equal(lrjax.encode_text(model, np.array(texts)), lrjax.encode_text(model, texts))
+    classes, templates = ["dog", "cat"], ["a photo of a {}.", "{}!"]
+    functions = [lambda name: f"a photo of a {name}.", lambda name: f"{name}!"]
+    expected = lrjax.zero_shot_classifier(model, classes, templates)
+    for given in (functions, iter(functions), [functions[0], templates[1]], np.array(templates)):
+        np.testing.assert_array_equal(lrjax.zero_shot_classifier(model, np.array(classes), given), expected)
+
+
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
@@ -97,6 +113,31 @@ def test_texts(model):
         (lambda model: lrjax.encode_image(model, [Image.new("RGB", (0, 4))]), "image 0 is empty, 0 x 4"),
         (lambda model: lrjax.encode_image(model, [np.zeros((4, 4, 3), np.uint8)], rgb="x"), "rgb 'x' is unknown"),
         (lambda model: lrjax.encode_text(model, []), "no texts"),
+        (
+            lambda model: lrjax.encode_image(model, [np.zeros((3, 8, 8), np.float32)]),
+            r"float32 \[3, 8, 8\]",
+        ),
+        (lambda model: lrjax.encode_image(model, [None]), r"image 0 is object"),
+        (lambda model: lrjax.encode_image(model, {"a": PICTURE}), r"images is \{'a': .*\}; give a list"),
+        (lambda model: lrjax.encode_image(model, 3), r"images is 3; give a list"),
+        (lambda model: lrjax.encode_image(model, b"png"), r"images is b'png'; give a list"),
+        (lambda model: lrjax.encode_image(model, iter(())), "no images"),
+        (
+            lambda model: lrjax.encode_image(model, PICTURE, resolution=16.5),
+            r"resolution is 16\.5; give a whole",
+        ),
+        (lambda model: lrjax.encode_image(model, PICTURE, resolution=True), "resolution is True; give a whole number"),
+        (lambda model: lrjax.encode_image(model, PICTURE, resolution=-16), "resolution is -16; give a whole number"),
+        (lambda model: lrjax.encode_image(model, PICTURE, batch_size=0), "batch_size is 0; give a whole number"),
+        (lambda model: lrjax.encode_image(model, PICTURE, batch_size="8"), "batch_size is '8'; give a whole number"),
+        (lambda model: lrjax.encode_text(model, ["a", 3]), "text 1 is 3; give texts"),
+        (lambda model: lrjax.encode_text(model, None), "texts is None; give a list"),
+        (lambda model: lrjax.encode_text(model, (text for text in ())), "no texts"),
+        (lambda model: lrjax.zero_shot_classifier(model, [1, 2]), "class 0 is 1; give the names of classes as texts"),
+        (lambda model: lrjax.zero_shot_classifier(model, {"a": 1}), r"classes is \{'a': 1\}; give a list"),
+        (lambda model: lrjax.zero_shot_classifier(model, ["a"], [3]), "template 0 is 3; give a text with"),
+        (lambda model: lrjax.zero_shot_classifier(model, ["a"], str.upper), "templates is .*; give a list"),
+        (lambda model: lrjax.zero_shot_classifier(model, ["a"], [len]), "template gives 1 for the class 'a'"),
         (lambda model: lrjax.encode_image(model, np.zeros((1, 8, 8, 3), np.uint8), resolution=500), "model's own 224"),
         (
             lambda model: lrjax.encode_image(model, np.zeros((1, 8, 8, 3), np.uint8), lr_tokens=np.zeros((4, 49, 128))),
