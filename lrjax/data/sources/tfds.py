@@ -118,8 +118,12 @@ class TfdsSource:
 def prepared_folder(path: Path) -> Path | None:
     """Returns the folder of a prepared TFDS data set at or below a path, the newest version; None if there is none."""
     found = [info.parent for pattern in (INFO, f"*/{INFO}", f"*/*/{INFO}") for info in path.glob(pattern)]
+    return _newest(found)
+
+
+def _newest(folders: Sequence[Path]) -> Path | None:
     return max(
-        found, key=lambda one: [int(part) if part.isdigit() else 0 for part in one.name.split(".")], default=None
+        folders, key=lambda one: [int(part) if part.isdigit() else 0 for part in one.name.split(".")], default=None
     )
 
 
@@ -147,6 +151,7 @@ def _data(name: str | Path, split: str, data_dir: str | os.PathLike | None) -> t
         builder = (
             tfds.builder_from_directory(folder) if isinstance(name, Path) else tfds.builder(name, data_dir=data_dir)
         )
+        _check_version(builder, name, remedy)
         if builder.info.splits and split.partition("[")[0] not in builder.info.splits:
             known = ", ".join(builder.info.splits)
             raise UserError(f"TFDS data set '{name}' has no split '{split}', only {known}; {remedy}")
@@ -167,6 +172,20 @@ def _data(name: str | Path, split: str, data_dir: str | os.PathLike | None) -> t
             f"({cause[0] if cause else type(error).__name__}); {remedy}"
         ) from error
     return data, builder.info
+
+
+def _check_version(builder: Any, name: str | Path, remedy: str) -> None:
+    """Refuses a version that is not prepared, which TFDS takes for one that is prepared as tfrecord."""
+    versions = Path(builder.data_path).parent
+    if Path(builder.data_path, INFO).exists():
+        return
+    other = _newest([info.parent for info in versions.glob(f"*/{INFO}")])
+    if other is None:
+        raise UserError(f"TFDS data set '{name}' is not prepared in '{versions}'; {remedy}")
+    raise UserError(
+        f"version {builder.version} of TFDS data set '{name}' is not prepared, {other.name} is; give "
+        f"array_record:{other} as its place in config.data.sources, or {remedy}"
+    )
 
 
 def _format(builder: Any) -> str:

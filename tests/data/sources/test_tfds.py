@@ -1,12 +1,15 @@
 import dataclasses
 import io
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from lrjax.data import sources
 from lrjax.data.datasets import find_source, get_dataset
+from lrjax.data.locations import open_located
 from lrjax.data.sources.matching import ClassNames
 from lrjax.errors import UserError
 
@@ -83,6 +86,27 @@ def test_tfds_errors(tfds_dir, tmp_path):
         sources.TfdsSource("dtd", "test", tmp_path)
     with pytest.raises(UserError, match="no data set 'no_such_set'"):
         sources.TfdsSource("no_such_set", "test", tmp_path)
+
+
+TOY = {"tfds": ("toy", "test"), "classes": ("zebra", "background", "ant eater"), "folders": None}
+
+
+@pytest.mark.parametrize("name", ["dtd", "imagenet_v2/matched-frequency"])
+def test_another_version_than_that_of_tfds(tfds_dir, tmp_path, name):
+    with pytest.raises(UserError, match=rf"^TFDS data set '{name}' is not prepared in '{tmp_path}/{name}'; prepare it"):
+        sources.TfdsSource(name, "test", tmp_path)
+    for version in ("0.9.0", "0.10.0"):
+        shutil.copytree(tfds_dir / "lrjax_toy" / "1.0.0", tmp_path / name / version)
+        info = tmp_path / name / version / "dataset_info.json"
+        info.write_text(info.read_text().replace('"1.0.0"', f'"{version}"'))
+    message = (
+        rf"^version \d\S+ of TFDS data set '{name}' is not prepared, 0.10.0 is; give (array_record:\S+) as its place"
+    )
+    with pytest.raises(UserError, match=message) as caught:
+        sources.TfdsSource(name, "test", tmp_path)
+    kind, place = re.match(message, str(caught.value))[1].split(":")
+    source = open_located(dataclasses.replace(get_dataset("dtd"), **TOY), kind, Path(place))
+    assert (len(source), source.source.version) == (9, "0.10.0")
 
 
 @pytest.fixture(scope="module")
