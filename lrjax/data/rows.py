@@ -96,8 +96,9 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
         raise UserError(f"'{path}' has one class, '{classes[0]}'; a classifier needs two or more")
     if folders is None and (twice := _repeated(classes)):
         raise UserError(f"'{path}' names class '{twice}' twice; rename one, or tell them apart by 'folders'")
-    if folders is not None and (len(folders) != len(classes) or len(set(folders)) < len(folders)):
-        raise UserError(f"'{path}' has {len(set(folders))} different folders for {len(classes)} classes; give as many")
+    different = set(map(exact, folders or ()))
+    if folders is not None and not len(different) == len(folders) == len(classes):
+        raise UserError(f"'{path}' has {len(different)} different folders for {len(classes)} classes; give as many")
     if row.get("metric", "top1") != "top1":
         raise UserError(f"metric of '{path}' is {brief(row['metric'])}; the only one is 'top1'")
     if ("images" in row) != (row.get("labels") in ("replace", "add")):

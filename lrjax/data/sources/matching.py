@@ -217,7 +217,7 @@ class ClassNames:
     def _same_order(self, names: Sequence[str], agreed: int) -> bool:
         """Whether names of which some are unknown number the classes as the data set does.
 
-        The hub's ImageNet has other words than CLIP for 185 of its classes. The order of names that are sorted tells
+        The hub's ImageNet has other words than CLIP for 182 of its classes. The order of names that are sorted tells
         nothing, for other words are elsewhere in it.
         """
         return self.count == len(names) >= 100 and agreed >= 0.8 * self.count and sorted(names) != list(names)

@@ -38,11 +38,15 @@ class ParquetImages(ListedImages):
         self.shards = find_files(Path(location), split)
         self.files = [*self.shards]
         self.rows: list[tuple[int, int, int]] = []  # file, row group, row in it
-        ids, paths, labels, origins, names = [], [], [], [], None
+        ids, paths, labels, origins, names = [], [], [], [], []
         for number, path in enumerate(self.shards):
             file, self.column = _open(path)
             nested = file.schema_arrow.field(self.column).type.num_fields > 0
-            names = names or _class_names(file)
+            names.append(_class_names(path, file))
+            if names[0] != names[-1]:
+                raise UserError(
+                    f"'{self.shards[0]}' and '{path}' differ in their class names; write them with the same"
+                )
             columns = ["label", *({"origin"} & set(file.schema_arrow.names))]
             for group in range(file.num_row_groups):
                 table = _columns(path, file, group, [*([f"{self.column}.path"] if nested else []), *columns])
@@ -56,7 +60,7 @@ class ParquetImages(ListedImages):
             ids += [f"{path.stem}/{row}" for row in range(len(self.rows) - len(ids))]
         labels = [as_labels(label, place=f"'{ids[row]}' of '{location}'") for row, label in enumerate(labels)]
         unique = None not in paths and len(set(paths)) == len(paths)
-        super().__init__(location, paths if unique else ids, labels, names)
+        super().__init__(location, paths if unique else ids, labels, names[0])
         self.origins = None if None in origins else origins
         self._cache: collections.OrderedDict[tuple[int, int], Any] = collections.OrderedDict()
         self._lock = threading.Lock()
@@ -162,11 +166,16 @@ def _outside(path: Path, file: Any, group: int, column: str) -> list[Path]:
     return [path.parent / name for name in names]
 
 
-def _class_names(file: Any) -> list[str] | None:
+def _class_names(path: Path, file: Any) -> list[str] | None:
     try:
         metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
         feature = metadata["info"]["features"]["label"]
-    except (KeyError, TypeError, ValueError):
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+        names = feature.get("names")
+    except (AttributeError, LookupError, TypeError, ValueError):
         return None
-    feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
-    return feature.get("names")
+    if isinstance(names, dict):  # {"0": "cat", ...}
+        names = [names.get(str(number)) for number in range(len(names))]
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise UserError(f"the class names of column 'label' of '{path}' are no list of texts; write the file again")
+    return names

@@ -1,13 +1,17 @@
 """No label is guessed: it comes back as the files mean it, or is refused, whatever the kind of files."""
 
+import importlib.util
 import json
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import on_disk
 from lrjax.data.datasets import find_source, get_dataset, open_source
+from lrjax.data.locations import class_names
+from lrjax.data.sources.base import ListedImages
 from lrjax.data.sources.names import Names
 from lrjax.errors import UserError
 
@@ -214,6 +218,60 @@ def test_unknown_names_are_a_doubt(tmp_path, kind, caplog):
 def test_unknown_names_of_numbers_are_a_doubt(tmp_path, kind):
     spelled = {"cat": "chat", "dog": "chien", "fox": "fox"}.get
     assert found(tmp_path, kind, ("cat", "fox", "dog"), spelled) is None
+
+
+def write_parquet(path, labels, names):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    info = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    images = [{"bytes": on_disk.png(str(label)), "path": f"{path.stem}{label}"} for label in labels]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"image": images, "label": labels}).replace_schema_metadata({"huggingface": info}), path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"1": "b", "0": "c", "2": "a"}, ["c", "b", "a"], None),
+        (["c", "b", "a"], ["c", "a", "b"], r"test-0.parquet' and '.*test-1.parquet' differ in their class names"),
+        (["c", "b", "a"], None, r"differ in their class names"),
+        ({"cat": 0}, {"cat": 0}, r"the class names of column 'label' of '.*' are no list of texts"),
+    ],
+)
+def test_class_names_of_parquet(tmp_path, first, second, message):
+    write_parquet(tmp_path / "images" / "test-0.parquet", [0, 1], first)
+    write_parquet(tmp_path / "images" / "test-1.parquet", [1, 2], second)
+    if message is None:
+        assert open_source(own(tmp_path, LETTERS)).labels == [2, 1, 1, 0]
+    else:
+        with pytest.raises(UserError, match=message):
+            open_source(own(tmp_path, LETTERS))
+
+
+def test_pictures_of_digits_in_another_order(tmp_path):
+    on_disk.write_idx(tmp_path / "images", np.zeros((10, 4, 4)), np.arange(10))
+    with pytest.raises(
+        UserError, match=r"label 0 of '.*images' is the name of a class of 'own', and the number of another"
+    ):
+        open_source(own(tmp_path, "1234567890"))
+    assert open_source(own(tmp_path, "0123456789")).labels == list(range(10))
+
+
+def test_imagenet_as_the_hub_names_it():
+    """Other words than CLIP's for 182 classes, and commas, in the order of CLIP."""
+    timm = importlib.util.find_spec("timm")  # only a file of it is read
+    if timm is None:
+        pytest.skip("timm has the names")
+    lemmas = Path(timm.origin).parent / "data" / "_info" / "imagenet_synset_to_lemma.txt"
+    words = dict(line.split("\t") for line in lemmas.read_text().splitlines())
+    imagenet = get_dataset("imagenet")
+    names = [words[folder] for folder in imagenet.folders]
+    ids = [str(number) for number in range(1000)]
+    source = class_names(imagenet).fit(ListedImages("hub", ids, list(range(1000)), names))
+    assert (source.labels, source.doubts) == (list(range(1000)), ())
+    with pytest.raises(UserError, match="mend the names"):
+        class_names(imagenet).fit(ListedImages("hub", ids, list(range(1000)), names[::-1]))
 
 
 def test_names_of_numbers_that_only_count(tmp_path):
