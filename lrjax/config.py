@@ -38,6 +38,7 @@ class Data(_Group):
         count: images per procedural data set.
         seed: seed of the procedural images.
         on_error: what an image that cannot be decoded does: "error" stops the run, "skip" leaves it out and reports it.
+            A file that is gone, or cannot be read, always stops it.
         on_doubt: what labels that are not certain do, such as class folders with unknown names in sorted order: "error"
             stops the run before weights are read, "warn" goes on with the labels as they seem to be.
         rgb: when images become RGB: "after" the resizes, as LR0.FM does, or "before" them; palettes, transparency, CMYK

@@ -113,8 +113,8 @@ def _read(real: Callable[[str], str], name: str) -> tuple[bytes, bytes | None]:
 def _version(real: Callable[[str], str], name: str, found: os.stat_result) -> _Version:
     folder, base = os.path.split(name)
     # st_ctime_ns, too, for editors may give a changed file the time of modification that it had.
-    numbers = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} "
-    key = hashlib.blake2b(numbers.encode() + os.fsencode(os.path.join(real(folder), base)), digest_size=16)
+    text = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {real(folder)}/{base}"
+    key = hashlib.blake2b(os.fsencode(text), digest_size=16)
     return _Version(key.digest(), max(found.st_mtime_ns, found.st_ctime_ns))
 
 

@@ -155,7 +155,7 @@ def content_fingerprint(rows: Iterable[Sequence[Any]], files: Sequence[str | os.
     Raises:
         UserError: a file is gone or cannot be read.
     """
-    return fingerprint(itertools.chain(rows, zip(digests(files), strict=True)))
+    return fingerprint(itertools.chain(rows, [digests(files)]))
 
 
 def fingerprint(rows: Iterable[Sequence[Any]]) -> str:
