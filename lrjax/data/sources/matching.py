@@ -5,11 +5,12 @@ class alone (`lrjax.data.sources.names`), and where no other label of the files 
 
 Digits are names or positions, by one rule for all kinds of files:
 
-1. All of them are names of classes: they are names. Numbers that would be other classes as positions are refused.
-2. None of them is the name of another class than that at its position: they are positions. Numbers (JSON, Parquet,
-   IDX), and digits in files that cannot tell numbers from texts (CSV, `.cls`), count from 0, or are positions in the
-   larger data set that the classes were taken from; the names that files give to numbers decide before that. Digits as
-   texts or folder names must count all classes, from 0 or from 1.
+1. All of them are names of classes: they are names. Where they would be other classes as positions, numbers are refused
+   (JSON, Parquet, IDX), and so are digits in `.cls` beside a classnames.txt.
+2. None of them is the name of another class than that at its position: they are positions. Numbers, and digits in files
+   that cannot tell numbers from texts (CSV, `.cls`; "2.0" and "02" are 2), count from 0, or are positions in the larger
+   data set that the classes were taken from; the names that files give to numbers decide before that. Digits as texts
+   or folder names must count all classes, from 0 or from 1.
 3. Otherwise they are refused.
 
 Names of which none is known, as many as there are classes, are taken in sorted order with a doubt.
