@@ -95,7 +95,11 @@ def _add_entry(mapping: dict[str, Any], key: str) -> None:
 
 
 def _separate(key: str, value: str) -> list[str]:
-    return [f"{key}={one}" for one in value.split(",") if one] if "(" not in value else [f"{key}={value}"]
+    if "(" in value:
+        return [f"{key}={value}"]
+    if not (values := [one for one in value.split(",") if one]):
+        raise UserError(f"{key} is empty; name at least one, or write () for none")
+    return [f"{key}={one}" for one in values]
 
 
 def _read_recipe(name: str) -> Mapping[str, Any]:
@@ -106,7 +110,7 @@ def _read_recipe(name: str) -> Mapping[str, Any]:
         recipe = runpy.run_path(path)["get_config"](*argument)
     except UserError:
         raise
-    except Exception as error:  # whatever the recipe does wrong
+    except (Exception, SystemExit) as error:  # whatever the recipe does wrong
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise UserError(
             f"recipe {name} fails with {type(error).__name__}: {error} ({place.filename}, line {place.lineno}); mend it"

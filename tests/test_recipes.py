@@ -37,6 +37,7 @@ def test_unknown_backbone_of_the_recipe(command):
     [
         ("def get_config():\n    return wrong", r"NameError: name 'wrong' is not defined .*mine.py, line 2"),
         ("def get_config(:", "SyntaxError"),
+        ("import sys\nsys.exit(3)", "SystemExit: 3"),
         ("x = 1", "KeyError: 'get_config'"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("def get_config():\n    return 3", "get_config gives int; it must return a ConfigDict"),
@@ -90,6 +91,8 @@ def test_overrides():
         ("--config.seed", "Missing value for flag --config.seed"),
         ("--config.evaluation.resolutions=a", "config.evaluation.resolutions must be of type int, not 'a'"),
         ("--config.train.epochs=2", "config.train.steps and config.train.epochs are both set"),
+        ("--config.data.names=", "--config.data.names is empty; name at least one"),
+        ("--config.models=,", "--config.models is empty; name at least one"),
         ("--sed=3", "Unknown command line flag 'sed'"),
         ("stray", "unexpected argument 'stray'; replace values with --config.KEY=VALUE"),
     ],

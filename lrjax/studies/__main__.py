@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 def _search_options(parsed: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if parsed.resolution is not None:
-        options["resolution"] = int(parsed.resolution) if parsed.resolution.isdigit() else parsed.resolution.lower()
+        options["resolution"] = int(parsed.resolution) if parsed.resolution.isdecimal() else parsed.resolution.lower()
     if parsed.seed is not None:
         if parsed.seed < 0:
             raise UserError(f"--seed is {parsed.seed}; give 0 or a positive number")

@@ -28,6 +28,7 @@ def test_without_a_name_the_studies_are_listed(capsys):
         (["weights", "--seed", "-1"], "error: --seed is -1"),
         (["weights", "--bounds", "1", "0.1"], "error: bounds=(1, 0.1)"),
         (["weights", "--resolution", "17"], "error: there is no resolution 17"),
+        (["weights", "--resolution", "\u00b2"], "error: there is no resolution"),
         (["weights", "--coefficients", "missing.json"], "error: missing.json is not a JSON file"),
         (["curves", "--results", "nowhere"], "error: there are no results in nowhere"),
     ],
