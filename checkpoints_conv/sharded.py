@@ -1,6 +1,5 @@
 """Checkpoints in several files, with an index that says which tensor lies in which (`*.index.json`)."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from checkpoints_conv.rules import Reader, Shape
 from lrjax.errors import UserError
+from lrjax.parse import parse_json
 
 INDEX_SUFFIX = ".index.json"
 
@@ -22,10 +22,10 @@ def read_index(path: Path) -> dict[str, str]:
         UserError: it is damaged, or a file is missing.
     """
     try:
-        files = json.loads(path.read_text())["weight_map"]
+        files = parse_json(path.read_bytes())["weight_map"]
         if not files or not all(isinstance(name, str) and "/" not in name for name in files.values()):
             raise ValueError("no names of files")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"index {path} is damaged or no index of a checkpoint; download it again") from error
     return files
 

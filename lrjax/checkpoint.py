@@ -213,7 +213,7 @@ def read_metadata(directory: str | Path) -> dict[str, Any]:
     path = Path(directory) / METADATA
     try:
         metadata = parse_json(path.read_text(encoding="utf-8"))
-        if isinstance(metadata, dict) and {"model", "sha256"} <= metadata.keys():
+        if isinstance(metadata, dict) and all(isinstance(metadata.get(key), str) for key in ("model", "sha256")):
             return metadata
     except (OSError, ValueError) as error:
         raise UserError(
@@ -269,7 +269,8 @@ def restore_params(
         raise
     except Exception as error:
         # Errors of reading a part for a device come as bare exceptions.
-        if type(error) is not Exception and not isinstance(error, OSError | ValueError | KeyError | AttributeError):
+        damage = OSError | ValueError | KeyError | AttributeError | TypeError | RecursionError
+        if type(error) is not Exception and not isinstance(error, damage):
             raise
         raise UserError(f"converted checkpoint {directory} is damaged or incomplete; convert it again") from error
     _check_values(params, directory)

@@ -85,6 +85,7 @@ CONVERTER_MAY_IMPORT = {
     "checkpoints_conv",
     "lrjax.errors",
     "lrjax.finite",
+    "lrjax.parse",
 }
 LOADING = ("lrjax.checkpoint", "lrjax.fitting", "lrjax.origin", "lrjax.sources")
 FLAGS = ("absl", "ml_collections")

@@ -81,6 +81,30 @@ def test_damaged_directories(eva02, converted, tmp_path):
         load_params(eva02.row, converted, target=eva02.target)
 
 
+@pytest.mark.parametrize("file", ["_METADATA", "logit_scale/.zarray", "image.blocks.mlp.up.kernel/.zarray"])
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "null", "3", "[" * 100_000, "\xff"])
+def test_half_copied_and_foreign_metadata(eva02, converted, file, content):
+    (converted / "params" / file).write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=r"converted checkpoint .*converted is damaged or incomplete; convert it again"):
+        load_params(eva02.row, converted, target=eva02.target)
+
+
+@pytest.mark.parametrize("file", ["logit_scale/0", "image.blocks.mlp.up.kernel/1.0.0"])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_half_copied_chunks(eva02, converted, file, share):
+    path = converted / "params" / file
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UserError, match="is damaged or incomplete"):
+        load_params(eva02.row, converted, target=eva02.target)
+
+
+@pytest.mark.parametrize("text", ['{"model": 3, "sha256": "0"}', '{"model": "Tiny-EVA02", "sha256": null}', "[1]"])
+def test_metadata_of_another_kind(eva02, converted, text):
+    (converted / "model.json").write_text(text)
+    with pytest.raises(UserError, match="lacks the model name or the hash"):
+        load_params(eva02.row, converted, target=eva02.target)
+
+
 @pytest.mark.parametrize("placed", [False, True])
 def test_lost_chunks_are_noticed(eva02, converted, placed):
     shardings = tree_shardings(eva02.target, make_mesh(8), FSDP) if placed else None
