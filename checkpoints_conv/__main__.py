@@ -91,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", help="backbone that the checkpoint holds; optional with --reverse")
-    parser.add_argument("--source", required=True, type=Path, help="checkpoint file (--reverse: converted directory)")
+    parser.add_argument(
+        "--source", required=True, type=Path, help="checkpoint as in config.source (--reverse: converted directory)"
+    )
     parser.add_argument(
         "--out",
         required=True,

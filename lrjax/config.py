@@ -246,7 +246,9 @@ class Config(_Group):
 
     Attributes:
         model: the backbone, a name in the zoo.
-        source: checkpoint file, converted directory or hub id; "embedded" for the shipped one, "" for the row's hub id.
+        source: checkpoint file, FILE:ENTRY where it holds several sets of weights, `.index.json`, directory of a
+            conversion or a download, or hub id ORG/NAME, with @REVISION or :FILE; "embedded" for the shipped one, ""
+            for the row's hub id.
         name: what results call the model; "" for the name of the backbone where the weights are its published ones, and
             otherwise for that of the file (see `lrjax.naming`).
         models: several models instead of `model`, `source` and `name`, evaluated one after the other: "BACKBONE",
