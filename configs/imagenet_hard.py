@@ -5,7 +5,7 @@
 DATA/imagenet_hard holds the Parquet files of taesiri/imagenet-hard of the hub, as its snapshot has them
 (data/validation-*.parquet). All 1000 classes and 80 templates of ImageNet compete; a guess is right if it is among the
 labels of the image; every backbone has its own preprocessing. `PUBLISHED` holds the published accuracies (Tables 3 and
-A12), with which the rows `acc1` at "hr" are to be compared; weights come from the hub, or with "NAME=FILE" in
+A12), with which the rows `acc1` at "hr" are to be compared; weights come from the hub, or with "BACKBONE=FILE" in
 `config.models` from a file. Neither wall time nor numbers have been measured here.
 
     python -m lrjax.main --config configs/imagenet_hard.py:4k --config.data.root DATA

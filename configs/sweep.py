@@ -7,8 +7,8 @@ compares the shipped tiny backbone at two input sizes on procedural data: 2 CPU 
     python -m lrjax.main --config configs/sweep.py:lr0fm --config.data.root DATA
 
 measures the backbones of `LR0FM_MODELS` as LR0.FM does (arXiv 2502.03950, Table 2). DATA holds one folder per data set.
-Weights come from the hub; "NAME=FILE" in `config.models` takes a local file. Neither wall time nor numbers have been
-measured here.
+Weights come from the hub; "BACKBONE=FILE" in `config.models` takes a local file. Neither wall time nor numbers have
+been measured here.
 
 An interrupted sweep goes on where it was: run the same command again.
 """

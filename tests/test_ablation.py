@@ -104,6 +104,25 @@ def diverging(*_, **__):
     raise UserError("the training diverged")
 
 
+def test_rows_of_two_checkpoints_of_one_architecture(tmp_path, monkeypatch):
+    monkeypatch.setitem(zoo.BACKBONES, "tiny", tiny_row())
+    for name in ("one.pt", "two.pt"):
+        (tmp_path / name).write_bytes(b"weights")
+
+    def models(*changes):
+        mapping = values(tmp_path)
+        rows = tuple((f"row {number}", change) for number, change in enumerate(changes))
+        mapping["ablation"] |= {"paper": {}, "rows": rows}
+        found = ablation._models(ablation.row_configs(from_mapping(Config, mapping)))
+        return [(model.name, model.source) for model in found.values()]
+
+    one, two = ({"source": str(tmp_path / name)} for name in ("one.pt", "two.pt"))
+    assert models(one, one, two) == [("one", one["source"]), ("one", one["source"]), ("two", two["source"])]
+    assert models(one | {"name": "a"}, two) == [("a", one["source"]), ("two", two["source"])]
+    with pytest.raises(UserError, match=r"rows 'row 0' and 'row 1' .* different models of the name 'two'; set name"):
+        models(one | {"name": "two"}, two)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

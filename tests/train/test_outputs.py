@@ -7,6 +7,7 @@ from PIL import Image
 
 import tiny
 from lrjax import api
+from lrjax.checkpoint import checkpoint_hash
 from lrjax.models import zoo
 from lrjax.results import ResultStore
 from lrjax.token_file import read_adaptation
@@ -26,6 +27,7 @@ def test_a_run_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
         tmp_path / "recipe.py",
         model="tiny",
         source=str(checkpoint),
+        name="mine",
         workdir=str(run),
         devices=1,
         data={"names": ("shapes",), "count": 6, "workers": 0},
@@ -59,12 +61,14 @@ def test_a_run_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
     best, facts = read_adaptation(run / "best.safetensors", tiny_row())
     assert facts["step"] == 2
     assert not np.array_equal(best["prompts"], adaptation["prompts"])
-    assert {row.variant for row in ResultStore(run).rows} == {"vanilla", "lr_tk0"}
+    assert {(row.model, row.variant) for row in ResultStore(run).rows} == {("mine", "vanilla"), ("mine", "lr_tk0")}
+    assert {row.extra["weights"] for row in ResultStore(run).rows} == {checkpoint_hash(checkpoint)}
     parameters = {row.variant: row.extra["parameters"] for row in ResultStore(run).rows}
     assert parameters["lr_tk0"] - parameters["vanilla"] == sum(leaf.size for leaf in adaptation.values())
 
     card = (run / "tokens.md").read_text()
-    assert card.startswith("# prompts and tokens for tiny\n")
+    assert card.startswith("# prompts and tokens for mine\n")
+    assert f"beside the image tower of mine, a tiny from `{checkpoint}`, distilled" in card
     assert "16.67 % after step 2, is `best.safetensors`" in card
     assert "| Model | Data set | Images | Chance | 8" in card
     assert "16.7 → 16.7" in card
