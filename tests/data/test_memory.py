@@ -32,7 +32,7 @@ def limit(monkeypatch):
 
 
 def test_threads_wait_for_each_other():
-    memory, together, most = DecodingMemory(16 * 100 * 3), 0, 0
+    memory, together, most = DecodingMemory(20 * 100 * 3), 0, 0
     lock, full = threading.Lock(), threading.Barrier(3, timeout=30)
 
     def work():
@@ -56,11 +56,11 @@ def test_threads_wait_for_each_other():
 
 
 def test_an_image_replaces_the_one_before_it_and_errors_give_all_back():
-    memory = DecodingMemory(16 * 100)
+    memory = DecodingMemory(20 * 100)
     with memory.hold():
         for _ in range(3):
             memory.claim(10, 10, encoded=0, name="x")
-            assert memory._used == 1600
+            assert memory._used == 2000
         with pytest.raises(
             UserError, match=r"^image 'x' of 10 x 11 pixels takes .* GiB of memory, more than config.data"
         ):
@@ -86,7 +86,7 @@ def test_a_small_file_of_many_pixels(tmp_path, limit, mode, kind):
     image = Image.new(mode, (500, 400))
     content = io.BytesIO()
     image.save(content, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    limit(16 * 500 * 400 + len(content.getvalue()))
+    limit(20 * 500 * 400 + len(content.getvalue()))
     assert decode(content.getvalue()).size == (500, 400)
     limit(MEMORY.limit - 1)
     with pytest.raises(
@@ -118,7 +118,7 @@ def test_a_bound_changes_no_batch(folder, limit, workers):
         )
 
     expected = read()
-    largest = max(16 * 6 * on_disk.pixels(name).shape[0] + len(on_disk.png(name)) for name in on_disk.NAMES[:8])
+    largest = max(20 * 6 * on_disk.pixels(name).shape[0] + len(on_disk.png(name)) for name in on_disk.NAMES[:8])
     limit(largest)
     for found, wanted in zip(read(), expected, strict=True):
         for one, other in zip(found, wanted, strict=True):
@@ -139,9 +139,9 @@ def test_a_batch_of_large_images(tmp_path, limit):
         path = on_disk.write(tmp_path / name / "x.png", b"")
         Image.new("L", (1100, 20)).save(path)
     source = ImageFolder(tmp_path)
-    limit(16 * 22_000 + 1000)
+    limit(20 * 22_000 + 1000)
     assert len(list(pixel_batches(source, 3, indices=range(3)))) == 1  # 4 bytes per pixel
-    limit(16 * 22_000 + 1000)
+    limit(20 * 22_000 + 1000)
     with pytest.raises(UserError, match=r"a batch of large images takes .* config.data.decode_gib"):
         list(pixel_batches(source, 8, indices=[0, 1, 2] * 2))
 
