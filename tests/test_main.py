@@ -80,7 +80,7 @@ def fails(command, tmp_path, *arguments, alone=True):
         ),
         (["--config.report.weights=paper"], "config.report.weights='paper' has weights for the fifteen data sets"),
         (["--config.devices=99"], "99 devices asked for but 8 exist (cpu); set config.devices to None"),
-        (["--config.devices=0"], "0 devices asked for"),
+        (["--config.devices=0"], "config.devices is 0; it must be at least 1"),
         (["--config.devices=3"], "config.evaluation.batch_size 4 does not divide over 3 devices"),
         (
             ["--config.devices=4", "--config.train.steps=1", "--config.train.batch_size=6"],

@@ -4,6 +4,7 @@ import ast
 import graphlib
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,11 @@ def violations(sources):
 
 def test_layers():
     assert violations({name: path.read_text() for name, path in module_files().items()}) == []
+
+
+def test_text_leaves_the_program_through_one_function():
+    printing = {name for name, path in module_files().items() if re.search(r"(?<![\w.])print\(", path.read_text())}
+    assert printing == {"lrjax.command_line", "lrjax.sharding"}  # the latter of a traceback
 
 
 def test_every_layer_of_the_table_exists():
