@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from lrjax import evaluators
 from lrjax.classifiers import text_classifier
 from lrjax.config import Config, config_hash
-from lrjax.data.datasets import Dataset, get_datasets, open_source, prompts_hash
+from lrjax.data.datasets import Dataset, get_datasets, open_sources, prompts_hash
 from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import open_again, where
@@ -116,17 +116,7 @@ class Suite:
             for model in models:
                 for variant in ("vanilla", *(("lr_tk0",) if config.train.steps or config.train.epochs else ())):
                     self._inputs(name, model, variant)
-        self._sources = {
-            dataset.name: open_source(
-                dataset,
-                config.data.root or None,
-                sources=config.data.sources,
-                count=config.data.count if dataset.procedural else None,
-                seed=config.data.seed,
-                on_doubt=config.data.on_doubt,
-            )
-            for dataset in self.datasets
-        }
+        self._sources = open_sources(self.datasets, config.data)
         if empty := [name for name, source in self._sources.items() if len(source) == 0]:
             raise UserError(f"data set {empty[0]!r} has no images; check its folder")
         if config.data.region:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from lrjax.config import Data
 from lrjax.data import prompts
 from lrjax.data.corrupted import CorruptedSource, check_corruption
 from lrjax.data.dataset import Dataset
@@ -137,9 +138,8 @@ def open_source(
     """
     dataset = get_dataset(dataset, root) if isinstance(dataset, str) else dataset
     if dataset.corruption is not None:
-        name, severity = dataset.corruption
         images = open_source(uncorrupted(dataset), root, sources=sources, count=count, seed=seed, on_doubt=on_doubt)
-        return CorruptedSource(images, name, severity=severity, seed=seed)
+        return _corrupted(dataset, images, seed)
     if count is not None and count < 1:
         raise UserError(
             f"count {count} of data set '{dataset.name}' is not positive; give the number of images or None"
@@ -172,6 +172,42 @@ def open_source(
             f"{len(source)}"
         )
     return Part(source, np.sort(np.random.default_rng(seed).permutation(len(source))[:count]))
+
+
+def open_sources(datasets: Sequence[Dataset], data: Data) -> dict[str, Any]:
+    """Open the images of the data sets of a run, by name; those that corrupted ones share are opened once.
+
+    Args:
+        datasets: the data sets.
+        data: where they are; its count is that of procedural ones.
+
+    Raises:
+        UserError: as `open_source`.
+    """
+    opened: list[tuple[Dataset, Any]] = []
+    found = {}
+    for dataset in datasets:
+        base = uncorrupted(dataset)
+        images = next((images for one, images in opened if one == base), None)
+        if images is None:
+            images = open_source(
+                base,
+                data.root or None,
+                sources=data.sources,
+                count=data.count if base.procedural else None,
+                seed=data.seed,
+                on_doubt=data.on_doubt,
+            )
+            opened.append((base, images))
+        found[dataset.name] = _corrupted(dataset, images, data.seed)
+    return found
+
+
+def _corrupted(dataset: Dataset, images: Any, seed: int) -> Any:
+    if dataset.corruption is None:
+        return images
+    name, severity = dataset.corruption
+    return CorruptedSource(images, name, severity=severity, seed=seed)
 
 
 def find_source(

@@ -1,11 +1,14 @@
 """Corrupted sources: the same picture in every run, another one at every position."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import on_disk
 from lrjax.config import Data
+from lrjax.data import datasets
 from lrjax.data.__main__ import check
 from lrjax.data.corrupted import CorruptedSource
 from lrjax.data.datasets import get_dataset, get_datasets, open_source
@@ -42,6 +45,24 @@ def test_the_loader_reads_it():
     batch = next(iter(batches(CorruptedSource(Greys(), "fog", severity=1), 3, specs=(ViewSpec(32),))))
     assert batch.sizes.tolist() == [[50, 40]] * 3
     assert batch.labels.tolist() == [0, 1, 2]
+
+
+def test_what_corrupted_data_sets_share_is_opened_once(tmp_path, monkeypatch):
+    on_disk.folder(tmp_path)
+    own = [tmp_path / name / "own.yaml" for name in "ab"]
+    for path in own:  # two data sets of one name
+        on_disk.write_images(path.parent / "images")
+        on_disk.write(path, json.dumps({"prompts": "eurosat", "path": "folder:images"}))
+    names = ["eurosat", "eurosat+fog-3", "eurosat+snow-1", str(own[0]), f"{own[1]}+fog-3", "shapes+fog-3"]
+    listed, opened = [], datasets.open_located
+    monkeypatch.setattr(datasets, "open_located", lambda *given: listed.append(given) or opened(*given))
+    data = Data(names=tuple(names), root=str(tmp_path), count=7, seed=2)
+    found = datasets.open_sources([datasets.get_dataset(name, tmp_path) for name in names], data)
+    assert len(listed) == 3
+    assert [len(source) for source in found.values()] == [20, 20, 20, 20, 20, 7]
+    for name, source in zip(names, found.values(), strict=True):
+        count = 7 if name.startswith("shapes") else None
+        assert source.fingerprint == datasets.open_source(name, tmp_path, count=count, seed=2).fingerprint
 
 
 def test_the_fingerprint_tells_everything_apart():
