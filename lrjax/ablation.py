@@ -19,10 +19,11 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from lrjax.charts import png
 from lrjax.checkpoint import check_source
 from lrjax.config import Ablation, Config
 from lrjax.config_reader import check_key, from_mapping
+from lrjax.display.charts import png
+from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.lock import locked
 from lrjax.naming import Model, run_models
@@ -41,7 +42,6 @@ from lrjax.results import ResultStore, Row
 from lrjax.runs import HIGH_RESOLUTION, Results, weighing
 from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite
-from lrjax.tables import print_tables
 from lrjax.train.loop import check_tokens, check_training
 
 _LOG = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 from lrjax.data.datasets import get_dataset
+from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.results import Row
-from lrjax.tables import Table
 
 MARK = "‡"
 """Stands beside what is incomplete."""

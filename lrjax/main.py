@@ -24,6 +24,7 @@ from lrjax import command_line
 from lrjax.ablation import run_ablation
 from lrjax.checkpoint import check_source
 from lrjax.config import Config
+from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.lock import locked
@@ -37,7 +38,6 @@ from lrjax.runs import METRIC
 from lrjax.sharding import join_processes, make_mesh, run_jointly
 from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite
-from lrjax.tables import print_tables
 from lrjax.text import one_line, printable
 from lrjax.train.loop import check_tokens, check_training
 from lrjax.zoom_study.report import bounds_table, covers

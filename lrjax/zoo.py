@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from lrjax.api import list_models
 from lrjax.command_line import Parser, run, say
+from lrjax.display.tables import FORMATS, Table, parameter_count, print_tables
 from lrjax.errors import UserError
 from lrjax.models import zoo
-from lrjax.tables import FORMATS, Table, parameter_count, print_tables
 
 
 def zoo_table(names: Sequence[str]) -> Table:

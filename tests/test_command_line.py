@@ -60,7 +60,7 @@ def test_say_escapes(capsys):
 def test_a_terminal_that_lacks_characters_gets_similar_ones(encoding):
     code = (
         "from lrjax.command_line import run, say\n"
-        "from lrjax.tables import Spread, Table, print_tables\n"
+        "from lrjax.display.tables import Spread, Table, print_tables\n"
         "table = Table('t', '', ('m', 'n', 'o'), (('\u72ac', None, Spread(1.0, 2.0)),), labels=1)\n"
         "run(lambda: (print_tables([table]), say('end')))"
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lrjax.display.tables import Estimate
 from lrjax.errors import UserError
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import REPLICATES, interval
@@ -13,7 +14,6 @@ from lrjax.report.run_tables import run_tables
 from lrjax.resampling import Replicates
 from lrjax.results import Row
 from lrjax.runs import Results
-from lrjax.tables import Estimate
 
 CLASSES = {"a": 4, "b": 10}
 SIZES = {"a": 150, "b": 90}

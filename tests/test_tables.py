@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from lrjax.tables import FORMATS, Estimate, Spread, Table, parameter_count, print_tables
+from lrjax.display.tables import FORMATS, Estimate, Spread, Table, parameter_count, print_tables
 
 TABLE = Table("t", "", ("a|b", "c_1"), (("x\ny|", 1.26), (None, 3), ("[50%] <b>& \\", 100.0)), labels=1)
 

@@ -30,9 +30,9 @@ from lrjax.data.images import ImageError, to_rgb
 from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.sources.base import left_out
 from lrjax.data.sources.tree import LeftOut
+from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.recipes import read_config
-from lrjax.tables import Table, print_tables
 from lrjax.text import one_line, printable
 
 SAMPLE = 32

@@ -23,13 +23,13 @@ from pathlib import Path
 from lrjax.command_line import Parser, run, say
 from lrjax.data.dataset import Dataset
 from lrjax.data.reopen import open_again
+from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.hard.construction import CONFUSABLE_CLASSES, HardImage, Refinement, hard_images, refine
 from lrjax.hard.folder import write_folder
 from lrjax.hard.manifest import Manifest, read_reviews
 from lrjax.hard.score import origins_table
 from lrjax.results import find_samples, read_rows
-from lrjax.tables import Table, print_tables
 from lrjax.zoom_study.stored import by_dataset, common_images, load_tables
 
 

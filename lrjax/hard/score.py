@@ -6,11 +6,11 @@ import numpy as np
 
 from lrjax.completeness import footnote, marked, shortfall, shortfalls
 from lrjax.data.reopen import open_again
+from lrjax.display.tables import Estimate, Table
 from lrjax.errors import UserError
 from lrjax.metrics.intervals import accuracy_interval, right
 from lrjax.results import Row
 from lrjax.runs import METRIC
-from lrjax.tables import Estimate, Table
 
 
 def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.ndarray] | None]) -> Table:

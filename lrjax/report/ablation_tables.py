@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
 from lrjax.config import Ablation
-from lrjax.tables import Spread, Table
+from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.display.tables import Spread, Table
 
 _VERDICTS = {"holds": "holds", "reversed": "does not hold", "undecided": "is undecided"}
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import numpy as np
 
+from lrjax.display.tables import Table, parameter_count
 from lrjax.leaderboard import METRICS, Leaderboard
 from lrjax.runs import weighing
-from lrjax.tables import Table, parameter_count
 
 
 def leaderboard_table(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lrjax.command_line import Parser, read_numbers, run, say
 from lrjax.data.published import DATASETS
+from lrjax.display.tables import FORMATS, Table, print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, parse_metric, published_leaderboard
 from lrjax.metrics import robustness
@@ -19,7 +20,6 @@ from lrjax.report.write import require, write_report
 from lrjax.results import Row, find_samples, read_rows
 from lrjax.runs import METRIC, Options
 from lrjax.studies import STUDIES, run_study
-from lrjax.tables import FORMATS, Table, print_tables
 
 _EXAMPLES = """examples:
   python -m lrjax.report --top 10 --metric war16             the ten most robust backbones at 16 pixels

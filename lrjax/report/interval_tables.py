@@ -3,9 +3,9 @@
 import numpy as np
 
 from lrjax.completeness import marked
+from lrjax.display.tables import Estimate, Table
 from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, Bounds, interval_around
 from lrjax.resampling import Replicates
-from lrjax.tables import Estimate, Table
 
 _SCORES = ("SAR", "WAR", "ACC")
 _CAPTION = (

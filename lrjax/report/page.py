@@ -9,9 +9,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lrjax import __version__
-from lrjax.charts import Chart, map_html, svg
 from lrjax.completeness import MARK
 from lrjax.data.published import load_published
+from lrjax.display.charts import Chart, map_html, svg
+from lrjax.display.tables import Estimate, Table, shown
 from lrjax.leaderboard import METRICS, Leaderboard
 from lrjax.report import page_parts
 from lrjax.report.page_datasets import dataset_page
@@ -22,7 +23,6 @@ from lrjax.report.skipped import Skipped
 from lrjax.studies import figures
 from lrjax.studies.figures import dataset_title
 from lrjax.studies.study import Study
-from lrjax.tables import Estimate, Table, shown
 
 if TYPE_CHECKING:
     import jinja2

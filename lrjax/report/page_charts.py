@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.report.page_parts import Site, group, percent, pixels
 from lrjax.studies.figures import resolution_axis, resolution_positions
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lrjax.charts import Chart
 from lrjax.data.datasets import get_dataset
+from lrjax.display.charts import Chart
 from lrjax.report.page_charts import accuracy_curves
 from lrjax.report.page_parts import Site, group, magnitude, percent
 from lrjax.studies.figures import dataset_title

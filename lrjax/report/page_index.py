@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lrjax.charts import OWN, Chart
+from lrjax.display.charts import OWN, Chart
 from lrjax.leaderboard import METRICS
 from lrjax.report.page_charts import accuracy_curves
 from lrjax.report.page_parts import Site, group

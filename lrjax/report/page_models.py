@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.leaderboard import METRICS, Entry
 from lrjax.report.page_parts import Site, gigaflops, magnitude, percent, sparkline
 from lrjax.runs import HIGH_RESOLUTION

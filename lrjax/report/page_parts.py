@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrjax.charts import OWN
 from lrjax.data.published import DATASETS
+from lrjax.display.charts import OWN
+from lrjax.display.tables import Table
+from lrjax.display.tables import shown as cell_text
 from lrjax.leaderboard import METRICS, Entry, Leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.runs import weighing
 from lrjax.studies.figures import dataset_title, number, shown
-from lrjax.tables import Table
-from lrjax.tables import shown as cell_text
 
 DASH = "\N{EN DASH}"
 

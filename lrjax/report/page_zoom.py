@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lrjax.charts.maps import Sheet
 from lrjax.data.images import to_rgb
 from lrjax.data.reopen import open_again
+from lrjax.display.charts.maps import Sheet
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
 from lrjax.results import Row

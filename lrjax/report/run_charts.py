@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from lrjax.charts import Axis, Chart, Panel, Series
 from lrjax.completeness import MARK
+from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.metrics import robustness
 from lrjax.runs import HIGH_RESOLUTION, Results
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from lrjax.completeness import MARK, marked
+from lrjax.display.tables import Table, parameter_count, shown
 from lrjax.report.interval_tables import interval_tables
 from lrjax.resampling import Replicates
 from lrjax.results import Row
 from lrjax.runs import Options, Results, weighing
-from lrjax.tables import Table, parameter_count, shown
 
 SHOWN = ("table2", "comparison", "intervals", "differences", "models")
 """The tables that the terminal shows."""

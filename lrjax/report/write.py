@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from lrjax.charts import Chart, png
 from lrjax.completeness import expected_images
+from lrjax.display.charts import Chart, png
+from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
 from lrjax.output_folder import check_folder, write_files
@@ -22,7 +23,6 @@ from lrjax.report.skipped import skipped_images
 from lrjax.results import Row, package_versions
 from lrjax.runs import METRIC, Options, Results
 from lrjax.studies import Study
-from lrjax.tables import Table
 
 _DRAWN_WITH = ("scipy", "scikit-learn", "matplotlib")
 

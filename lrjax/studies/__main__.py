@@ -16,14 +16,14 @@ from typing import Any
 
 from rich.console import Console
 
-from lrjax.charts import png
 from lrjax.command_line import Parser, read_numbers, run, say
+from lrjax.display.charts import png
+from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, published_leaderboard
 from lrjax.output_folder import write_files
 from lrjax.results import read_rows, write_atomically
 from lrjax.studies import STUDIES, TITLES, Study, find_study, run_study, weights
-from lrjax.tables import print_tables
 from lrjax.text import printable
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from lrjax.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.tables import Table
 from lrjax.leaderboard import Entry, Leaderboard
 from lrjax.studies import evidence
 from lrjax.studies.figures import percent, shown
 from lrjax.studies.study import Finding, Study
-from lrjax.tables import Table
 
 NAME = "buckets"
 TITLE = "Models of equal size"

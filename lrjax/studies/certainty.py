@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from lrjax.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.tables import Table
 from lrjax.leaderboard import Leaderboard
 from lrjax.metrics import ranking
 from lrjax.metrics.weights import WeightSearch
 from lrjax.studies import evidence
 from lrjax.studies.figures import shown
 from lrjax.studies.study import Finding
-from lrjax.tables import Table
 
 ALPHAS = (50.0, 100.0, 200.0, 500.0, 1000.0)
 _STUDIED = (100.0, 500.0)

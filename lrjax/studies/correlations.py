@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from lrjax.display.tables import Table
 from lrjax.leaderboard import Leaderboard
 from lrjax.metrics import ranking
 from lrjax.studies import evidence
 from lrjax.studies.figures import dataset_title, dots, low_resolutions
 from lrjax.studies.study import Finding, Study
-from lrjax.tables import Table
 
 NAME = "correlations"
 TITLE = "Agreement of SAR and WAR with each data set"

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from lrjax.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.tables import Table
 from lrjax.leaderboard import Leaderboard
 from lrjax.studies import evidence
 from lrjax.studies.figures import groups, percent, resolution_axis, resolution_positions, shown
 from lrjax.studies.study import Study
-from lrjax.tables import Table
 
 NAME = "curves"
 TITLE = "Accuracy against resolution by family"

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lrjax.display.tables import Table
 from lrjax.leaderboard import Leaderboard
 from lrjax.studies import evidence, pairs
 from lrjax.studies.figures import percent, shown
 from lrjax.studies.study import Finding, Study
-from lrjax.tables import Table
 
 NAME = "data"
 TITLE = "Pre-training data at equal architecture"

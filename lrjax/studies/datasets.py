@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
 from lrjax.studies import evidence
 from lrjax.studies.figures import dataset_title, number, shown
 from lrjax.studies.study import Study
-from lrjax.tables import Table
 
 NAME = "datasets"
 TITLE = "Groups of data sets"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrjax.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.leaderboard import Leaderboard
 
 _TITLES = {

@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from lrjax.charts import Chart
+from lrjax.display.charts import Chart
+from lrjax.display.tables import Table
 from lrjax.leaderboard import METRICS, Entry, Leaderboard
 from lrjax.studies import evidence
 from lrjax.studies.figures import dots, low_resolutions, percent, shown
-from lrjax.tables import Table
 
 _SAME_MODEL = 0.01
 """Largest relative difference in parameters between input sizes of one model: that of its position embeddings."""

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from lrjax.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.tables import Table
 from lrjax.leaderboard import Entry, Leaderboard
 from lrjax.studies import evidence
 from lrjax.studies.figures import groups, percent, shown
 from lrjax.studies.study import Finding, Study
-from lrjax.tables import Table
 
 NAME = "size"
 TITLE = "Robustness against model size, data size and computation"

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from lrjax.charts import Chart
-from lrjax.tables import Table
+from lrjax.display.charts import Chart
+from lrjax.display.tables import Table
 
 Verdict = Literal["supports", "contradicts", "undecided"]
 

@@ -5,7 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from lrjax.charts import Chart
+from lrjax.display.charts import Chart
+from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
 from lrjax.metrics import ranking
@@ -14,7 +15,6 @@ from lrjax.metrics.weights import PAPER_COEFFICIENTS, WeightSearch, search_weigh
 from lrjax.studies import certainty, evidence
 from lrjax.studies.figures import dataset_title, dots, shown
 from lrjax.studies.study import Finding, Study
-from lrjax.tables import Table
 
 NAME = "weights"
 TITLE = "The weights of WAR and the certainty of ranks"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.errors import UserError
 from lrjax.results import write_atomically
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lrjax.charts import png
 from lrjax.config import Config
+from lrjax.display.charts import png
 from lrjax.models.row import Backbone
 from lrjax.results import write_atomically
 from lrjax.sharding import from_first, to_host

@@ -11,15 +11,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrjax.charts import map_png, png
-from lrjax.charts.png import require_matplotlib
 from lrjax.command_line import Parser, run, say
 from lrjax.data.images import decode
+from lrjax.display.charts import map_png, png
+from lrjax.display.charts.png import require_matplotlib
+from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
 from lrjax.output_folder import write_files
 from lrjax.parse import parse_json
-from lrjax.tables import Table, print_tables
 from lrjax.zoom_study import pictures, report
 from lrjax.zoom_study.covers import write_covers
 from lrjax.zoom_study.stored import by_dataset, load_tables

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from lrjax.charts import Axis, Chart, Panel, Series
-from lrjax.charts.maps import Map, Maps, Sheet
+from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.display.charts.maps import Map, Maps, Sheet
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
 from lrjax.metrics.label_sets import in_label_set

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lrjax.completeness import footnote
+from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.metrics import zoom
 from lrjax.metrics.aggregation import AGGREGATES, CROPS, most_confident
 from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, TOP
 from lrjax.ops.zoom import CENTRE_SCALES, VIEWS
-from lrjax.tables import Table
 from lrjax.zoom_study.stored import ZoomTable, common_images
 
 _NAMES = ("model", "data set")

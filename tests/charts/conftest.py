@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.display.charts import Axis, Chart, Panel, Series
 
 FAMILIES = ("ALBEF", "BLIP", "CLIP", "CLIPA", "CoCa", "EVA-CLIP", "M2-Encoder", "MetaCLIP", "OpenCLIP", "SigLIP")
 RESOLUTIONS = {16: "16", 32: "32", 64: "64", 128: "128", 224: "HR\n(224)"}

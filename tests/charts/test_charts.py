@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from lrjax.charts import Axis, Chart, Panel, Series, layout, names
+from lrjax.display.charts import Axis, Chart, Panel, Series, layout, names
 from lrjax.errors import UserError
 
 
@@ -239,6 +239,6 @@ def test_names_are_broken_at_spaces():
 
 
 def test_neither_description_nor_svg_needs_a_library():
-    code = "import sys, lrjax.charts.svg; print(sys.modules.keys() & {'matplotlib', 'numpy', 'jax', 'PIL'})"
+    code = "import sys, lrjax.display.charts.svg; print(sys.modules.keys() & {'matplotlib', 'numpy', 'jax', 'PIL'})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrjax.charts import map_html, map_png
-from lrjax.charts.maps import Map, Maps, Sheet
+from lrjax.display.charts import map_html, map_png
+from lrjax.display.charts.maps import Map, Maps, Sheet
 from lrjax.errors import UserError
 
 DARK, LIGHT, GREEN, ORANGE = (0, 58, 93), (244, 247, 250), (0, 158, 115), (213, 94, 0)

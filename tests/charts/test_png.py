@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrjax.charts import Axis, Chart, Panel, Series, layout, png
+from lrjax.display.charts import Axis, Chart, Panel, Series, layout, png
 from lrjax.errors import UserError
 
 ORANGE, BLUE, GREY = (213, 94, 0), (0, 114, 178), (107, 107, 107)

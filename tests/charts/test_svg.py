@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lrjax.charts import Axis, Chart, Panel, Series, layout, names, svg
+from lrjax.display.charts import Axis, Chart, Panel, Series, layout, names, svg
 
 HOSTILE = "<script>alert(\"1\")</script> & 'x'"
 

@@ -4,14 +4,14 @@ import shutil
 
 import pytest
 
-from lrjax.charts import Axis, Chart, Panel, Series
 from lrjax.data.published import DATASETS, RESOLUTIONS
+from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.display.tables import Table
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
 from lrjax.results import Row
 from lrjax.studies.study import Finding, Study
-from lrjax.tables import Table
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 ACCURACIES = {16: 0.25, 32: 0.45, 64: 0.55, 128: 0.65, "hr": 0.7}

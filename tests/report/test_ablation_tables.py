@@ -5,8 +5,8 @@ import math
 import pytest
 
 from lrjax.config import Ablation
+from lrjax.display.tables import Spread
 from lrjax.report.ablation_tables import Line, ablation_chart, ablation_table, compare, metric_tables, order_table
-from lrjax.tables import Spread
 
 ABLATION = Ablation(
     title="Positions",

@@ -14,6 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from lrjax.data.published import DATASETS, RESOLUTIONS
+from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
@@ -22,7 +23,6 @@ from lrjax.report.run_tables import comparison_table, dataset_table, robustness_
 from lrjax.report.write import write_report
 from lrjax.results import Row
 from lrjax.runs import Results
-from lrjax.tables import print_tables
 
 BOARD = published_leaderboard()
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from lrjax.charts import OWN
+from lrjax.display.charts import OWN
 from lrjax.leaderboard import published_leaderboard
 from lrjax.report.page import pages
 from lrjax.report.page_parts import (

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from lrjax.charts import Axis, Chart, Panel, Series
+from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.display.tables import Table
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
-from lrjax.tables import Table
 from report.conftest import rows
 from report.reading import plain, rows_of
 

@@ -5,9 +5,9 @@ import textwrap
 
 import numpy as np
 
-from lrjax.charts import names
-from lrjax.charts.maps import WRITTEN, Maps, Sheet
-from lrjax.charts.png import encode, require_matplotlib
+from lrjax.display.charts import names
+from lrjax.display.charts.maps import WRITTEN, Maps, Sheet
+from lrjax.display.charts.png import encode, require_matplotlib
 
 _INK, _MUTED, _RIGHT, _WRONG = "#222222", "#6B6B6B", "#009E73", "#D55E00"
 _DPI, _TITLE = 160, 11

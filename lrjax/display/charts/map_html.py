@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from lrjax.charts.maps import WRITTEN, Map, Maps, Sheet
+from lrjax.display.charts.maps import WRITTEN, Map, Maps, Sheet
 
 _THUMBNAIL, _QUALITY = 128, 80  # pixels of the longer side, and JPEG's quality: 36 photographs take about 200 kB
 # From these shares of the darker colour on, white text stands out more than black does in the light theme, and black

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from lrjax.charts import OWN, Axis, Chart, Panel, ScaleName, Series
+from lrjax.display.charts import OWN, Axis, Chart, Panel, ScaleName, Series
 
 COLOURS = 10  # distinguishable colours; more groups start again with the first
 OWN_COLOUR = 10  # one more, which only the group `OWN` has

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lrjax.charts import Chart, Panel, Series, layout, names
-from lrjax.charts.layout import Scale
+from lrjax.display.charts import Chart, Panel, Series, layout, names
+from lrjax.display.charts.layout import Scale
 from lrjax.errors import UserError
 
 # Okabe and Ito's palette: distinguishable with all common kinds of colour blindness. The last three are at least as far

@@ -5,8 +5,8 @@ import html
 import math
 import re
 
-from lrjax.charts import Chart, Panel, Series, layout, names
-from lrjax.charts.layout import Scale
+from lrjax.display.charts import Chart, Panel, Series, layout, names
+from lrjax.display.charts.layout import Scale
 
 # Widths in units of the view box, and font sizes in the same unit: at the least widths that STYLE allows, and on a
 # screen of 320 pixels, no text is smaller than 11 pixels. A chart of one panel is drawn once more, narrow, for phones.

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from lrjax.charts import Series
+from lrjax.display.charts import Series
 
 
 def text_width(text: str, size: float) -> float:
