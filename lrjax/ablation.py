@@ -25,9 +25,7 @@ from lrjax.config_reader import check_key, from_mapping
 from lrjax.display.charts import png
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
-from lrjax.lock import locked
 from lrjax.naming import Model, run_models
-from lrjax.output_folder import write_files
 from lrjax.report.ablation_tables import (
     Line,
     Scores,
@@ -38,7 +36,9 @@ from lrjax.report.ablation_tables import (
     order_table,
 )
 from lrjax.report.write import table_files
-from lrjax.results import ResultStore, Row
+from lrjax.results.lock import locked
+from lrjax.results.output_folder import write_files
+from lrjax.results.store import ResultStore, Row
 from lrjax.runs import HIGH_RESOLUTION, Results, weighing
 from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite

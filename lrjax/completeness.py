@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from lrjax.data.datasets import get_dataset
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
-from lrjax.results import Row
+from lrjax.results.store import Row
 
 MARK = "‡"
 """Stands beside what is incomplete."""

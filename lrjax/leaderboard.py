@@ -13,7 +13,7 @@ from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
 from lrjax.metrics import intervals, robustness
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.runs import HIGH_RESOLUTION, METRIC, Results
 
 METRICS = ("acc", "sar", "war")

@@ -12,7 +12,7 @@ from lrjax.metrics.intervals import (
     mean_interval,
     right,
 )
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.runs import HIGH_RESOLUTION, Results
 
 Cell = tuple[str, str, str, int | str]

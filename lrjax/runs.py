@@ -10,7 +10,7 @@ from lrjax.completeness import footnote, shortfalls
 from lrjax.errors import UserError
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import above_chance
-from lrjax.results import Row
+from lrjax.results.store import Row
 
 METRIC = "acc1"
 HIGH_RESOLUTION = "hr"

@@ -22,9 +22,9 @@ from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.build import count_params
 from lrjax.naming import Model
 from lrjax.predict import Predictor
-from lrjax.results import ResultStore, Row, content_key, package_versions
+from lrjax.results.shards import Shards
+from lrjax.results.store import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first, to_host
-from lrjax.shards import Shards
 from lrjax.text import printable
 from lrjax.types import Array, Tree
 

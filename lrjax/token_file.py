@@ -18,7 +18,7 @@ from lrjax.models.robust_token import init_robust_token
 from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
 from lrjax.parse import parse_json
-from lrjax.results import write_atomically
+from lrjax.results.store import write_atomically
 from lrjax.streaming import named_leaves
 from lrjax.types import Tree
 

@@ -20,7 +20,7 @@ import numpy as np
 from lrjax import main
 from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from run_helpers import tiny_row, write_recipe
 
 RANDOM_KILLS = 20

@@ -12,7 +12,7 @@ from lrjax.config_reader import from_mapping
 from lrjax.errors import UserError
 from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from lrjax.token_file import read_adaptation
 from lrjax.train.distill import Distiller
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe

@@ -6,7 +6,7 @@ import pytest
 
 from lrjax.completeness import expected_images, footnote, marked, shortfall, shortfalls
 from lrjax.display.tables import Table
-from lrjax.results import Row
+from lrjax.results.store import Row
 
 ROW = Row(
     model="M", variant="vanilla", dataset="eurosat", resolution=16, metric="acc1", value=0.5, n=20, key="k",

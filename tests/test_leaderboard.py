@@ -10,7 +10,7 @@ from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, parse_metric, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
-from lrjax.results import Row
+from lrjax.results.store import Row
 
 BOARD = published_leaderboard()
 

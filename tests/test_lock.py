@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.lock import LOCK_FILE, locked
+from lrjax.results.lock import LOCK_FILE, locked
 
 ROOT = Path(__file__).parents[1]
 HOLD = (
-    "import sys; from lrjax.lock import locked\n"
+    "import sys; from lrjax.results.lock import locked\n"
     "with locked(sys.argv[1]):\n    print('held', flush=True)\n    sys.stdin.read()"
 )
 

@@ -16,7 +16,7 @@ from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.recipes import read_command_line
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_dataset, write_recipe
 
 pytestmark = pytest.mark.usefixtures("light_compilation")

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.output_folder import LIST, check_folder, write_files
+from lrjax.results.output_folder import LIST, check_folder, write_files
 
 
 def sha256(text):

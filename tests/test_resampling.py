@@ -12,7 +12,7 @@ from lrjax.metrics import robustness
 from lrjax.metrics.intervals import REPLICATES, interval
 from lrjax.report.run_tables import run_tables
 from lrjax.resampling import Replicates
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.runs import Results
 
 CLASSES = {"a": 4, "b": 10}

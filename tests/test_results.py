@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.results import ResultStore, Row, content_key, package_versions, read_rows, told_apart, write_atomically
+from lrjax.results.store import ResultStore, Row, content_key, package_versions, read_rows, told_apart, write_atomically
 
 
 def _row(**changes) -> Row:
@@ -260,7 +260,7 @@ def test_content_key_is_stable_and_sees_everything():
 
 
 def test_content_key_is_equal_in_another_process():
-    code = "from lrjax.results import content_key; import numpy; print(content_key(a='ä', b=[1, 2.5], c=numpy.eye(2)))"
+    code = "from lrjax.results.store import content_key; import numpy; print(content_key(a='ä', b=[1, 2.5], c=numpy.eye(2)))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert other == content_key(a="ä", b=[1, 2.5], c=np.eye(2))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.shards import Shards
+from lrjax.results.shards import Shards
 
 
 def test_parts_come_back_and_belong_to_their_key(tmp_path):

@@ -18,7 +18,7 @@ from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.ops.zoom import VIEWS
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from lrjax.train import loop
 from run_helpers import Command, tiny_row, write_checkpoint, write_dataset, write_recipe
 from tiny import write_training_images

@@ -13,7 +13,7 @@ from lrjax import stages
 from lrjax.data.procedural import ProceduralSource
 from lrjax.models import zoo
 from lrjax.report.command import main as report
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
@@ -160,7 +160,7 @@ def test_a_bad_model_is_found_before_the_first_is_loaded(command, tmp_path, reci
 
 
 def test_a_working_directory_in_use(command, tmp_path, recipe, loads):
-    from lrjax.lock import locked
+    from lrjax.results.lock import locked
 
     with locked(tmp_path / "run"):
         assert f"another run writes to {tmp_path / 'run'}" in failure(command("--config", recipe))

@@ -30,7 +30,7 @@ from lrjax.data import procedural, tokenizers
 from lrjax.models import zoo
 from lrjax.models.build import Encoders, init_params, similarities
 from lrjax.ops.preprocess import normalize
-from lrjax.results import write_atomically
+from lrjax.results.store import write_atomically
 
 ATTRIBUTES = ("shape", "texture", "letter", "scene", "colour")
 CAPTIONS_PER_IMAGE, PROMPT_DRAWS, CHUNK, SHIFT = 4, 32, 500, 8

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 
 
 def accuracies(workdir: Path, variant: str) -> dict[int | str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lrjax.data.sources.captioned import ImageSet
 from lrjax.errors import UserError
-from lrjax.results import write_atomically
+from lrjax.results.store import write_atomically
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW
 from lrjax.models.build import similarities
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.predict import Predictor, check_finite
+from lrjax.results.shards import Shards
 from lrjax.sharding import batch_sharding, from_first, put_batch, replicated
-from lrjax.shards import Shards
 from lrjax.types import Array
 from lrjax.zoom_study.covers import read_cover
 from lrjax.zoom_views import view_maker

@@ -29,7 +29,7 @@ from lrjax.hard.construction import CONFUSABLE_CLASSES, HardImage, Refinement, h
 from lrjax.hard.folder import write_folder
 from lrjax.hard.manifest import Manifest, read_reviews
 from lrjax.hard.score import origins_table
-from lrjax.results import find_samples, read_rows
+from lrjax.results.store import find_samples, read_rows
 from lrjax.zoom_study.stored import by_dataset, common_images, load_tables
 
 

@@ -15,7 +15,7 @@ from lrjax.data.dataset import Dataset
 from lrjax.errors import UserError
 from lrjax.hard.construction import HardImage
 from lrjax.hard.manifest import Manifest, manifest_text
-from lrjax.results import write_atomically
+from lrjax.results.store import write_atomically
 
 MANIFEST = "manifest.json"
 

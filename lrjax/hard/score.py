@@ -9,7 +9,7 @@ from lrjax.data.reopen import open_again
 from lrjax.display.tables import Estimate, Table
 from lrjax.errors import UserError
 from lrjax.metrics.intervals import accuracy_interval, right
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.runs import METRIC
 
 

@@ -13,11 +13,11 @@ from lrjax.display.tables import FORMATS, Table, print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, parse_metric, published_leaderboard
 from lrjax.metrics import robustness
-from lrjax.output_folder import check_folder
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
-from lrjax.results import Row, find_samples, read_rows
+from lrjax.results.output_folder import check_folder
+from lrjax.results.store import Row, find_samples, read_rows
 from lrjax.runs import METRIC, Options
 from lrjax.studies import STUDIES, run_study
 

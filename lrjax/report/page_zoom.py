@@ -11,7 +11,7 @@ from lrjax.data.reopen import open_again
 from lrjax.display.charts.maps import Sheet
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.zoom_study import pictures, report
 from lrjax.zoom_study.stored import EVALUATOR, ZoomTable, by_dataset, tables_of
 

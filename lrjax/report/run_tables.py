@@ -7,7 +7,7 @@ from lrjax.completeness import MARK, marked
 from lrjax.display.tables import Table, parameter_count, shown
 from lrjax.report.interval_tables import interval_tables
 from lrjax.resampling import Replicates
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.runs import Options, Results, weighing
 
 SHOWN = ("table2", "comparison", "intervals", "differences", "models")

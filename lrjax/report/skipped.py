@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lrjax.results import Row
+from lrjax.results.store import Row
 
 
 class Skipped(NamedTuple):

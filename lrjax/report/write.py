@@ -13,14 +13,14 @@ from lrjax.display.charts import Chart, png
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard
-from lrjax.output_folder import check_folder, write_files
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.page import pages
 from lrjax.report.page_zoom import zoom_page
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import run_tables
 from lrjax.report.skipped import skipped_images
-from lrjax.results import Row, package_versions
+from lrjax.results.output_folder import check_folder, write_files
+from lrjax.results.store import Row, package_versions
 from lrjax.runs import METRIC, Options, Results
 from lrjax.studies import Study
 

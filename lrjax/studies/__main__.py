@@ -21,8 +21,8 @@ from lrjax.display.charts import png
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard import Leaderboard, add_runs, published_leaderboard
-from lrjax.output_folder import write_files
-from lrjax.results import read_rows, write_atomically
+from lrjax.results.output_folder import write_files
+from lrjax.results.store import read_rows, write_atomically
 from lrjax.studies import STUDIES, TITLES, Study, find_study, run_study, weights
 from lrjax.text import printable
 

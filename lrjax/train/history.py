@@ -12,7 +12,7 @@ import numpy as np
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.errors import UserError
-from lrjax.results import write_atomically
+from lrjax.results.store import write_atomically
 
 COLUMNS = ("step", "loss", "scale", "learning_rate", "gradient_norm", "norm", "images")
 SCORE_COLUMNS = ("step", "score")

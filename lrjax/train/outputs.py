@@ -11,7 +11,7 @@ import numpy as np
 from lrjax.config import Config
 from lrjax.display.charts import png
 from lrjax.models.row import Backbone
-from lrjax.results import write_atomically
+from lrjax.results.store import write_atomically
 from lrjax.sharding import from_first, to_host
 from lrjax.token_file import write_adaptation
 from lrjax.train.history import History

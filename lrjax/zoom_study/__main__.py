@@ -18,8 +18,8 @@ from lrjax.display.charts.png import require_matplotlib
 from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
-from lrjax.output_folder import write_files
 from lrjax.parse import parse_json
+from lrjax.results.output_folder import write_files
 from lrjax.zoom_study import pictures, report
 from lrjax.zoom_study.covers import write_covers
 from lrjax.zoom_study.stored import by_dataset, load_tables

@@ -11,7 +11,7 @@ from lrjax.errors import UserError
 from lrjax.metrics.zoom import VIEW_ANCHORS, VIEW_SCALES, view_index
 from lrjax.ops.zoom import ANCHORS
 from lrjax.parse import parse_json
-from lrjax.results import write_atomically
+from lrjax.results.store import write_atomically
 from lrjax.zoom_study.stored import ZoomTable
 
 FORMAT = 1

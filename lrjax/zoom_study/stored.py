@@ -11,7 +11,7 @@ import numpy as np
 from lrjax.completeness import MARK, shortfall
 from lrjax.errors import UserError
 from lrjax.ops.zoom import VIEWS
-from lrjax.results import ResultStore, Row, told_apart
+from lrjax.results.store import ResultStore, Row, told_apart
 
 EVALUATOR = "zoom"
 """Name of the evaluator whose rows are read."""

@@ -18,7 +18,7 @@ from lrjax.metrics.zoom import GROUPS, VIEW_SCALES
 from lrjax.models.build import Encoders
 from lrjax.ops.preprocess import short_side_size
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
-from lrjax.shards import Shards
+from lrjax.results.shards import Shards
 
 COUNT, CLASSES, SIZE = 10, 7, tiny.SIZE
 IMAGENET = (np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]))

@@ -11,7 +11,7 @@ import on_disk
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.hard.__main__ import main
 from lrjax.ops.corruptions import corrupt
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from zoom_study.tables import add, row, samples
 from zoom_study.tables import store_with_images as store
 

@@ -10,7 +10,7 @@ from lrjax.display.tables import Table
 from lrjax.leaderboard import add_runs, published_leaderboard
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.studies.study import Finding, Study
 
 HOSTILE = "<img src=x onerror=alert(1)>"

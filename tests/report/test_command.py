@@ -13,7 +13,7 @@ from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.leaderboard import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS
 from lrjax.report.command import main
-from lrjax.results import ResultStore, Row
+from lrjax.results.store import ResultStore, Row
 
 BOARD = published_leaderboard()
 

@@ -21,7 +21,7 @@ from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table, run_tables
 from lrjax.report.write import write_report
-from lrjax.results import Row
+from lrjax.results.store import Row
 from lrjax.runs import Results
 
 BOARD = published_leaderboard()

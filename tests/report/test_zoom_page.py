@@ -15,7 +15,7 @@ from lrjax.metrics.zoom import STANDARD_VIEW, VIEW_SCALES, anchor_bounds, view_i
 from lrjax.report.command import main
 from lrjax.report.page import pages
 from lrjax.report.page_zoom import zoom_page
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from lrjax.zoom_study.pictures import crop
 from lrjax.zoom_study.report import covers
 from lrjax.zoom_study.stored import load_tables

@@ -6,7 +6,7 @@ import numpy as np
 
 from lrjax.leaderboard import Entry, Leaderboard, published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS
-from lrjax.results import Row
+from lrjax.results.store import Row
 
 RESOLUTIONS = (16, 32, 64, 128, "hr")
 

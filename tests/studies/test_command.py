@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lrjax.data.published import DATASETS
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from lrjax.studies import TITLES
 from lrjax.studies.__main__ import main
 from studies.boards import rows

@@ -9,7 +9,7 @@ import tiny
 from lrjax import api
 from lrjax.checkpoint import checkpoint_hash
 from lrjax.models import zoo
-from lrjax.results import ResultStore
+from lrjax.results.store import ResultStore
 from lrjax.token_file import read_adaptation
 from lrjax.train.history import COLUMNS, SCORE_COLUMNS, read_table
 from run_helpers import Command, tiny_row, write_checkpoint, write_recipe

@@ -9,7 +9,7 @@ from lrjax.data.datasets import get_dataset, open_source
 from lrjax.data.reopen import where
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.ops.zoom import VIEWS
-from lrjax.results import ResultStore, Row
+from lrjax.results.store import ResultStore, Row
 
 # right views by model, data set and image; image 4 of shapes is right under none, and so are images 0 and 2 of scenes
 RIGHT = {

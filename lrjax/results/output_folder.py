@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from lrjax.errors import UserError
 from lrjax.parse import parse_json
-from lrjax.results import utf8, write_atomically
+from lrjax.results.store import utf8, write_atomically
 
 LIST = ".report.json"
 """Lists what was written into a folder: {command: {file: [SHA-256, ...]}}."""

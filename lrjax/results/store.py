@@ -3,7 +3,7 @@ moment.
 
 `results.jsonl` holds one `Row` per model, variant, data set, resolution and metric; `samples/<key>.npz` holds the
 per-example arrays behind the rows of a key. Every file is written next to its place, flushed and renamed over it, so a
-reader never sees half a file. A run holds the lock of its directory (`lrjax.lock`); of several processes only process 0
+reader never sees half a file. A run holds the lock of its directory (`lrjax.results.lock`); of several processes only process 0
 may write.
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lrjax.errors import UserError
-from lrjax.results import npz_bytes, write_atomically
+from lrjax.results.store import npz_bytes, write_atomically
 
 
 class Shards:

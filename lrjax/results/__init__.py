@@ -1,0 +1,1 @@
+"""Results on disk: rows, arrays, finished parts, the lock of a directory."""
