@@ -118,10 +118,10 @@ def _forward(options: argparse.Namespace) -> None:
     import jax
 
     from checkpoints_conv.rules import parse_dtype
-    from lrjax.checkpoint import check_writable, checkpoint_hash, locate, save_slices
-    from lrjax.fitting import advice
     from lrjax.models import build
-    from lrjax.origin import row_for
+    from lrjax.weights.checkpoint import check_writable, checkpoint_hash, locate, save_slices
+    from lrjax.weights.fitting import advice
+    from lrjax.weights.origin import row_for
 
     dtype = options.dtype or "float32"
     check_writable(options.out, overwrite=options.force)
@@ -174,8 +174,8 @@ def _vocabulary(tokenizer: str, directory: Path) -> list[Path]:
 
 
 def _reverse(options: argparse.Namespace) -> None:
-    from lrjax.checkpoint import read_metadata, restore_params
     from lrjax.models import build, zoo
+    from lrjax.weights.checkpoint import read_metadata, restore_params
 
     _check_new(options)
     if not options.source.is_dir():
@@ -198,7 +198,7 @@ def _reverse(options: argparse.Namespace) -> None:
 
 def _export_tokens(options: argparse.Namespace) -> None:
     from lrjax.models import zoo
-    from lrjax.token_file import read_adaptation
+    from lrjax.weights.token_file import read_adaptation
 
     _check_file(options, (".safetensors", *TORCH_SUFFIXES))
     adaptation, facts = read_adaptation(options.source)
@@ -237,7 +237,7 @@ def _write_tokens(reader: Reader, row: Any, path: Path, *, source: Path) -> tupl
     """Writes the LR tokens of a checkpoint of the LR0.FM code and returns its layout and the number of other keys."""
     from lrjax.models.lr_tokens import token_shape
     from lrjax.models.spec import ResNetSpec
-    from lrjax.token_file import write_adaptation
+    from lrjax.weights.token_file import write_adaptation
 
     if isinstance(row.spec.image, ResNetSpec):
         raise UserError(f"{row.name} is a ResNet and has no patch rows to add LR tokens to; name a vision transformer")

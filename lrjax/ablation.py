@@ -19,13 +19,11 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from lrjax.checkpoint import check_source
 from lrjax.config import Ablation, Config
 from lrjax.config_reader import check_key, from_mapping
 from lrjax.display.charts import png
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
-from lrjax.naming import Model, run_models
 from lrjax.report.ablation_tables import (
     Line,
     Scores,
@@ -43,6 +41,8 @@ from lrjax.runs import HIGH_RESOLUTION, Results, weighing
 from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.train.loop import check_tokens, check_training
+from lrjax.weights.checkpoint import check_source
+from lrjax.weights.naming import Model, run_models
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ import numpy as np
 from jax.sharding import Mesh
 from PIL import Image
 
-from lrjax.checkpoint import load_params, locate
 from lrjax.data.images import decode
 from lrjax.data.loader import batches
 from lrjax.data.prompts import Template, class_prompts
@@ -22,12 +21,13 @@ from lrjax.home import expand_home
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.ops.preprocess import ViewSpec
-from lrjax.origin import row_for
 from lrjax.predict import Predictor, check_finite
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
 from lrjax.text import brief
-from lrjax.token_file import read_adaptation
 from lrjax.types import Array
+from lrjax.weights.checkpoint import load_params, locate
+from lrjax.weights.origin import row_for
+from lrjax.weights.token_file import read_adaptation
 
 _BATCH = 64
 

@@ -250,7 +250,7 @@ class Config(_Group):
             conversion or a download, or hub id ORG/NAME, with @REVISION or :FILE; "embedded" for the shipped one, ""
             for the row's hub id.
         name: what results call the model; "" for the name of the backbone where the weights are its published ones, and
-            otherwise for that of the file (see `lrjax.naming`).
+            otherwise for that of the file (see `lrjax.weights.naming`).
         models: several models instead of `model`, `source` and `name`, evaluated one after the other: "BACKBONE",
             "BACKBONE=SOURCE" or "NAME=BACKBONE=SOURCE" each.
         workdir: where checkpoints, results and the report go.

@@ -22,12 +22,10 @@ from jax.sharding import Mesh
 
 from lrjax import command_line
 from lrjax.ablation import run_ablation
-from lrjax.checkpoint import check_source
 from lrjax.config import Config
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard import add_runs, published_leaderboard
-from lrjax.naming import Model, run_models
 from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
@@ -40,6 +38,8 @@ from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.text import one_line, printable
 from lrjax.train.loop import check_tokens, check_training
+from lrjax.weights.checkpoint import check_source
+from lrjax.weights.naming import Model, run_models
 from lrjax.zoom_study.report import bounds_table, covers
 from lrjax.zoom_study.stored import tables_of
 

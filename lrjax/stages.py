@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 from lrjax.api import load
 from lrjax.config import Config
 from lrjax.models.build import count_params
-from lrjax.naming import Model
 from lrjax.predict import Predictor
 from lrjax.report.run_tables import comparison_table
 from lrjax.results.store import ResultStore, Row
@@ -18,6 +17,7 @@ from lrjax.suite import Suite
 from lrjax.train.card import write_card
 from lrjax.train.loop import train_tokens
 from lrjax.types import Tree
+from lrjax.weights.naming import Model
 
 _LOG = logging.getLogger("lrjax")
 

@@ -20,13 +20,13 @@ from lrjax.data.sources.base import left_out
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.build import count_params
-from lrjax.naming import Model
 from lrjax.predict import Predictor
 from lrjax.results.shards import Shards
 from lrjax.results.store import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first, to_host
 from lrjax.text import printable
 from lrjax.types import Array, Tree
+from lrjax.weights.naming import Model
 
 _LOG = logging.getLogger(__name__)
 

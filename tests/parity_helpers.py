@@ -17,12 +17,12 @@ from flax import nnx
 from safetensors.torch import save_file
 
 from checkpoints_conv import FORMATS, export
-from lrjax.checkpoint import load_params
 from lrjax.models.build import Encoders, abstract_params, normalize_rows
 from lrjax.models.layers import run_blocks
 from lrjax.models.spec import ModelSpec, ResNetSpec
 from lrjax.models.towers import Model
 from lrjax.models.zoo import get
+from lrjax.weights.checkpoint import load_params
 from torch_reference import Family, build_open_clip, randomise, tiny_open_clip
 
 # Embeddings have unit length; activations inside the towers reach ~10, where float32 resolves 1e-6.

@@ -13,8 +13,8 @@ from lrjax.errors import UserError
 from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
 from lrjax.results.store import ResultStore
-from lrjax.token_file import read_adaptation
 from lrjax.train.distill import Distiller
+from lrjax.weights.token_file import read_adaptation
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 
 pytestmark = pytest.mark.usefixtures("light_compilation")

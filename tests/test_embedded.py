@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import checkpoints_conv
-from lrjax.checkpoint import load_params, locate
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.data.prompts import class_prompts
 from lrjax.data.tokenizers import get_tokenizer
@@ -14,6 +13,7 @@ from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.predict import Predictor
 from lrjax.sharding import REPLICATE, make_mesh, place_tree
+from lrjax.weights.checkpoint import load_params, locate
 
 ROW = zoo.get("EVA02-embedded")
 DATASETS = ("shapes", "textures", "letters", "scenes", "colours", "combinations")

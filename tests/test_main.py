@@ -9,7 +9,6 @@ import jax
 import pytest
 
 from lrjax import stages
-from lrjax.checkpoint import load_params, locate
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.evaluators import zeroshot
@@ -17,6 +16,7 @@ from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.recipes import read_command_line
 from lrjax.results.store import ResultStore
+from lrjax.weights.checkpoint import load_params, locate
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_dataset, write_recipe
 
 pytestmark = pytest.mark.usefixtures("light_compilation")

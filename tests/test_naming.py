@@ -7,7 +7,7 @@ import pytest
 import tiny
 from lrjax.errors import UserError
 from lrjax.models import zoo
-from lrjax.naming import default_name, is_release, run_models
+from lrjax.weights.naming import default_name, is_release, run_models
 
 BIG = "ViT-B-16:datacomp_xl_s13b_b90k"
 REPOSITORY = "CLIP-ViT-B-16-DataComp.XL-s13B-b90K"

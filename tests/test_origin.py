@@ -5,10 +5,10 @@ import safetensors.numpy
 import torch
 
 import lrjax
-from lrjax.checkpoint import save_params
 from lrjax.errors import UserError
 from lrjax.models import zoo
-from lrjax.origin import row_for
+from lrjax.weights.checkpoint import save_params
+from lrjax.weights.origin import row_for
 
 GELU, QUICK = "ViT-B-32:laion2b_s34b_b79k", "ViT-B-32:openai"
 WEIGHTS = {"a": torch.ones(2)}

@@ -67,7 +67,7 @@ def test_doubtful_labels_stop_before_the_weights(run, tmp_path, monkeypatch):
     files = [(f"{name}/{number}.png", on_disk.png(f"{name}{number}")) for name in ("roi", "merle") for number in (0, 1)]
     on_disk.write_tar(tmp_path / "own" / "birds.tar", files)
     with monkeypatch.context() as patched:
-        patched.setattr("lrjax.naming.checkpoint_hash", None)  # no weights are read
+        patched.setattr("lrjax.weights.naming.checkpoint_hash", None)  # no weights are read
         message = failure(run())
     assert message.startswith("data set 'birds': class folders carry none of the class names and are taken in sorted")
     assert "set config.data.on_doubt to 'warn'" in message

@@ -20,8 +20,8 @@ from lrjax.config_reader import from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
-from lrjax.naming import run_models
 from lrjax.train.trainable import check_method
+from lrjax.weights.naming import run_models
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lrjax", "checkpoints_conv", "configs")
@@ -44,12 +44,12 @@ LAYERS = {
     "lrjax.data": 1,
     "lrjax.models": 2,
     "lrjax.sharding": 2,
-    "lrjax.checkpoint": 3,
-    "lrjax.streaming": 3,
-    "lrjax.fitting": 3,
-    "lrjax.naming": 3,
-    "lrjax.origin": 3,
-    "lrjax.sources": 3,
+    "lrjax.weights.checkpoint": 3,
+    "lrjax.weights.streaming": 3,
+    "lrjax.weights.fitting": 3,
+    "lrjax.weights.naming": 3,
+    "lrjax.weights.origin": 3,
+    "lrjax.weights.sources": 3,
     "lrjax.results.store": 3,
     "lrjax.results.output_folder": 3,
     "lrjax.results.shards": 3,
@@ -66,7 +66,7 @@ LAYERS = {
     "lrjax.zoom_study": 3,
     "lrjax.zoom_views": 3,
     "lrjax.predict": 3,
-    "lrjax.token_file": 3,
+    "lrjax.weights.token_file": 3,
     "lrjax.train": 4,
     "lrjax.evaluators": 4,
     "lrjax.classifiers": 4,
@@ -88,7 +88,7 @@ CONVERTER_MAY_IMPORT = {
     "lrjax.finite",
     "lrjax.parse",
 }
-LOADING = ("lrjax.checkpoint", "lrjax.fitting", "lrjax.origin", "lrjax.sources")
+LOADING = ("lrjax.weights.checkpoint", "lrjax.weights.fitting", "lrjax.weights.origin", "lrjax.weights.sources")
 FLAGS = ("absl", "ml_collections")
 ABLATIONS = ("table2", "table4", "table5", "table6", "table14", "images_per_caption")
 
@@ -224,7 +224,7 @@ def test_the_walk_finds_cycles():
 
 def test_the_walk_leaves_good_imports_alone():
     sources = {
-        "lrjax.checkpoint": "def f():\n    from checkpoints_conv import FORMATS\nfrom lrjax.errors import UserError",
+        "lrjax.weights.checkpoint": "def f():\n    from checkpoints_conv import FORMATS\nfrom lrjax.errors import UserError",
         "lrjax.recipes": "from absl import flags\nfrom lrjax.errors import x\nfrom ml_collections import config_flags",
         "lrjax.main": "from lrjax import suite",
         "lrjax.suite": "from lrjax import evaluators\nfrom flax import nnx",

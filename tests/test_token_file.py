@@ -13,7 +13,7 @@ from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.adaptation import last_blocks
 from lrjax.models.lr_tokens import token_shape
-from lrjax.token_file import read_adaptation, write_adaptation
+from lrjax.weights.token_file import read_adaptation, write_adaptation
 
 
 def adaptation():

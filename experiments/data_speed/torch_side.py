@@ -13,8 +13,8 @@ import torch_worker
 from PIL import Image
 from safetensors.torch import load_file
 
-from lrjax.checkpoint import locate
 from lrjax.models import zoo
+from lrjax.weights.checkpoint import locate
 
 logging.disable(logging.WARNING)
 torch_worker._open_clip()  # registers what torchvision may lack

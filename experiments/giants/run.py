@@ -87,7 +87,7 @@ def start_up(*modules: str) -> dict[str, int]:
     for module in modules:
         importlib.import_module(module)
     from checkpoints_conv.__main__ import main
-    from lrjax.checkpoint import locate
+    from lrjax.weights.checkpoint import locate
 
     out = Path("embedded")
     main(["--model", "EVA02-embedded", "--source", str(locate("embedded")), "--out", str(out), "--force"])
@@ -98,9 +98,9 @@ def restore(source: Path) -> dict[str, int]:
     """Restores the converted directory onto virtual CPU devices, spread as FSDP says."""
     import jax
 
-    from lrjax.checkpoint import load_params
     from lrjax.models.build import abstract_params
     from lrjax.sharding import FSDP, make_mesh, tree_shardings
+    from lrjax.weights.checkpoint import load_params
 
     row = make_row()
     target = abstract_params(row.spec)

@@ -23,7 +23,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lrjax import load
-from lrjax.checkpoint import locate
 from lrjax.data.procedural import ProceduralSource
 from lrjax.models import zoo
 from lrjax.ops.preprocess import short_side_size
@@ -38,6 +37,7 @@ from lrjax.ops.zoom import (
     window_shape,
     zoom_spec,
 )
+from lrjax.weights.checkpoint import locate
 from torch_reference import import_open_clip
 
 SIZE = 224

@@ -7,11 +7,11 @@ import jax
 
 from lrjax.config import Config
 from lrjax.display.tables import Table
-from lrjax.naming import Model
 from lrjax.results.store import write_atomically
-from lrjax.token_file import read_adaptation
 from lrjax.train.outputs import BEST, RESULT
 from lrjax.types import Tree
+from lrjax.weights.naming import Model
+from lrjax.weights.token_file import read_adaptation
 
 _CARD = """# {parts} for {model}
 

@@ -20,10 +20,10 @@ from lrjax.ops.augment import CropBank, crop_bank, random_crop_box, resized_crop
 from lrjax.ops.degrade import LowResolutionBank, degrade, lr_bank, random_side
 from lrjax.ops.preprocess import normalize
 from lrjax.sharding import batch_sharding, replicated
-from lrjax.streaming import named_leaves
 from lrjax.train.losses import caption_loss, clip_loss, consistency_loss
 from lrjax.train.trainable import adaptation_of, init_trainable
 from lrjax.types import Array, Tree
+from lrjax.weights.streaming import named_leaves
 
 _MAX_LOG_SCALE = math.log(100)
 """The bound that CLIP puts on its temperature after every step; the official LR0.FM code puts it on another scalar."""

@@ -13,9 +13,9 @@ from lrjax.display.charts import png
 from lrjax.models.row import Backbone
 from lrjax.results.store import write_atomically
 from lrjax.sharding import from_first, to_host
-from lrjax.token_file import write_adaptation
 from lrjax.train.history import History
 from lrjax.types import Tree
+from lrjax.weights.token_file import write_adaptation
 
 RESULT, BEST = "tokens.safetensors", "best.safetensors"
 

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 import foreign_models
 from checkpoints_conv import FORMATS, export, find_table, open_checkpoint, recognise
-from lrjax.checkpoint import load_params
 from lrjax.errors import UserError
 from lrjax.models.build import abstract_params
+from lrjax.weights.checkpoint import load_params
 from torch_reference import tiny_open_clip
 
 LAYOUTS = {False: "big_vision_siglip", True: "big_vision_siglip_scanned"}

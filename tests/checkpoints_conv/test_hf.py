@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 import foreign_models
 from checkpoints_conv import FORMATS, export, open_checkpoint, recognise
-from lrjax.checkpoint import load_params
 from lrjax.errors import UserError
 from lrjax.models.build import Encoders, abstract_params
+from lrjax.weights.checkpoint import load_params
 from parity_helpers import make_inputs
 
 CASES = {"hf_clip": "clip_quick", "hf_siglip": "siglip"}

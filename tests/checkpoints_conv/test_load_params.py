@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from checkpoints_conv import FORMATS, convert, open_checkpoint
-from lrjax.checkpoint import checkpoint_hash, load_params, read_metadata, restore_params, save_params
 from lrjax.errors import UserError
 from lrjax.sharding import FSDP, REPLICATE, make_mesh, tree_shardings
+from lrjax.weights.checkpoint import checkpoint_hash, load_params, read_metadata, restore_params, save_params
 
 METADATA = {"model": "Tiny-EVA02", "sha256": "ab" * 32}
 

@@ -12,12 +12,12 @@ import lrjax
 from checkpoints_conv import FORMATS, convert, export, find_table, open_checkpoint
 from checkpoints_conv.__main__ import main
 from checkpoints_conv.lr0fm import export_tokens
-from lrjax.checkpoint import locate, restore_params
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.models.lr_tokens import token_shape
-from lrjax.token_file import read_adaptation, write_adaptation
+from lrjax.weights.checkpoint import locate, restore_params
+from lrjax.weights.token_file import read_adaptation, write_adaptation
 
 MODEL = "EVA02-embedded"
 SHAPE = token_shape(zoo.get(MODEL).spec.image)

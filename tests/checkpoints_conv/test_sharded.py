@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lrjax.checkpoint import checkpoint_hash, load_params
 from lrjax.errors import UserError
+from lrjax.weights.checkpoint import checkpoint_hash, load_params
 
 
 def write_shards(state, folder, suffix=".safetensors"):

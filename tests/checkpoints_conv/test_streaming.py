@@ -20,12 +20,12 @@ import torch
 import foreign_models
 from checkpoints_conv import FORMATS, convert, export, exported_shapes, find_table, open_checkpoint, read_slices
 from checkpoints_conv.__main__ import main
-from lrjax.checkpoint import read_metadata, restore_params, save_slices
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.sharding import FSDP, make_mesh, tree_shardings
-from lrjax.streaming import chunk_shape, write_checkpoint
+from lrjax.weights.checkpoint import read_metadata, restore_params, save_slices
+from lrjax.weights.streaming import chunk_shape, write_checkpoint
 from torch_reference import original_eva_keys
 
 METADATA = {"model": "Tiny", "sha256": "ab" * 32}
@@ -142,7 +142,7 @@ def test_a_killed_conversion_leaves_a_hidden_directory_that_disturbs_nothing(tmp
     killed = """
         import os, signal, sys
         from checkpoints_conv.__main__ import main
-        from lrjax import streaming
+        from lrjax.weights import streaming
         write, count = streaming._write_chunks, 0
         def counting(*arguments, **options):
             global count

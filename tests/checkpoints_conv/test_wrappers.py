@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 from checkpoints_conv import open_checkpoint, recognise
 from checkpoints_conv.wrappers import WEIGHTS
-from lrjax.checkpoint import checkpoint_hash, load_params
 from lrjax.errors import UserError
+from lrjax.weights.checkpoint import checkpoint_hash, load_params
 
 STATE = {
     "visual.conv1.weight": torch.ones(2, 3),

@@ -7,11 +7,11 @@ import torch
 
 from checkpoints_conv import FORMATS, convert, dropped, fits, recognise
 from lrjax.errors import UserError
-from lrjax.fitting import advice, fitting_rows
 from lrjax.models.build import abstract_params
 from lrjax.models.row import Preprocess
 from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import BACKBONES, get
+from lrjax.weights.fitting import advice, fitting_rows
 from torch_reference import build_open_clip, import_open_clip
 
 open_clip = import_open_clip()

@@ -7,11 +7,11 @@ from PIL import Image
 
 import tiny
 from lrjax import api
-from lrjax.checkpoint import checkpoint_hash
 from lrjax.models import zoo
 from lrjax.results.store import ResultStore
-from lrjax.token_file import read_adaptation
 from lrjax.train.history import COLUMNS, SCORE_COLUMNS, read_table
+from lrjax.weights.checkpoint import checkpoint_hash
+from lrjax.weights.token_file import read_adaptation
 from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
 
 pytestmark = pytest.mark.usefixtures("light_compilation")

@@ -17,10 +17,10 @@ from lrjax.models import zoo
 from lrjax.models.build import Encoders
 from lrjax.predict import Predictor
 from lrjax.sharding import make_mesh, put_batch, replicated
-from lrjax.token_file import read_adaptation, write_adaptation
 from lrjax.train.distill import Distiller
 from lrjax.train.optim import make_optimizer
 from lrjax.train.trainable import adaptation_of, check_method
+from lrjax.weights.token_file import read_adaptation, write_adaptation
 from torch_twin import linear
 
 pytestmark = pytest.mark.usefixtures("light_compilation")

@@ -19,8 +19,8 @@ from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
 from lrjax.parse import parse_json
 from lrjax.results.store import write_atomically
-from lrjax.streaming import named_leaves
 from lrjax.types import Tree
+from lrjax.weights.streaming import named_leaves
 
 _KEY = "lrjax"  # one key only: safetensors writes several in any order, and equal trainings give equal files
 

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lrjax.checkpoint import checkpoint_hash, read_metadata
 from lrjax.config import LONGEST_NAME, NOT_IN_NAMES, Config, check_name
 from lrjax.errors import UserError
 from lrjax.hub import parse_hub_id
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
-from lrjax.origin import row_for
-from lrjax.sources import EMBEDDED, HUB_FILES, is_converted
+from lrjax.weights.checkpoint import checkpoint_hash, read_metadata
+from lrjax.weights.origin import row_for
+from lrjax.weights.sources import EMBEDDED, HUB_FILES, is_converted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

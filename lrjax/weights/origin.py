@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-from lrjax.checkpoint import read_metadata
 from lrjax.errors import UserError
 from lrjax.hub import parse_hub_id
 from lrjax.models import zoo
 from lrjax.models.backbones import GENERIC_FILE
 from lrjax.models.row import Backbone
-from lrjax.sources import EMBEDDED, is_converted, locate
+from lrjax.weights.checkpoint import read_metadata
+from lrjax.weights.sources import EMBEDDED, is_converted, locate
 
 _CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/")
 _OPENAI_SCALARS = {"input_resolution", "context_length", "vocab_size"}  # of every archive of OpenAI, and of no other

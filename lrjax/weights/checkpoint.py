@@ -17,13 +17,13 @@ from jax.sharding import Sharding
 
 from lrjax.errors import UserError
 from lrjax.finite import LARGEST, is_usable
-from lrjax.fitting import advice
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
 from lrjax.parse import parse_json
-from lrjax.sources import METADATA, locate
-from lrjax.streaming import Slice, named_leaves, write_checkpoint
 from lrjax.types import Tree
+from lrjax.weights.fitting import advice
+from lrjax.weights.sources import METADATA, locate
+from lrjax.weights.streaming import Slice, named_leaves, write_checkpoint
 
 _PARAMS = "params"
 

@@ -1,0 +1,1 @@
+"""Weights: loaded from files, converted directories and the hub, and written."""
