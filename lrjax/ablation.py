@@ -24,6 +24,7 @@ from lrjax.config_reader import check_key, from_mapping
 from lrjax.display.charts import png
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
+from lrjax.leaderboard.scores import HIGH_RESOLUTION, Results, weighing
 from lrjax.report.ablation_tables import (
     Line,
     Scores,
@@ -37,7 +38,6 @@ from lrjax.report.write import table_files
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import write_files
 from lrjax.results.store import ResultStore, Row
-from lrjax.runs import HIGH_RESOLUTION, Results, weighing
 from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite
 from lrjax.train.loop import check_tokens, check_training

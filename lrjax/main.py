@@ -25,14 +25,14 @@ from lrjax.ablation import run_ablation
 from lrjax.config import Config
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
-from lrjax.leaderboard import add_runs, published_leaderboard
+from lrjax.leaderboard.board import add_runs, published_leaderboard
+from lrjax.leaderboard.scores import METRIC
 from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import check_folder
 from lrjax.results.store import ResultStore, Row
-from lrjax.runs import METRIC
 from lrjax.sharding import join_processes, make_mesh, run_jointly
 from lrjax.stages import evaluate_backbone, train_backbone
 from lrjax.suite import Suite

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from lrjax.completeness import expected_images, footnote, marked, shortfall, shortfalls
 from lrjax.display.tables import Table
+from lrjax.leaderboard.completeness import expected_images, footnote, marked, shortfall, shortfalls
 from lrjax.results.store import Row
 
 ROW = Row(

@@ -123,7 +123,12 @@ def test_the_parser(home):
 @pytest.mark.parametrize(
     "module",
     [
-        *("lrjax.report.command", "lrjax.studies.__main__", "lrjax.zoom_study.__main__", "lrjax.hard.__main__"),
+        *(
+            "lrjax.report.command",
+            "lrjax.leaderboard.studies.__main__",
+            "lrjax.zoom_study.__main__",
+            "lrjax.hard.__main__",
+        ),
         *("lrjax.data.__main__", "checkpoints_conv.__main__"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
-from lrjax.leaderboard import add_runs, parse_metric, published_leaderboard
+from lrjax.leaderboard.board import add_runs, parse_metric, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
 from lrjax.results.store import Row

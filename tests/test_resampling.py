@@ -8,12 +8,12 @@ from scipy import stats
 
 from lrjax.display.tables import Estimate
 from lrjax.errors import UserError
+from lrjax.leaderboard.bootstrap import Replicates
+from lrjax.leaderboard.scores import Results
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import REPLICATES, interval
 from lrjax.report.run_tables import run_tables
-from lrjax.resampling import Replicates
 from lrjax.results.store import Row
-from lrjax.runs import Results
 
 CLASSES = {"a": 4, "b": 10}
 SIZES = {"a": 150, "b": 90}

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lrjax.completeness import footnote, marked, shortfall, shortfalls
 from lrjax.data.reopen import open_again
 from lrjax.display.tables import Estimate, Table
 from lrjax.errors import UserError
+from lrjax.leaderboard.completeness import footnote, marked, shortfall, shortfalls
+from lrjax.leaderboard.scores import METRIC
 from lrjax.metrics.intervals import accuracy_interval, right
 from lrjax.results.store import Row
-from lrjax.runs import METRIC
 
 
 def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.ndarray] | None]) -> Table:

@@ -5,8 +5,8 @@ from collections.abc import Collection
 import numpy as np
 
 from lrjax.display.tables import Table, parameter_count
-from lrjax.leaderboard import METRICS, Leaderboard
-from lrjax.runs import weighing
+from lrjax.leaderboard.board import METRICS, Leaderboard
+from lrjax.leaderboard.scores import weighing
 
 
 def leaderboard_table(

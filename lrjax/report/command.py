@@ -11,15 +11,15 @@ from lrjax.command_line import Parser, read_numbers, run, say
 from lrjax.data.published import DATASETS
 from lrjax.display.tables import FORMATS, Table, print_tables
 from lrjax.errors import UserError
-from lrjax.leaderboard import Leaderboard, add_runs, parse_metric, published_leaderboard
+from lrjax.leaderboard.board import Leaderboard, add_runs, parse_metric, published_leaderboard
+from lrjax.leaderboard.scores import METRIC, Options
+from lrjax.leaderboard.studies import STUDIES, run_study
 from lrjax.metrics import robustness
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results.output_folder import check_folder
 from lrjax.results.store import Row, find_samples, read_rows
-from lrjax.runs import METRIC, Options
-from lrjax.studies import STUDIES, run_study
 
 _EXAMPLES = """examples:
   python -m lrjax.report --top 10 --metric war16             the ten most robust backbones at 16 pixels

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from lrjax.completeness import marked
 from lrjax.display.tables import Estimate, Table
+from lrjax.leaderboard.bootstrap import Replicates
+from lrjax.leaderboard.completeness import marked
 from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, Bounds, interval_around
-from lrjax.resampling import Replicates
 
 _SCORES = ("SAR", "WAR", "ACC")
 _CAPTION = (

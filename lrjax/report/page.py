@@ -9,20 +9,20 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lrjax import __version__
-from lrjax.completeness import MARK
 from lrjax.data.published import load_published
 from lrjax.display.charts import Chart, map_html, svg
 from lrjax.display.tables import Estimate, Table, shown
-from lrjax.leaderboard import METRICS, Leaderboard
+from lrjax.leaderboard.board import METRICS, Leaderboard
+from lrjax.leaderboard.completeness import MARK
+from lrjax.leaderboard.studies import figures
+from lrjax.leaderboard.studies.figures import dataset_title
+from lrjax.leaderboard.studies.study import Study
 from lrjax.report import page_parts
 from lrjax.report.page_datasets import dataset_page
 from lrjax.report.page_index import index_page
 from lrjax.report.page_models import model_page
 from lrjax.report.page_parts import Site
 from lrjax.report.skipped import Skipped
-from lrjax.studies import figures
-from lrjax.studies.figures import dataset_title
-from lrjax.studies.study import Study
 
 if TYPE_CHECKING:
     import jinja2

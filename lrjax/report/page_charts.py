@@ -3,8 +3,8 @@
 import numpy as np
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.leaderboard.studies.figures import resolution_axis, resolution_positions
 from lrjax.report.page_parts import Site, group, percent, pixels
-from lrjax.studies.figures import resolution_axis, resolution_positions
 
 
 def accuracy_curves(

@@ -7,9 +7,9 @@ import numpy as np
 
 from lrjax.data.datasets import get_dataset
 from lrjax.display.charts import Chart
+from lrjax.leaderboard.studies.figures import dataset_title
 from lrjax.report.page_charts import accuracy_curves
 from lrjax.report.page_parts import Site, group, magnitude, percent
-from lrjax.studies.figures import dataset_title
 
 
 def dataset_page(site: Site, column: int) -> Mapping[str, Any]:

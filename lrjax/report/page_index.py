@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from lrjax.display.charts import OWN, Chart
-from lrjax.leaderboard import METRICS
+from lrjax.leaderboard.board import METRICS
+from lrjax.leaderboard.studies.figures import dataset_title, shown
 from lrjax.report.page_charts import accuracy_curves
 from lrjax.report.page_parts import Site, group
-from lrjax.studies.figures import dataset_title, shown
 
 SHOWN = tuple(reversed(METRICS))
 """WAR first: a narrow screen shows the first columns."""

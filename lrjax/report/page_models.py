@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
-from lrjax.leaderboard import METRICS, Entry
+from lrjax.leaderboard.board import METRICS, Entry
+from lrjax.leaderboard.scores import HIGH_RESOLUTION
+from lrjax.leaderboard.studies.figures import dataset_title
 from lrjax.report.page_parts import Site, gigaflops, magnitude, percent, sparkline
-from lrjax.runs import HIGH_RESOLUTION
-from lrjax.studies.figures import dataset_title
 
 SPARK = (112, 32)
 

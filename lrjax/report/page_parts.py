@@ -13,10 +13,10 @@ from lrjax.data.published import DATASETS
 from lrjax.display.charts import OWN
 from lrjax.display.tables import Table
 from lrjax.display.tables import shown as cell_text
-from lrjax.leaderboard import METRICS, Entry, Leaderboard
+from lrjax.leaderboard.board import METRICS, Entry, Leaderboard
+from lrjax.leaderboard.scores import weighing
+from lrjax.leaderboard.studies.figures import dataset_title, number, shown
 from lrjax.metrics.robustness import PAPER_WEIGHTS
-from lrjax.runs import weighing
-from lrjax.studies.figures import dataset_title, number, shown
 
 DASH = "\N{EN DASH}"
 

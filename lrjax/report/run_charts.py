@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from lrjax.completeness import MARK
 from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.leaderboard.completeness import MARK
+from lrjax.leaderboard.scores import HIGH_RESOLUTION, Results
 from lrjax.metrics import robustness
-from lrjax.runs import HIGH_RESOLUTION, Results
 
 
 def run_charts(results: Results) -> dict[str, Chart]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Unpack
 
-from lrjax.completeness import MARK, marked
 from lrjax.display.tables import Table, parameter_count, shown
+from lrjax.leaderboard.bootstrap import Replicates
+from lrjax.leaderboard.completeness import MARK, marked
+from lrjax.leaderboard.scores import Options, Results, weighing
 from lrjax.report.interval_tables import interval_tables
-from lrjax.resampling import Replicates
 from lrjax.results.store import Row
-from lrjax.runs import Options, Results, weighing
 
 SHOWN = ("table2", "comparison", "intervals", "differences", "models")
 """The tables that the terminal shows."""

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from lrjax.completeness import expected_images
 from lrjax.display.charts import Chart, png
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
-from lrjax.leaderboard import Leaderboard
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.completeness import expected_images
+from lrjax.leaderboard.scores import METRIC, Options, Results
+from lrjax.leaderboard.studies import Study
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.page import pages
 from lrjax.report.page_zoom import zoom_page
@@ -21,8 +23,6 @@ from lrjax.report.run_tables import run_tables
 from lrjax.report.skipped import skipped_images
 from lrjax.results.output_folder import check_folder, write_files
 from lrjax.results.store import Row, package_versions
-from lrjax.runs import METRIC, Options, Results
-from lrjax.studies import Study
 
 _DRAWN_WITH = ("scipy", "scikit-learn", "matplotlib")
 

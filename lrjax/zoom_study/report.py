@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrjax.completeness import footnote
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
+from lrjax.leaderboard.completeness import footnote
 from lrjax.metrics import zoom
 from lrjax.metrics.aggregation import AGGREGATES, CROPS, most_confident
 from lrjax.metrics.label_sets import NO_LABEL, in_label_set

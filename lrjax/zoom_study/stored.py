@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lrjax.completeness import MARK, shortfall
 from lrjax.errors import UserError
+from lrjax.leaderboard.completeness import MARK, shortfall
 from lrjax.ops.zoom import VIEWS
 from lrjax.results.store import ResultStore, Row, told_apart
 

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
-from lrjax.leaderboard import published_leaderboard
+from lrjax.leaderboard.board import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
 from lrjax.models import zoo
 

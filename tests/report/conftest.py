@@ -7,11 +7,11 @@ import pytest
 from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
-from lrjax.leaderboard import add_runs, published_leaderboard
+from lrjax.leaderboard.board import add_runs, published_leaderboard
+from lrjax.leaderboard.studies.study import Finding, Study
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
 from lrjax.results.store import Row
-from lrjax.studies.study import Finding, Study
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 ACCURACIES = {16: 0.25, 32: 0.45, 64: 0.55, 128: 0.65, "hr": 0.7}

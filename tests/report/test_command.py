@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from lrjax.data.published import DATASETS, RESOLUTIONS
-from lrjax.leaderboard import published_leaderboard
+from lrjax.leaderboard.board import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS
 from lrjax.report.command import main
 from lrjax.results.store import ResultStore, Row

@@ -16,13 +16,13 @@ from rich.console import Console
 from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
-from lrjax.leaderboard import published_leaderboard
+from lrjax.leaderboard.board import published_leaderboard
+from lrjax.leaderboard.scores import Results
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table, run_tables
 from lrjax.report.write import write_report
 from lrjax.results.store import Row
-from lrjax.runs import Results
 
 BOARD = published_leaderboard()
 

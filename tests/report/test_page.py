@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lrjax.display.charts import OWN
-from lrjax.leaderboard import published_leaderboard
+from lrjax.leaderboard.board import published_leaderboard
 from lrjax.report.page import pages
 from lrjax.report.page_parts import (
     DASH,

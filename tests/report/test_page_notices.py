@@ -7,7 +7,7 @@ import pytest
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
-from lrjax.leaderboard import add_runs, published_leaderboard
+from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
 from report.conftest import rows

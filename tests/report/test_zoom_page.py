@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lrjax.data.datasets import open_source
-from lrjax.leaderboard import published_leaderboard
+from lrjax.leaderboard.board import published_leaderboard
 from lrjax.metrics.zoom import STANDARD_VIEW, VIEW_SCALES, anchor_bounds, view_index
 from lrjax.report.command import main
 from lrjax.report.page import pages

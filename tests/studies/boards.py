@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lrjax.leaderboard import Entry, Leaderboard, published_leaderboard
+from lrjax.leaderboard.board import Entry, Leaderboard, published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS
 from lrjax.results.store import Row
 

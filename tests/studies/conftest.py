@@ -1,7 +1,7 @@
 import pytest
 
-from lrjax.leaderboard import published_leaderboard
-from lrjax.studies import STUDIES, run_study
+from lrjax.leaderboard.board import published_leaderboard
+from lrjax.leaderboard.studies import STUDIES, run_study
 
 
 @pytest.fixture(scope="session")

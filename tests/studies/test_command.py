@@ -1,4 +1,4 @@
-"""`python -m lrjax.studies` in this process."""
+"""`python -m lrjax.leaderboard.studies` in this process."""
 
 import csv
 import json
@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from lrjax.data.published import DATASETS
+from lrjax.leaderboard.studies import TITLES
+from lrjax.leaderboard.studies.__main__ import main
 from lrjax.results.store import ResultStore
-from lrjax.studies import TITLES
-from lrjax.studies.__main__ import main
 from studies.boards import rows
 
 

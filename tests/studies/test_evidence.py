@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lrjax.studies import evidence
+from lrjax.leaderboard.studies import evidence
 
 
 @pytest.mark.parametrize(

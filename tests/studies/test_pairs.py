@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lrjax.studies import buckets, data, pairs
+from lrjax.leaderboard.studies import buckets, data, pairs
 from studies.boards import board, entry
 
 

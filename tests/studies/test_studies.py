@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from lrjax.errors import UserError
-from lrjax.leaderboard import add_runs
-from lrjax.studies import STUDIES, TITLES, datasets, run_study, size, weights
-from lrjax.studies.evidence import verdict
+from lrjax.leaderboard.board import add_runs
+from lrjax.leaderboard.studies import STUDIES, TITLES, datasets, run_study, size, weights
+from lrjax.leaderboard.studies.evidence import verdict
 from studies.boards import board, entry, rows, with_own
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from lrjax.display.charts import Chart
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
-from lrjax.leaderboard import Leaderboard
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import certainty, evidence
+from lrjax.leaderboard.studies.figures import dataset_title, dots, shown
+from lrjax.leaderboard.studies.study import Finding, Study
 from lrjax.metrics import ranking
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.metrics.weights import PAPER_COEFFICIENTS, WeightSearch, search_weights
-from lrjax.studies import certainty, evidence
-from lrjax.studies.figures import dataset_title, dots, shown
-from lrjax.studies.study import Finding, Study
 
 NAME = "weights"
 TITLE = "The weights of WAR and the certainty of ranks"

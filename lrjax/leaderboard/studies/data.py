@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from lrjax.display.tables import Table
-from lrjax.leaderboard import Leaderboard
-from lrjax.studies import evidence, pairs
-from lrjax.studies.figures import percent, shown
-from lrjax.studies.study import Finding, Study
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import evidence, pairs
+from lrjax.leaderboard.studies.figures import percent, shown
+from lrjax.leaderboard.studies.study import Finding, Study
 
 NAME = "data"
 TITLE = "Pre-training data at equal architecture"

@@ -6,8 +6,8 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrjax.completeness import footnote, shortfalls
 from lrjax.errors import UserError
+from lrjax.leaderboard.completeness import footnote, shortfalls
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import above_chance
 from lrjax.results.store import Row

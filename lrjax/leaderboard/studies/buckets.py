@@ -9,10 +9,10 @@ from scipy import stats
 
 from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
-from lrjax.leaderboard import Entry, Leaderboard
-from lrjax.studies import evidence
-from lrjax.studies.figures import percent, shown
-from lrjax.studies.study import Finding, Study
+from lrjax.leaderboard.board import Entry, Leaderboard
+from lrjax.leaderboard.studies import evidence
+from lrjax.leaderboard.studies.figures import percent, shown
+from lrjax.leaderboard.studies.study import Finding, Study
 
 NAME = "buckets"
 TITLE = "Models of equal size"

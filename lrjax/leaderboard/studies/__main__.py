@@ -1,11 +1,11 @@
-"""`python -m lrjax.studies`: prints studies of the leaderboard, and writes their charts and tables."""
+"""`python -m lrjax.leaderboard.studies`: prints studies of the leaderboard, and writes their charts and tables."""
 
 import sys
 
 from lrjax.command_line import start
 
 if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
-    sys.exit(start("lrjax.studies.__main__"))
+    sys.exit(start("lrjax.leaderboard.studies.__main__"))
 
 import argparse
 import json
@@ -20,10 +20,10 @@ from lrjax.command_line import Parser, read_numbers, run, say
 from lrjax.display.charts import png
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
-from lrjax.leaderboard import Leaderboard, add_runs, published_leaderboard
+from lrjax.leaderboard.board import Leaderboard, add_runs, published_leaderboard
+from lrjax.leaderboard.studies import STUDIES, TITLES, Study, find_study, run_study, weights
 from lrjax.results.output_folder import write_files
 from lrjax.results.store import read_rows, write_atomically
-from lrjax.studies import STUDIES, TITLES, Study, find_study, run_study, weights
 from lrjax.text import printable
 
 
@@ -62,7 +62,7 @@ def _run(parsed: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m lrjax.studies", description="Studies of the published and own results.")
+    parser = Parser(prog="python -m lrjax.leaderboard.studies", description="Studies of the published and own results.")
     parser.add_argument("names", nargs="*", metavar="NAME", help='studies to run, or "all"; without, they are listed')
     parser.add_argument(
         "--results", action="append", metavar="DIR", help="own runs: a directory of results.jsonl; may be repeated"

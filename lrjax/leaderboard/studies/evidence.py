@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lrjax.leaderboard.studies.study import Finding, Verdict
 from lrjax.metrics import ranking
-from lrjax.studies.study import Finding, Verdict
 
 RESAMPLES = 2000
 SEED = 0

@@ -3,11 +3,11 @@
 import numpy as np
 
 from lrjax.display.tables import Table
-from lrjax.leaderboard import Leaderboard
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import evidence
+from lrjax.leaderboard.studies.figures import dataset_title, dots, low_resolutions
+from lrjax.leaderboard.studies.study import Finding, Study
 from lrjax.metrics import ranking
-from lrjax.studies import evidence
-from lrjax.studies.figures import dataset_title, dots, low_resolutions
-from lrjax.studies.study import Finding, Study
 
 NAME = "correlations"
 TITLE = "Agreement of SAR and WAR with each data set"

@@ -4,10 +4,10 @@ import numpy as np
 
 from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
-from lrjax.leaderboard import Leaderboard
-from lrjax.studies import evidence
-from lrjax.studies.figures import groups, percent, resolution_axis, resolution_positions, shown
-from lrjax.studies.study import Study
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import evidence
+from lrjax.leaderboard.studies.figures import groups, percent, resolution_axis, resolution_positions, shown
+from lrjax.leaderboard.studies.study import Study
 
 NAME = "curves"
 TITLE = "Accuracy against resolution by family"

@@ -10,9 +10,9 @@ import numpy as np
 
 from lrjax.display.charts import Chart
 from lrjax.display.tables import Table
-from lrjax.leaderboard import METRICS, Entry, Leaderboard
-from lrjax.studies import evidence
-from lrjax.studies.figures import dots, low_resolutions, percent, shown
+from lrjax.leaderboard.board import METRICS, Entry, Leaderboard
+from lrjax.leaderboard.studies import evidence
+from lrjax.leaderboard.studies.figures import dots, low_resolutions, percent, shown
 
 _SAME_MODEL = 0.01
 """Largest relative difference in parameters between input sizes of one model: that of its position embeddings."""

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lrjax.completeness import MARK
 from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
+from lrjax.leaderboard.completeness import MARK
+from lrjax.leaderboard.scores import HIGH_RESOLUTION, METRIC, Results
 from lrjax.metrics import intervals, robustness
 from lrjax.results.store import Row
-from lrjax.runs import HIGH_RESOLUTION, METRIC, Results
 
 METRICS = ("acc", "sar", "war")
 _METRIC = re.compile(r"(acc|sar|war)[-_ ]?(\d+|hr)")

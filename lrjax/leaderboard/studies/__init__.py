@@ -5,9 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 from lrjax.errors import UserError
-from lrjax.leaderboard import Leaderboard
-from lrjax.studies import buckets, correlations, curves, data, datasets, finetuned, input_size, size, weights
-from lrjax.studies.study import Finding, Study, Verdict
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import (
+    buckets,
+    correlations,
+    curves,
+    data,
+    datasets,
+    finetuned,
+    input_size,
+    size,
+    weights,
+)
+from lrjax.leaderboard.studies.study import Finding, Study, Verdict
 
 __all__ = ["STUDIES", "TITLES", "Finding", "Study", "Verdict", "find_study", "run_study"]
 

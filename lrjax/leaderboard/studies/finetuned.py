@@ -1,9 +1,9 @@
 """What fine-tuning on image-text retrieval does to robustness."""
 
-from lrjax.leaderboard import Leaderboard
-from lrjax.studies import evidence, pairs
-from lrjax.studies.figures import low_resolutions
-from lrjax.studies.study import Study
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import evidence, pairs
+from lrjax.leaderboard.studies.figures import low_resolutions
+from lrjax.leaderboard.studies.study import Study
 
 NAME = "finetuned"
 TITLE = "Fine-tuned models against their bases"

@@ -4,12 +4,12 @@ import numpy as np
 
 from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
-from lrjax.leaderboard import Leaderboard
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import evidence
+from lrjax.leaderboard.studies.figures import shown
+from lrjax.leaderboard.studies.study import Finding
 from lrjax.metrics import ranking
 from lrjax.metrics.weights import WeightSearch
-from lrjax.studies import evidence
-from lrjax.studies.figures import shown
-from lrjax.studies.study import Finding
 
 ALPHAS = (50.0, 100.0, 200.0, 500.0, 1000.0)
 _STUDIED = (100.0, 500.0)

@@ -9,10 +9,10 @@ import numpy as np
 from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
-from lrjax.leaderboard import Leaderboard
-from lrjax.studies import evidence
-from lrjax.studies.figures import dataset_title, number, shown
-from lrjax.studies.study import Study
+from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.studies import evidence
+from lrjax.leaderboard.studies.figures import dataset_title, number, shown
+from lrjax.leaderboard.studies.study import Study
 
 NAME = "datasets"
 TITLE = "Groups of data sets"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
-from lrjax.leaderboard import Leaderboard
+from lrjax.leaderboard.board import Leaderboard
 
 _TITLES = {
     "imagenet": "ImageNet",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lrjax.errors import UserError
+from lrjax.leaderboard.scores import HIGH_RESOLUTION, Results
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import (
     Bounds,
@@ -13,7 +14,6 @@ from lrjax.metrics.intervals import (
     right,
 )
 from lrjax.results.store import Row
-from lrjax.runs import HIGH_RESOLUTION, Results
 
 Cell = tuple[str, str, str, int | str]
 """Model, variant, data set and resolution."""

@@ -4,10 +4,10 @@ import numpy as np
 
 from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
-from lrjax.leaderboard import Entry, Leaderboard
-from lrjax.studies import evidence
-from lrjax.studies.figures import groups, percent, shown
-from lrjax.studies.study import Finding, Study
+from lrjax.leaderboard.board import Entry, Leaderboard
+from lrjax.leaderboard.studies import evidence
+from lrjax.leaderboard.studies.figures import groups, percent, shown
+from lrjax.leaderboard.studies.study import Finding, Study
 
 NAME = "size"
 TITLE = "Robustness against model size, data size and computation"

@@ -1,0 +1,1 @@
+"""The leaderboard: published results, own runs among them, and the claims that are put to them."""
