@@ -16,7 +16,7 @@ imagenet_a 71.28 and 98.45, imagenet_r 87.74 and 99.20, imagenet_sketch 58.23 an
 Probabilities are combined over the crops that cover another data set (Table A6) by
 
     python -m lrjax.main --config configs/zoom.py:imagenet_real --config.data.root DATA
-    python -m lrjax.zoom_study runs/zoom_imagenet_real --covers covers.json
+    python -m lrjax.questions.zoom runs/zoom_imagenet_real --covers covers.json
     python -m lrjax.main --config configs/zoom.py:imagenet_a --config.data.root DATA --config.zoom.aggregate covers.json
 
 and --config.data.region foreground (or background) blackens what is outside (or inside) of bounding boxes (Table A8),

@@ -1,9 +1,9 @@
 """A hard set: the images that no zoom makes classifiable, found among images and corrupted ones, as ImageNet-Hard was.
 
     python -m lrjax.main --config configs/zoom_hard.py
-    python -m lrjax.hard build runs/zoom_hard --out runs/hard --name letters_hard
+    python -m lrjax.questions.zoom.hard build runs/zoom_hard --out runs/hard --name letters_hard
     python -m lrjax.main --config configs/zoom_hard.py:evaluate
-    python -m lrjax.hard score runs/hard_results
+    python -m lrjax.questions.zoom.hard score runs/hard_results
 
 The first command classifies 324 views of 40 images of `letters`, a subset, and of each of their six corruptions at
 severity 5 (90,720 views, 4 min 12 s of processor time); the second writes the 22 that no view gets right, 13 with fog,
@@ -11,7 +11,7 @@ severity 5 (90,720 views, 4 min 12 s of processor time); the second writes the 2
 letters, and no better at another input size.
 
     python -m lrjax.main --config configs/zoom_hard.py:imagenet --config.data.root DATA
-    python -m lrjax.hard build runs/zoom_hard_imagenet --out DIR --drop-confusable [--review FILE]
+    python -m lrjax.questions.zoom.hard build runs/zoom_hard_imagenet --out DIR --drop-confusable [--review FILE]
 
 is the construction of ImageNet-Hard (arXiv 2304.05538, appendix) from the data sets that the registry has, with
 OpenAI's ViT-L/14; its severities are not published, `SEVERITY` is our choice. DATA holds one folder per data set, and

@@ -70,7 +70,7 @@ class Evaluation:
     """Zero-shot evaluation.
 
     Attributes:
-        evaluators: names of modules of `lrjax.evaluators`.
+        evaluators: names of modules of `lrjax.questions`.
         resolutions: LR sides in pixels; the native size of the backbone is always evaluated as well.
         batch_size: images per batch over all devices, each at all resolutions.
     """
@@ -169,7 +169,7 @@ class Zoom(_Group):
         shard_size: images after which results are put on disk; an interrupted run goes on behind the last of them.
         keep: what is stored of every view besides whether it is right: "confidence", the probability of the guess
             (float16), and "guess", its class.
-        aggregate: file of sets of views, which `python -m lrjax.zoom_study RESULTS --covers FILE` writes; the
+        aggregate: file of sets of views, which `python -m lrjax.questions.zoom RESULTS --covers FILE` writes; the
             probabilities under the views of the model's set are combined, by their maximum and by their mean, while
             the views are classified. "" combines nothing.
         crops: whether 5-crop, 10-crop and centre crops at 11 scales are classified too, 21 views more.

@@ -27,6 +27,8 @@ from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.leaderboard.scores import METRIC
+from lrjax.questions.zoom.report import bounds_table, covers
+from lrjax.questions.zoom.stored import tables_of
 from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
@@ -40,8 +42,6 @@ from lrjax.text import one_line, printable
 from lrjax.train.loop import check_tokens, check_training
 from lrjax.weights.checkpoint import check_source
 from lrjax.weights.naming import Model, run_models
-from lrjax.zoom_study.report import bounds_table, covers
-from lrjax.zoom_study.stored import tables_of
 
 _LOG = logging.getLogger("lrjax")
 
@@ -116,7 +116,7 @@ def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultS
     if zooms := tables_of(rows, store.samples):
         print_tables([bounds_table(zooms, covers(zooms))])
         place = shlex.quote(str(store.directory))
-        _LOG.info("more on zooming: python -m lrjax.zoom_study %s --out %s/zoom", place, place)
+        _LOG.info("more on zooming: python -m lrjax.questions.zoom %s --out %s/zoom", place, place)
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
 
 

@@ -9,8 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from lrjax import evaluators
-from lrjax.classifiers import text_classifier
+from lrjax import questions
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_sources, prompts_hash
 from lrjax.data.memory import GIB, MEMORY
@@ -21,6 +20,7 @@ from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.build import count_params
 from lrjax.predict import Predictor
+from lrjax.questions.classifiers import text_classifier
 from lrjax.results.shards import Shards
 from lrjax.results.store import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first, to_host
@@ -59,7 +59,7 @@ def result_key(
     options = getattr(config, evaluator, None)
     return content_key(
         evaluator=evaluator,
-        version=evaluators.find(evaluator).VERSION,
+        version=questions.find(evaluator).VERSION,
         model=predictor.row.name,
         weights=weights,
         architecture=dataclasses.asdict(predictor.row.spec),
@@ -110,7 +110,7 @@ class Suite:
                     f"resolution {largest} is larger than the {size} px input of {model.name}; use sides up to {size} "
                     "in config.evaluation.resolutions"
                 )
-        self.evaluators = {name: evaluators.find(name) for name in config.evaluation.evaluators}
+        self.evaluators = {name: questions.find(name) for name in config.evaluation.evaluators}
         self.datasets = get_datasets(config.data.names, config.data.root or None, sources=config.data.sources)
         for name in self.evaluators:
             for model in models:

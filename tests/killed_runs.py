@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from lrjax import main
-from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
+from lrjax.questions import zeroshot
 from lrjax.results.store import ResultStore
 from run_helpers import tiny_row, write_recipe
 

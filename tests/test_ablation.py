@@ -10,8 +10,8 @@ from lrjax import ablation
 from lrjax.config import Config
 from lrjax.config_reader import from_mapping
 from lrjax.errors import UserError
-from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
+from lrjax.questions import zeroshot
 from lrjax.results.store import ResultStore
 from lrjax.train.distill import Distiller
 from lrjax.weights.token_file import read_adaptation

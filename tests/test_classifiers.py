@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import tiny
-from lrjax.classifiers import classifier_key, text_classifier
 from lrjax.data.datasets import get_dataset
 from lrjax.data.prompts import class_prompts
+from lrjax.questions.classifiers import classifier_key, text_classifier
 
 SHAPES = get_dataset("shapes")
 SETTINGS = {"weights": "w", "precision": "float32"}

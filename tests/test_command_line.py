@@ -11,7 +11,14 @@ from lrjax.command_line import read_numbers, run, say
 from lrjax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("lrjax.main", "lrjax.zoo", "lrjax.data", "lrjax.report", "lrjax.hard", "lrjax.zoom_study")
+COMMANDS = (
+    "lrjax.main",
+    "lrjax.zoo",
+    "lrjax.data",
+    "lrjax.report",
+    "lrjax.questions.zoom.hard",
+    "lrjax.questions.zoom",
+)
 
 
 def program(*command, **environment):

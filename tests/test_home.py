@@ -126,8 +126,8 @@ def test_the_parser(home):
         *(
             "lrjax.report.command",
             "lrjax.leaderboard.studies.__main__",
-            "lrjax.zoom_study.__main__",
-            "lrjax.hard.__main__",
+            "lrjax.questions.zoom.__main__",
+            "lrjax.questions.zoom.hard.__main__",
         ),
         *("lrjax.data.__main__", "checkpoints_conv.__main__"),
     ],

@@ -11,9 +11,9 @@ import pytest
 from lrjax import stages
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
-from lrjax.evaluators import zeroshot
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
+from lrjax.questions import zeroshot
 from lrjax.recipes import read_command_line
 from lrjax.results.store import ResultStore
 from lrjax.weights.checkpoint import load_params, locate

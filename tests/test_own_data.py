@@ -13,9 +13,9 @@ from PIL import Image
 
 import on_disk
 from lrjax.data.datasets import get_dataset, prompts_hash
-from lrjax.hard.__main__ import main as score
 from lrjax.metrics.label_sets import in_label_set
 from lrjax.models import zoo
+from lrjax.questions.zoom.hard.__main__ import main as score
 from lrjax.results.store import ResultStore
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 

@@ -13,7 +13,7 @@ import pytest
 
 import configs
 from configs import lr_tk0_eva, zoom
-from lrjax import evaluators
+from lrjax import questions
 from lrjax.ablation import row_configs
 from lrjax.config import Config
 from lrjax.config_reader import from_mapping
@@ -57,19 +57,19 @@ LAYERS = {
     "lrjax.leaderboard.completeness": 3,
     "lrjax.leaderboard.bootstrap": 3,
     "lrjax.results.lock": 3,
-    "lrjax.hard": 3,
+    "lrjax.questions.zoom.hard": 3,
     "lrjax.leaderboard.board": 3,
     "lrjax.display.tables": 3,
     "lrjax.display.charts": 3,
     "lrjax.leaderboard.studies": 3,
     "lrjax.report": 3,
-    "lrjax.zoom_study": 3,
-    "lrjax.zoom_views": 3,
+    "lrjax.questions.zoom": 3,
+    "lrjax.questions.zoom.views": 3,
     "lrjax.predict": 3,
     "lrjax.weights.token_file": 3,
     "lrjax.train": 4,
-    "lrjax.evaluators": 4,
-    "lrjax.classifiers": 4,
+    "lrjax.questions": 4,
+    "lrjax.questions.classifiers": 4,
     "lrjax.suite": 4,
     "lrjax.stages": 4,
     "lrjax.ablation": 4,
@@ -227,8 +227,8 @@ def test_the_walk_leaves_good_imports_alone():
         "lrjax.weights.checkpoint": "def f():\n    from checkpoints_conv import FORMATS\nfrom lrjax.errors import UserError",
         "lrjax.recipes": "from absl import flags\nfrom lrjax.errors import x\nfrom ml_collections import config_flags",
         "lrjax.main": "from lrjax import suite",
-        "lrjax.suite": "from lrjax import evaluators\nfrom flax import nnx",
-        "lrjax.evaluators": "import jax",
+        "lrjax.suite": "from lrjax import questions\nfrom flax import nnx",
+        "lrjax.questions": "import jax",
         "checkpoints_conv.readers": "def f():\n    import torch\nimport numpy, re\nfrom lrjax.errors import UserError",
         "checkpoints_conv.__main__": "def f():\n    from lrjax.models import zoo",
     }
@@ -276,7 +276,7 @@ def test_every_recipe_resolves(name, argument):
                     "procedural", count=row.train.count, seed=1, images_per_caption=row.train.images_per_caption
                 )
     for evaluator in config.evaluation.evaluators:
-        assert evaluators.find(evaluator)
+        assert questions.find(evaluator)
     for dataset in config.data.names:
         assert get_dataset(dataset).name == dataset
     for model in run_models(config):
@@ -289,13 +289,13 @@ def test_every_recipe_resolves(name, argument):
 
 
 def test_every_evaluator_resolves():
-    names = [module.name for module in pkgutil.iter_modules(evaluators.__path__)]
+    names = [module.name for module in pkgutil.iter_modules(questions.__path__)]
     assert "zeroshot" in names
     for name in names:
-        module = evaluators.find(name)
+        module = questions.find(name)
         assert isinstance(module.VERSION, int)
         assert callable(module.run)
-    assert list(evaluators.names()) == names
+    assert list(questions.names()) == names
 
 
 def test_every_data_set_has_classes_and_prompts():

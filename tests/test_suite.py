@@ -13,11 +13,11 @@ from lrjax import suite
 from lrjax.data.datasets import get_dataset
 from lrjax.data.procedural import ProceduralSource
 from lrjax.data.tokenizers import train_tokenizer
-from lrjax.evaluators import Measurement, Outcome, zeroshot, zoom
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.ops.zoom import VIEWS
+from lrjax.questions import Measurement, Outcome, zeroshot, zoom
 from lrjax.results.store import ResultStore
 from lrjax.train import loop
 from run_helpers import Command, tiny_row, write_checkpoint, write_dataset, write_recipe
@@ -287,7 +287,7 @@ def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe
     shown = " ".join(printed.split())
     assert "1 crop 36 crops 324 crops" in shown
     assert "tiny shapes_foreground 4 25.0 75.0 75.0 25.0" in shown
-    assert f"python -m lrjax.zoom_study {tmp_path / 'run'} --out {tmp_path / 'run'}/zoom" in told
+    assert f"python -m lrjax.questions.zoom {tmp_path / 'run'} --out {tmp_path / 'run'}/zoom" in told
     row = ResultStore(tmp_path / "run").rows[0]
     assert (row.dataset, row.extra["classes"]) == ("shapes_foreground", 12)
     file.rename(tmp_path / "moved.json")

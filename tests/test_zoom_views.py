@@ -8,8 +8,8 @@ import tiny
 from lrjax.data import pixels
 from lrjax.data.images import host_windows
 from lrjax.ops.zoom import centre_zoom_specs, crop_spec, zoom_spec
+from lrjax.questions.zoom.views import view_maker
 from lrjax.sharding import make_mesh
-from lrjax.zoom_views import view_maker
 
 ORDER = "pillow13" if int(PIL.__version__.split(".")[0]) >= 13 else "pillow12"
 

@@ -11,7 +11,7 @@ import lrjax
 from lrjax.data.datasets import get_dataset
 from lrjax.data.images import decode, prepare
 from lrjax.data.sources import ImageFolder
-from lrjax.evaluators import zeroshot
+from lrjax.questions import zeroshot
 
 _STATE: dict[str, Any] = {}
 

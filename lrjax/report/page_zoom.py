@@ -11,9 +11,9 @@ from lrjax.data.reopen import open_again
 from lrjax.display.charts.maps import Sheet
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
+from lrjax.questions.zoom import pictures, report
+from lrjax.questions.zoom.stored import EVALUATOR, ZoomTable, by_dataset, tables_of
 from lrjax.results.store import Row
-from lrjax.zoom_study import pictures, report
-from lrjax.zoom_study.stored import EVALUATOR, ZoomTable, by_dataset, tables_of
 
 
 def zoom_page(

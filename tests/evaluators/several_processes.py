@@ -20,8 +20,8 @@ import tiny
 from lrjax.config import Zoom
 from lrjax.data import datasets
 from lrjax.data.sources.base import Part
-from lrjax.evaluators import zeroshot, zoom
 from lrjax.predict import Predictor
+from lrjax.questions import zeroshot, zoom
 from lrjax.sharding import join_processes, run_jointly
 from lrjax.train.loop import train_tokens
 

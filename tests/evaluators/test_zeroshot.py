@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 import tiny
-from lrjax import evaluators
+from lrjax import questions
 from lrjax.data.images import ImageError
 from lrjax.data.loader import batches
 from lrjax.errors import UserError
-from lrjax.evaluators import zeroshot
 from lrjax.models.build import Encoders
 from lrjax.predict import Predictor
+from lrjax.questions import zeroshot
 
 SIZE, CLASSES = tiny.SIZE, 7
 RESOLUTIONS = (8, 13, 32, "hr")
@@ -264,10 +264,10 @@ def test_bfloat16_counts_the_same_images():
 
 
 def test_evaluators_are_found_by_name():
-    assert evaluators.find("zeroshot") is zeroshot
-    assert "zeroshot" in set(evaluators.names())
+    assert questions.find("zeroshot") is zeroshot
+    assert "zeroshot" in set(questions.names())
     with pytest.raises(UserError, match=r"unknown evaluator 'zeroshoot'.*zeroshot"):
-        evaluators.find("zeroshoot")
+        questions.find("zeroshoot")
 
 
 @pytest.mark.parametrize("devices", [1, 8])

@@ -12,12 +12,12 @@ from lrjax.config import Zoom
 from lrjax.data.datasets import get_dataset
 from lrjax.data.images import ImageError, host_windows
 from lrjax.errors import UserError
-from lrjax.evaluators import zoom
 from lrjax.metrics.aggregation import AGGREGATES, CROPS, aggregate
 from lrjax.metrics.zoom import GROUPS, VIEW_SCALES
 from lrjax.models.build import Encoders
 from lrjax.ops.preprocess import short_side_size
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
+from lrjax.questions import zoom
 from lrjax.results.shards import Shards
 
 COUNT, CLASSES, SIZE = 10, 7, tiny.SIZE

@@ -1,4 +1,4 @@
-"""`python -m lrjax.hard` in this process: from zoom tables to a data set, again, after an interruption, and scores."""
+"""`python -m lrjax.questions.zoom.hard` in this process: from zoom tables to a data set, again, after an interruption, and scores."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from PIL import Image
 
 import on_disk
 from lrjax.data.datasets import get_dataset, open_source
-from lrjax.hard.__main__ import main
 from lrjax.ops.corruptions import corrupt
+from lrjax.questions.zoom.hard.__main__ import main
 from lrjax.results.store import ResultStore
 from zoom_study.tables import add, row, samples
 from zoom_study.tables import store_with_images as store
@@ -67,7 +67,7 @@ def test_a_second_run_and_one_after_an_interruption(results, tmp_path, monkeypat
     assert main(command) == 0
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    monkeypatch.setattr("lrjax.hard.folder._write", lambda *_: 1 / 0)  # nothing is left to be written
+    monkeypatch.setattr("lrjax.questions.zoom.hard.folder._write", lambda *_: 1 / 0)  # nothing is left to be written
     assert main(command) == 0
 
 

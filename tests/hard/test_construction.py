@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.hard.construction import CONFUSABLE_CLASSES, HardImage, Review, hard_images, is_accepted, refine
 from lrjax.metrics.label_sets import pad_label_sets
+from lrjax.questions.zoom.hard.construction import (
+    CONFUSABLE_CLASSES,
+    HardImage,
+    Review,
+    hard_images,
+    is_accepted,
+    refine,
+)
 
 A, R, N = "accept", "reject", "not sure"
 

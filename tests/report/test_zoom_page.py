@@ -12,13 +12,13 @@ from PIL import Image
 from lrjax.data.datasets import open_source
 from lrjax.leaderboard.board import published_leaderboard
 from lrjax.metrics.zoom import STANDARD_VIEW, VIEW_SCALES, anchor_bounds, view_index
+from lrjax.questions.zoom.pictures import crop
+from lrjax.questions.zoom.report import covers
+from lrjax.questions.zoom.stored import load_tables
 from lrjax.report.command import main
 from lrjax.report.page import pages
 from lrjax.report.page_zoom import zoom_page
 from lrjax.results.store import ResultStore
-from lrjax.zoom_study.pictures import crop
-from lrjax.zoom_study.report import covers
-from lrjax.zoom_study.stored import load_tables
 from report.reading import Reader, plain, rows_of
 from zoom_study.tables import add, row, samples, store_with_images
 

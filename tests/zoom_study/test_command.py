@@ -1,4 +1,4 @@
-"""`python -m lrjax.zoom_study` in this process."""
+"""`python -m lrjax.questions.zoom` in this process."""
 
 import csv
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrjax.zoom_study.__main__ import main
+from lrjax.questions.zoom.__main__ import main
 from zoom_study.tables import store
 
 

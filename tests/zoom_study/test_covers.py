@@ -7,9 +7,9 @@ import pytest
 
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import minimum_cover
-from lrjax.zoom_study.__main__ import main
-from lrjax.zoom_study.covers import read_cover, write_covers
-from lrjax.zoom_study.stored import load_tables
+from lrjax.questions.zoom.__main__ import main
+from lrjax.questions.zoom.covers import read_cover, write_covers
+from lrjax.questions.zoom.stored import load_tables
 from zoom_study.tables import RIGHT, bits, store
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.ops.zoom import CENTRE_SCALES, SCALES
-from lrjax.zoom_study import pictures, report
-from lrjax.zoom_study.stored import by_dataset, load_tables
+from lrjax.questions.zoom import pictures, report
+from lrjax.questions.zoom.stored import by_dataset, load_tables
 from zoom_study.tables import add, row, samples, store
 
 

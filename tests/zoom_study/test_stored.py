@@ -7,8 +7,8 @@ import pytest
 
 from lrjax.errors import UserError
 from lrjax.ops.zoom import VIEWS
+from lrjax.questions.zoom.stored import common_images, load_tables, unpack
 from lrjax.results.store import ResultStore
-from lrjax.zoom_study.stored import common_images, load_tables, unpack
 from zoom_study.tables import RIGHT, add, bits, row, samples, store
 
 

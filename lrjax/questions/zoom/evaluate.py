@@ -17,19 +17,19 @@ from lrjax.config import Zoom
 from lrjax.data.images import ImageError
 from lrjax.data.pixels import PixelBatch, pixel_batches
 from lrjax.errors import UserError
-from lrjax.evaluators import Measurement, Outcome
-from lrjax.evaluators.zeroshot import LOGIT_SCALE
 from lrjax.metrics.aggregation import AGGREGATES, CROPS
 from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW
 from lrjax.models.build import similarities
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.predict import Predictor, check_finite
+from lrjax.questions import Measurement, Outcome
+from lrjax.questions.zeroshot import LOGIT_SCALE
+from lrjax.questions.zoom.covers import read_cover
+from lrjax.questions.zoom.views import view_maker
 from lrjax.results.shards import Shards
 from lrjax.sharding import batch_sharding, from_first, put_batch, replicated
 from lrjax.types import Array
-from lrjax.zoom_study.covers import read_cover
-from lrjax.zoom_views import view_maker
 
 VERSION = 3
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

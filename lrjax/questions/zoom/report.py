@@ -13,7 +13,7 @@ from lrjax.metrics.aggregation import AGGREGATES, CROPS, most_confident
 from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, TOP
 from lrjax.ops.zoom import CENTRE_SCALES, VIEWS
-from lrjax.zoom_study.stored import ZoomTable, common_images
+from lrjax.questions.zoom.stored import ZoomTable, common_images
 
 _NAMES = ("model", "data set")
 

@@ -1,7 +1,7 @@
 """Builds a data set of the images that no zoom view of any model gets right, and scores models on it by origin.
 
-python -m lrjax.hard build RESULTS_DIR --out DIR     from results of the evaluator 'zoom'
-python -m lrjax.hard score RESULTS_DIR               from results on DIR/hard.yaml, or on imagenet_hard
+python -m lrjax.questions.zoom.hard build RESULTS_DIR --out DIR     from results of the evaluator 'zoom'
+python -m lrjax.questions.zoom.hard score RESULTS_DIR               from results on DIR/hard.yaml, or on imagenet_hard
 
 A file for --review is {"ill_posed": [NAME, ...], "reviews": {NAME: {"first": [ANSWER, ANSWER, ANSWER], "second": []}}};
 a NAME is that of a picture in DIR/images without its suffix, such as "imagenet+fog-3/12", and an ANSWER is "accept",
@@ -14,7 +14,7 @@ import sys
 from lrjax.command_line import start
 
 if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
-    sys.exit(start("lrjax.hard.__main__"))
+    sys.exit(start("lrjax.questions.zoom.hard.__main__"))
 
 import argparse
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ from lrjax.data.dataset import Dataset
 from lrjax.data.reopen import open_again
 from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
-from lrjax.hard.construction import CONFUSABLE_CLASSES, HardImage, Refinement, hard_images, refine
-from lrjax.hard.folder import write_folder
-from lrjax.hard.manifest import Manifest, read_reviews
-from lrjax.hard.score import origins_table
+from lrjax.questions.zoom.hard.construction import CONFUSABLE_CLASSES, HardImage, Refinement, hard_images, refine
+from lrjax.questions.zoom.hard.folder import write_folder
+from lrjax.questions.zoom.hard.manifest import Manifest, read_reviews
+from lrjax.questions.zoom.hard.score import origins_table
+from lrjax.questions.zoom.stored import by_dataset, common_images, load_tables
 from lrjax.results.store import find_samples, read_rows
-from lrjax.zoom_study.stored import by_dataset, common_images, load_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m lrjax.hard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m lrjax.questions.zoom.hard",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="build|score")
     build = commands.add_parser("build", help="write a hard set as a folder, a data set of config.data.names")

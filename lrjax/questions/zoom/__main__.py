@@ -1,11 +1,11 @@
-"""`python -m lrjax.zoom_study`: prints what stored zoom tables tell, and writes pictures of it."""
+"""`python -m lrjax.questions.zoom`: prints what stored zoom tables tell, and writes pictures of it."""
 
 import sys
 
 from lrjax.command_line import start
 
 if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
-    sys.exit(start("lrjax.zoom_study.__main__"))
+    sys.exit(start("lrjax.questions.zoom.__main__"))
 
 import argparse
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
 from lrjax.parse import parse_json
+from lrjax.questions.zoom import pictures, report
+from lrjax.questions.zoom.covers import write_covers
+from lrjax.questions.zoom.stored import by_dataset, load_tables
 from lrjax.results.output_folder import write_files
-from lrjax.zoom_study import pictures, report
-from lrjax.zoom_study.covers import write_covers
-from lrjax.zoom_study.stored import by_dataset, load_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m lrjax.zoom_study", description="Studies of stored tables of zoom views.")
+    parser = Parser(prog="python -m lrjax.questions.zoom", description="Studies of stored tables of zoom views.")
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="directory of results.jsonl and samples")
     parser.add_argument("--newest", action="store_true", help="of several tables of one kind take the newest")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="only this data set; may be repeated")

@@ -11,8 +11,8 @@ from lrjax.errors import UserError
 from lrjax.metrics.zoom import VIEW_ANCHORS, VIEW_SCALES, view_index
 from lrjax.ops.zoom import ANCHORS
 from lrjax.parse import parse_json
+from lrjax.questions.zoom.stored import ZoomTable
 from lrjax.results.store import write_atomically
-from lrjax.zoom_study.stored import ZoomTable
 
 FORMAT = 1
 """Version of the layout of the file."""
@@ -74,4 +74,4 @@ def read_cover(path: str | os.PathLike, *, model: str, variant: str) -> np.ndarr
     return cover
 
 
-_REMEDY = "write it with `python -m lrjax.zoom_study RESULTS --covers FILE`"
+_REMEDY = "write it with `python -m lrjax.questions.zoom RESULTS --covers FILE`"

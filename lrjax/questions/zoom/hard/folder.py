@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from lrjax.data.dataset import Dataset
 from lrjax.errors import UserError
-from lrjax.hard.construction import HardImage
-from lrjax.hard.manifest import Manifest, manifest_text
+from lrjax.questions.zoom.hard.construction import HardImage
+from lrjax.questions.zoom.hard.manifest import Manifest, manifest_text
 from lrjax.results.store import write_atomically
 
 MANIFEST = "manifest.json"

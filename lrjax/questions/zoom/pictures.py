@@ -15,7 +15,7 @@ from lrjax.metrics import zoom
 from lrjax.metrics.label_sets import in_label_set
 from lrjax.ops.preprocess import short_side_size
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, anchor_starts
-from lrjax.zoom_study.stored import ZoomTable
+from lrjax.questions.zoom.stored import ZoomTable
 
 _SIZE = 224
 _TICKS = (10, 32, 96, 224, 512, 1024)

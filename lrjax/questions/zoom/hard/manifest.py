@@ -9,7 +9,7 @@ from typing import Any
 
 from lrjax.data.sources.split import read_json
 from lrjax.errors import UserError
-from lrjax.hard.construction import Refinement, Review
+from lrjax.questions.zoom.hard.construction import Refinement, Review
 
 FORMAT = 1
 """Version of the layout of a manifest, for who reads it."""

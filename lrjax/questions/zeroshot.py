@@ -15,11 +15,11 @@ from tqdm import tqdm
 from lrjax.data.images import ImageError
 from lrjax.data.loader import Batch, batches
 from lrjax.errors import UserError
-from lrjax.evaluators import Measurement, Outcome
 from lrjax.metrics.accuracy import topk_correct
 from lrjax.models.build import similarities
 from lrjax.ops.preprocess import ViewSpec
 from lrjax.predict import Predictor, check_finite
+from lrjax.questions import Measurement, Outcome
 from lrjax.sharding import put_batch, replicated
 from lrjax.types import Array
 
