@@ -35,7 +35,7 @@ LR0FM_MODELS = (
     "EVA02-B-16:merged2b_s8b_b131k",
     "EVA02-L-14:merged2b_s4b_b131k",
 )
-"""Base and large backbones of every family; `python -m lrjax.zoo` lists the others."""
+"""Base and large backbones of every family; `python -m lrjax.models` lists the others."""
 
 
 def get_config(name: str = "") -> ConfigDict:

@@ -20,8 +20,8 @@ from lrjax.finite import LARGEST, is_usable
 from lrjax.home import expand_home
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
+from lrjax.models.predict import Predictor, check_finite
 from lrjax.ops.preprocess import ViewSpec
-from lrjax.predict import Predictor, check_finite
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
 from lrjax.text import brief
 from lrjax.types import Array

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from lrjax.api import load
 from lrjax.config import Config
 from lrjax.models.build import count_params
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.report.run_tables import comparison_table
 from lrjax.results.store import ResultStore, Row
 from lrjax.suite import Suite

@@ -19,7 +19,7 @@ from lrjax.data.sources.base import left_out
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.build import count_params
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.questions.classifiers import text_classifier
 from lrjax.results.shards import Shards
 from lrjax.results.store import ResultStore, Row, content_key, package_versions

@@ -10,9 +10,9 @@ from PIL import Image
 
 import lrjax
 from checkpoints_conv.__main__ import main as convert
-from lrjax import zoo as zoo_command
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.errors import UserError
+from lrjax.models import __main__ as zoo_command
 from lrjax.weights.checkpoint import locate
 
 PICTURE = Image.new("RGB", (40, 40), "red")

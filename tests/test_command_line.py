@@ -13,7 +13,7 @@ from lrjax.errors import UserError
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "lrjax.main",
-    "lrjax.zoo",
+    "lrjax.models.__main__",
     "lrjax.data",
     "lrjax.report",
     "lrjax.questions.zoom.hard",

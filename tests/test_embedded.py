@@ -10,7 +10,7 @@ from lrjax.data.prompts import class_prompts
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.questions import zeroshot
 from lrjax.sharding import REPLICATE, make_mesh, place_tree
 from lrjax.weights.checkpoint import load_params, locate

@@ -13,9 +13,9 @@ from jax.sharding import AxisType
 import tiny
 from lrjax.models import zoo
 from lrjax.models.build import Encoders, abstract_params, similarities
+from lrjax.models.predict import Predictor
 from lrjax.ops.preprocess import batch_view_taps
 from lrjax.ops.zoom import ANCHORS, batch_window_taps, stack_window_taps, window_shape, zoom_spec
-from lrjax.predict import Predictor
 from lrjax.questions import zeroshot, zoom
 from lrjax.questions.zoom import views as zoom_views
 from lrjax.sharding import REPLICATE, batch_sharding, make_mesh, replicated, tree_shardings

@@ -65,7 +65,7 @@ LAYERS = {
     "lrjax.report": 3,
     "lrjax.questions.zoom": 3,
     "lrjax.questions.zoom.views": 3,
-    "lrjax.predict": 3,
+    "lrjax.models.predict": 3,
     "lrjax.weights.token_file": 3,
     "lrjax.train": 4,
     "lrjax.questions": 4,
@@ -75,7 +75,7 @@ LAYERS = {
     "lrjax.ablation": 4,
     "lrjax.api": 4,
     "lrjax.data.__main__": 5,
-    "lrjax.zoo": 5,
+    "lrjax.models.__main__": 5,
     "lrjax.main": 5,
 }
 CONVERTER_MAY_IMPORT = {
@@ -192,8 +192,8 @@ def test_every_layer_of_the_table_exists():
         ("lrjax.ops.bad", "import lrjax.main", "layer 1 imports layer 5"),
         ("lrjax.ops.bad", "def f():\n    from lrjax import suite", "layer 1 imports layer 4"),
         ("lrjax.ops.bad", "def f():\n    from flax import nnx", "pure arrays"),
-        ("lrjax.predict", "def f():\n    import torch.nn", "torch is for checkpoints_conv"),
-        ("lrjax.predict", "import importlib\nimportlib.import_module('torch')", "torch is for checkpoints_conv"),
+        ("lrjax.models.predict", "def f():\n    import torch.nn", "torch is for checkpoints_conv"),
+        ("lrjax.models.predict", "import importlib\nimportlib.import_module('torch')", "torch is for checkpoints_conv"),
         ("lrjax.suite", "from configs.common import LR0FM_DATASETS", "knows no recipes"),
         ("lrjax.suite", "import checkpoints_conv.rules", "only the loading of weights converts"),
         ("lrjax.config", "from absl import flags", "touches flags"),

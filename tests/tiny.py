@@ -14,7 +14,7 @@ from lrjax.data.images import ImageError
 from lrjax.data.tokenizers import Tokenizer
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.sharding import PLACEMENTS, make_mesh, place_tree
 
 SIZE, PATCH, WIDTH, DEPTH, HEADS, EMBEDDING = 32, 8, 32, 2, 2, 16

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrjax.data.datasets import Dataset, prompts_hash
 from lrjax.data.prompts import class_prompts
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.results.store import content_key, npz_bytes, write_atomically
 from lrjax.sharding import from_first
 

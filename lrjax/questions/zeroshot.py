@@ -17,8 +17,8 @@ from lrjax.data.loader import Batch, batches
 from lrjax.errors import UserError
 from lrjax.metrics.accuracy import topk_correct
 from lrjax.models.build import similarities
+from lrjax.models.predict import Predictor, check_finite
 from lrjax.ops.preprocess import ViewSpec
-from lrjax.predict import Predictor, check_finite
 from lrjax.questions import Measurement, Outcome
 from lrjax.sharding import put_batch, replicated
 from lrjax.types import Array

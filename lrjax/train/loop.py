@@ -15,8 +15,8 @@ from lrjax.config import Config
 from lrjax.data.datasets import open_training_source
 from lrjax.data.loader import training_batches
 from lrjax.errors import UserError
+from lrjax.models.predict import Predictor
 from lrjax.models.zoo import Backbone
-from lrjax.predict import Predictor
 from lrjax.sharding import from_first, own_rows, put_batch
 from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller

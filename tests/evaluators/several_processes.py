@@ -20,7 +20,7 @@ import tiny
 from lrjax.config import Zoom
 from lrjax.data import datasets
 from lrjax.data.sources.base import Part
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.questions import zeroshot, zoom
 from lrjax.sharding import join_processes, run_jointly
 from lrjax.train.loop import train_tokens

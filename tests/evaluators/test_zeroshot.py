@@ -15,7 +15,7 @@ from lrjax.data.images import ImageError
 from lrjax.data.loader import batches
 from lrjax.errors import UserError
 from lrjax.models.build import Encoders
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.questions import zeroshot
 
 SIZE, CLASSES = tiny.SIZE, 7

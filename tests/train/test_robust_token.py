@@ -15,7 +15,7 @@ import torch_twin
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import Encoders
-from lrjax.predict import Predictor
+from lrjax.models.predict import Predictor
 from lrjax.sharding import make_mesh, put_batch, replicated
 from lrjax.train.distill import Distiller
 from lrjax.train.optim import make_optimizer

@@ -21,8 +21,8 @@ from lrjax.metrics.aggregation import AGGREGATES, CROPS
 from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW
 from lrjax.models.build import similarities
+from lrjax.models.predict import Predictor, check_finite
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
-from lrjax.predict import Predictor, check_finite
 from lrjax.questions import Measurement, Outcome
 from lrjax.questions.zeroshot import LOGIT_SCALE
 from lrjax.questions.zoom.covers import read_cover

@@ -1,11 +1,11 @@
-"""Lists the backbones: `python -m lrjax.zoo [PATTERN] [--family NAME] [--format json]`."""
+"""Lists the backbones: `python -m lrjax.models [PATTERN] [--family NAME] [--format json]`."""
 
 import sys
 
 from lrjax.command_line import start
 
 if __name__ == "__main__":  # before the imports below, so that Ctrl-C during these seconds is one line too
-    sys.exit(start("lrjax.zoo"))
+    sys.exit(start("lrjax.models.__main__"))
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ def zoo_table(names: Sequence[str]) -> Table:
 
 
 def _run(arguments: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m lrjax.zoo", description="Lists the backbones.")
+    parser = Parser(prog="python -m lrjax.models", description="Lists the backbones.")
     parser.add_argument("pattern", nargs="?", default="*", help='part of names, or a shell pattern such as "ViT-B-*"')
     parser.add_argument("--family", help="only this family, for instance SigLIP")
     parser.add_argument("--format", choices=("text", "json", *FORMATS), default="text", help="how to print them")
