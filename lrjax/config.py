@@ -206,7 +206,7 @@ class Report:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """Several trainings that differ in a few keys, each with several seeds, in one table (`lrjax.ablation`).
+    """Several trainings that differ in a few keys, each with several seeds, in one table (`lrjax.runs.ablation`).
 
     Attributes:
         title: heading of the table.

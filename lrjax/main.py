@@ -21,7 +21,6 @@ import jax
 from jax.sharding import Mesh
 
 from lrjax import command_line
-from lrjax.ablation import run_ablation
 from lrjax.config import Config
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
@@ -29,15 +28,16 @@ from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.leaderboard.scores import METRIC
 from lrjax.questions.zoom.report import bounds_table, covers
 from lrjax.questions.zoom.stored import tables_of
-from lrjax.recipes import read_command_line
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import check_folder
 from lrjax.results.store import ResultStore, Row
+from lrjax.runs.ablation import run_ablation
+from lrjax.runs.recipes import read_command_line
+from lrjax.runs.stages import evaluate_backbone, train_backbone
+from lrjax.runs.suite import Suite
 from lrjax.sharding import join_processes, make_mesh, run_jointly
-from lrjax.stages import evaluate_backbone, train_backbone
-from lrjax.suite import Suite
 from lrjax.text import one_line, printable
 from lrjax.train.loop import check_tokens, check_training
 from lrjax.weights.checkpoint import check_source

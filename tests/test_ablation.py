@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrjax import ablation
 from lrjax.config import Config
-from lrjax.config_reader import from_mapping
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.questions import zeroshot
 from lrjax.results.store import ResultStore
+from lrjax.runs import ablation
+from lrjax.runs.config_reader import from_mapping
 from lrjax.train.distill import Distiller
 from lrjax.weights.token_file import read_adaptation
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe

@@ -5,8 +5,8 @@ import pytest
 
 from configs import lr_tk0_eva
 from lrjax.config import Config, Data, config_hash
-from lrjax.config_reader import check_key, from_mapping, with_defaults
 from lrjax.errors import UserError
+from lrjax.runs.config_reader import check_key, from_mapping, with_defaults
 
 
 def build(**changes):

@@ -12,11 +12,11 @@ from PIL import Image
 import lrjax
 from lrjax.command_line import Parser
 from lrjax.config import Config
-from lrjax.config_reader import from_mapping
 from lrjax.data.datasets import open_source
 from lrjax.errors import UserError
 from lrjax.home import expand_home
-from lrjax.recipes import read_command_line
+from lrjax.runs.config_reader import from_mapping
+from lrjax.runs.recipes import read_command_line
 from run_helpers import write_recipe
 
 PATHS = {
@@ -76,7 +76,7 @@ def test_every_path_of_a_configuration(key, home):
 
 
 def test_rows_of_an_ablation(home):
-    from lrjax.ablation import row_configs
+    from lrjax.runs.ablation import row_configs
 
     rows = (("a", {"source": "~/a.pt", "train": {"steps": 1, "root": "~/images"}}),)
     (row,) = row_configs(from_mapping(Config, mapping("ablation", {"rows": rows}))).values()

@@ -8,14 +8,14 @@ from pathlib import Path
 import jax
 import pytest
 
-from lrjax import stages
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.questions import zeroshot
-from lrjax.recipes import read_command_line
 from lrjax.results.store import ResultStore
+from lrjax.runs import stages
+from lrjax.runs.recipes import read_command_line
 from lrjax.weights.checkpoint import load_params, locate
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_dataset, write_recipe
 

@@ -137,7 +137,7 @@ def write_imagenet_hard(folder, label_sets):
 def test_imagenet_hard(tmp_path, capsys, monkeypatch, checkpoint):
     monkeypatch.setitem(zoo.BACKBONES, "tiny", tiny_row())
     one_template = dataclasses.replace(get_dataset("imagenet_hard"), templates=("a {}.",))  # 80 take their time
-    monkeypatch.setattr("lrjax.suite.get_datasets", lambda names, *_, **__: (one_template,) * len(names))
+    monkeypatch.setattr("lrjax.runs.suite.get_datasets", lambda names, *_, **__: (one_template,) * len(names))
     label_sets = [(index,) if index % 3 else (index, 500 + index, 999) for index in range(9)] + [tuple(range(1000))]
     write_imagenet_hard(tmp_path / "data" / "imagenet_hard" / "data", label_sets)
     given = ("--config", Path(__file__).parents[1] / "configs" / "imagenet_hard.py", "--config.devices=1")

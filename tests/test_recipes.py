@@ -8,7 +8,7 @@ import pytest
 import on_disk
 from lrjax import main
 from lrjax.errors import UserError
-from lrjax.recipes import read_command_line, read_config
+from lrjax.runs.recipes import read_command_line, read_config
 from run_helpers import Command, failure, write_recipe
 
 ROOT = Path(__file__).parents[1]

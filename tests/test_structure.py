@@ -14,12 +14,12 @@ import pytest
 import configs
 from configs import lr_tk0_eva, zoom
 from lrjax import questions
-from lrjax.ablation import row_configs
 from lrjax.config import Config
-from lrjax.config_reader import from_mapping
 from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
+from lrjax.runs.ablation import row_configs
+from lrjax.runs.config_reader import from_mapping
 from lrjax.train.trainable import check_method
 from lrjax.weights.naming import run_models
 
@@ -34,11 +34,11 @@ LAYERS = {
     "lrjax.ranges": 0,
     "lrjax.finite": 0,
     "lrjax.config": 0,
-    "lrjax.config_reader": 0,
+    "lrjax.runs.config_reader": 0,
     "lrjax.command_line": 0,
     "lrjax.home": 0,
     "lrjax.hub": 0,
-    "lrjax.recipes": 0,
+    "lrjax.runs.recipes": 0,
     "lrjax.ops": 1,
     "lrjax.metrics": 1,
     "lrjax.data": 1,
@@ -70,9 +70,9 @@ LAYERS = {
     "lrjax.train": 4,
     "lrjax.questions": 4,
     "lrjax.questions.classifiers": 4,
-    "lrjax.suite": 4,
-    "lrjax.stages": 4,
-    "lrjax.ablation": 4,
+    "lrjax.runs.suite": 4,
+    "lrjax.runs.stages": 4,
+    "lrjax.runs.ablation": 4,
     "lrjax.api": 4,
     "lrjax.data.__main__": 5,
     "lrjax.models.__main__": 5,
@@ -161,8 +161,8 @@ def violations(sources):
                 found.append(f"{place}; only the loading of weights converts")
             if top == "flax" and own <= 1:
                 found.append(f"{place}; layers 0 and 1 are pure arrays")
-            if top in FLAGS and name != "lrjax.recipes":
-                found.append(f"{place}; only lrjax.recipes touches flags")
+            if top in FLAGS and name != "lrjax.runs.recipes":
+                found.append(f"{place}; only lrjax.runs.recipes touches flags")
             if top == "lrjax" and (layer(target) is None or layer(target) > own):
                 found.append(f"{place}; layer {own} imports layer {layer(target)}")
     try:
@@ -190,14 +190,14 @@ def test_every_layer_of_the_table_exists():
     [
         ("lrjax.ops.bad", "from lrjax.models import zoo", "layer 1 imports layer 2"),
         ("lrjax.ops.bad", "import lrjax.main", "layer 1 imports layer 5"),
-        ("lrjax.ops.bad", "def f():\n    from lrjax import suite", "layer 1 imports layer 4"),
+        ("lrjax.ops.bad", "def f():\n    from lrjax.runs import suite", "layer 1 imports layer 4"),
         ("lrjax.ops.bad", "def f():\n    from flax import nnx", "pure arrays"),
         ("lrjax.models.predict", "def f():\n    import torch.nn", "torch is for checkpoints_conv"),
         ("lrjax.models.predict", "import importlib\nimportlib.import_module('torch')", "torch is for checkpoints_conv"),
-        ("lrjax.suite", "from configs.common import LR0FM_DATASETS", "knows no recipes"),
-        ("lrjax.suite", "import checkpoints_conv.rules", "only the loading of weights converts"),
+        ("lrjax.runs.suite", "from configs.common import LR0FM_DATASETS", "knows no recipes"),
+        ("lrjax.runs.suite", "import checkpoints_conv.rules", "only the loading of weights converts"),
         ("lrjax.config", "from absl import flags", "touches flags"),
-        ("lrjax.suite", "def f():\n    from ml_collections import config_flags", "touches flags"),
+        ("lrjax.runs.suite", "def f():\n    from ml_collections import config_flags", "touches flags"),
         ("lrjax.novelty", "", "in no layer"),
         ("checkpoints_conv.bad", "import torch", "inside functions"),
         ("checkpoints_conv.bad", "from lrjax.models import zoo", "names and shapes only"),
@@ -205,7 +205,7 @@ def test_every_layer_of_the_table_exists():
     ],
 )
 def test_the_walk_finds_bad_imports(name, source, complaint):
-    sources = {"lrjax.models.zoo": "", "lrjax.main": "", "lrjax.suite": "", name: source}
+    sources = {"lrjax.models.zoo": "", "lrjax.main": "", "lrjax.runs.suite": "", name: source}
     found = violations(sources)
     assert len(found) == 1
     assert complaint in found[0]
@@ -225,9 +225,9 @@ def test_the_walk_finds_cycles():
 def test_the_walk_leaves_good_imports_alone():
     sources = {
         "lrjax.weights.checkpoint": "def f():\n    from checkpoints_conv import FORMATS\nfrom lrjax.errors import UserError",
-        "lrjax.recipes": "from absl import flags\nfrom lrjax.errors import x\nfrom ml_collections import config_flags",
-        "lrjax.main": "from lrjax import suite",
-        "lrjax.suite": "from lrjax import questions\nfrom flax import nnx",
+        "lrjax.runs.recipes": "from absl import flags\nfrom lrjax.errors import x\nfrom ml_collections import config_flags",
+        "lrjax.main": "from lrjax.runs import suite",
+        "lrjax.runs.suite": "from lrjax import questions\nfrom flax import nnx",
         "lrjax.questions": "import jax",
         "checkpoints_conv.readers": "def f():\n    import torch\nimport numpy, re\nfrom lrjax.errors import UserError",
         "checkpoints_conv.__main__": "def f():\n    from lrjax.models import zoo",

@@ -9,7 +9,6 @@ from PIL import Image
 
 import tiny
 from checkpoints_conv.__main__ import main as convert
-from lrjax import suite
 from lrjax.data.datasets import get_dataset
 from lrjax.data.procedural import ProceduralSource
 from lrjax.data.tokenizers import train_tokenizer
@@ -19,6 +18,7 @@ from lrjax.models.build import abstract_params, count_params
 from lrjax.ops.zoom import VIEWS
 from lrjax.questions import Measurement, Outcome, zeroshot, zoom
 from lrjax.results.store import ResultStore
+from lrjax.runs import suite
 from lrjax.train import loop
 from run_helpers import Command, tiny_row, write_checkpoint, write_dataset, write_recipe
 from tiny import write_training_images

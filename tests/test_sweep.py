@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from lrjax import stages
 from lrjax.data.procedural import ProceduralSource
 from lrjax.models import zoo
 from lrjax.report.command import main as report
 from lrjax.results.store import ResultStore
+from lrjax.runs import stages
 from run_helpers import Command, failure, tiny_row, write_checkpoint, write_recipe
 
 pytestmark = pytest.mark.usefixtures("light_compilation")

@@ -32,7 +32,7 @@ from lrjax.data.sources.base import left_out
 from lrjax.data.sources.tree import LeftOut
 from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
-from lrjax.recipes import read_config
+from lrjax.runs.recipes import read_config
 from lrjax.text import one_line, printable
 
 SAMPLE = 32

@@ -11,7 +11,6 @@ from PIL import Image
 
 import on_disk
 from lrjax.config import Config
-from lrjax.config_reader import from_mapping
 from lrjax.data.__main__ import main
 from lrjax.data.images import ImageError, decode
 from lrjax.data.loader import batches, training_batches
@@ -21,6 +20,7 @@ from lrjax.data.sources.folder import ImageFolder
 from lrjax.data.sources.idx import IdxImages
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import ViewSpec
+from lrjax.runs.config_reader import from_mapping
 from run_helpers import write_recipe
 
 

@@ -20,7 +20,6 @@ import jax
 from jax.sharding import Mesh
 
 from lrjax.config import Ablation, Config
-from lrjax.config_reader import check_key, from_mapping
 from lrjax.display.charts import png
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
@@ -38,8 +37,9 @@ from lrjax.report.write import table_files
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import write_files
 from lrjax.results.store import ResultStore, Row
-from lrjax.stages import evaluate_backbone, train_backbone
-from lrjax.suite import Suite
+from lrjax.runs.config_reader import check_key, from_mapping
+from lrjax.runs.stages import evaluate_backbone, train_backbone
+from lrjax.runs.suite import Suite
 from lrjax.train.loop import check_tokens, check_training
 from lrjax.weights.checkpoint import check_source
 from lrjax.weights.naming import Model, run_models

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict, config_dict, config_flags
 
 from lrjax.command_line import Parser
 from lrjax.config import Config
-from lrjax.config_reader import check_key, from_mapping, with_defaults
 from lrjax.errors import UserError
+from lrjax.runs.config_reader import check_key, from_mapping, with_defaults
 
 
 def read_command_line(arguments: Sequence[str], *, description: str = "") -> Config:

@@ -13,7 +13,7 @@ from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
 from lrjax.report.run_tables import comparison_table
 from lrjax.results.store import ResultStore, Row
-from lrjax.suite import Suite
+from lrjax.runs.suite import Suite
 from lrjax.train.card import write_card
 from lrjax.train.loop import train_tokens
 from lrjax.types import Tree

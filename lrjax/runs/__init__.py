@@ -1,0 +1,1 @@
+"""One run: read its recipe, load, evaluate, train, evaluate again."""
