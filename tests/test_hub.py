@@ -3,8 +3,8 @@
 import pytest
 
 import lrjax
+from lrjax.data.hub import fetch
 from lrjax.errors import UserError
-from lrjax.hub import fetch
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -49,7 +49,7 @@ def test_without_a_network_one_line_and_no_second_try(cache, caplog, capfd, monk
 
 
 def test_a_cached_file_needs_no_network(cache, monkeypatch):
-    monkeypatch.setattr("lrjax.hub.is_reachable", lambda: pytest.fail("the network was tried"))
+    monkeypatch.setattr("lrjax.data.hub.is_reachable", lambda: pytest.fail("the network was tried"))
     path = write(cache, "org/name", "one.bin")
     assert fetch(["org/name", "org/other"], ["one.bin", "two.bin"]) == path
 
@@ -66,7 +66,7 @@ def test_a_lost_connection_is_told_by_its_name(cache, monkeypatch):
     def download(*_, local_files_only, revision):
         raise errors.LocalEntryNotFoundError("not cached") if local_files_only else ReadTimeout
 
-    monkeypatch.setattr("lrjax.hub.is_reachable", lambda: True)
+    monkeypatch.setattr("lrjax.data.hub.is_reachable", lambda: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(UserError, match=r"^ReadTimeout$"):
         fetch(["org/name"], ["one.bin"])

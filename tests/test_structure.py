@@ -37,7 +37,7 @@ LAYERS = {
     "lrjax.runs.config_reader": 0,
     "lrjax.command_line": 0,
     "lrjax.home": 0,
-    "lrjax.hub": 0,
+    "lrjax.data.hub": 0,
     "lrjax.runs.recipes": 0,
     "lrjax.ops": 1,
     "lrjax.metrics": 1,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lrjax.config import LONGEST_NAME, NOT_IN_NAMES, Config, check_name
+from lrjax.data.hub import parse_hub_id
 from lrjax.errors import UserError
-from lrjax.hub import parse_hub_id
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
 from lrjax.weights.checkpoint import checkpoint_hash, read_metadata

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from lrjax.data.hub import parse_hub_id
 from lrjax.errors import UserError
-from lrjax.hub import parse_hub_id
 from lrjax.models import zoo
 from lrjax.models.backbones import GENERIC_FILE
 from lrjax.models.row import Backbone

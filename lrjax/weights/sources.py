@@ -2,8 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
+from lrjax.data.hub import HUB_PREFIX, HubId, fetch, parse_hub_id
 from lrjax.errors import UserError
-from lrjax.hub import HUB_PREFIX, HubId, fetch, parse_hub_id
 
 EMBEDDED = "embedded"
 HUB_FILES = (

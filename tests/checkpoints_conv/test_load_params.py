@@ -182,7 +182,7 @@ def hub(monkeypatch):
         return str(answer)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr("lrjax.hub.is_reachable", lambda: True)
+    monkeypatch.setattr("lrjax.data.hub.is_reachable", lambda: True)
     return answers, asked
 
 

@@ -289,7 +289,7 @@ def test_the_hub_is_asked_for_one_file_after_the_other(siglip_json, monkeypatch)
         return str(siglip_json / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr("lrjax.hub.is_reachable", lambda: True)
+    monkeypatch.setattr("lrjax.data.hub.is_reachable", lambda: True)
     tokenizer = get_tokenizer("siglip", 64, hub_id="ORG/NAME")
     assert tokenizer.fingerprint == get_tokenizer("siglip", 64, directory=siglip_json).fingerprint
     files = ("sentencepiece.model", "spiece.model", "tokenizer.json")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrjax.data.hub import fetch
 from lrjax.errors import UserError
-from lrjax.hub import fetch
 
 
 @dataclass(frozen=True, kw_only=True)
