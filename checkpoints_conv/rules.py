@@ -10,8 +10,8 @@ import numpy as np
 
 from checkpoints_conv.templates import find_index, first_number, is_match, make_key, stack_name
 from checkpoints_conv.transforms import TRANSFORMS, Shape, Transform
+from lrjax.checks.finite import LARGEST, is_usable
 from lrjax.errors import UserError
-from lrjax.finite import LARGEST, is_usable
 
 Tree = Mapping[str, Any]
 

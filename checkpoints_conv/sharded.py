@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from checkpoints_conv.rules import Reader, Shape
+from lrjax.checks.parse import parse_json
 from lrjax.errors import UserError
-from lrjax.parse import parse_json
 
 INDEX_SUFFIX = ".index.json"
 

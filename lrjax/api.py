@@ -11,19 +11,19 @@ import numpy as np
 from jax.sharding import Mesh
 from PIL import Image
 
+from lrjax.checks.finite import LARGEST, is_usable
+from lrjax.checks.home import expand_home
+from lrjax.checks.text import brief
 from lrjax.data.images import decode
 from lrjax.data.loader import batches
 from lrjax.data.prompts import Template, class_prompts
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
-from lrjax.finite import LARGEST, is_usable
-from lrjax.home import expand_home
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.models.predict import Predictor, check_finite
 from lrjax.ops.preprocess import ViewSpec
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
-from lrjax.text import brief
 from lrjax.types import Array
 from lrjax.weights.checkpoint import load_params, locate
 from lrjax.weights.origin import row_for

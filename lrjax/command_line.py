@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lrjax.checks.home import expand_home
+from lrjax.checks.parse import parse_json
+from lrjax.checks.text import brief, one_line, printable
 from lrjax.errors import UserError
-from lrjax.home import expand_home
-from lrjax.parse import parse_json
-from lrjax.text import brief, one_line, printable
 
 _NEAREST = {"\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "\N{PLUS-MINUS SIGN}": "+/-", "\N{RIGHTWARDS ARROW}": "->"}
 

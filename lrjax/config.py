@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
+from lrjax.checks.home import expand_home
+from lrjax.checks.ranges import Amount, Batch, Count, Fraction, Positive, Range, Seed, Side, check_ranges
 from lrjax.errors import UserError
-from lrjax.home import expand_home
-from lrjax.ranges import Amount, Batch, Count, Fraction, Positive, Range, Seed, Side, check_ranges
 
 
 def _path(**options: Any) -> Any:

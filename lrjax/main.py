@@ -21,6 +21,7 @@ import jax
 from jax.sharding import Mesh
 
 from lrjax import command_line
+from lrjax.checks.text import one_line, printable
 from lrjax.config import Config
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
@@ -38,7 +39,6 @@ from lrjax.runs.recipes import read_command_line
 from lrjax.runs.stages import evaluate_backbone, train_backbone
 from lrjax.runs.suite import Suite
 from lrjax.sharding import join_processes, make_mesh, run_jointly
-from lrjax.text import one_line, printable
 from lrjax.train.loop import check_tokens, check_training
 from lrjax.weights.checkpoint import check_source
 from lrjax.weights.naming import Model, run_models

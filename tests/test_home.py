@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 import lrjax
+from lrjax.checks.home import expand_home
 from lrjax.command_line import Parser
 from lrjax.config import Config
 from lrjax.data.datasets import open_source
 from lrjax.errors import UserError
-from lrjax.home import expand_home
 from lrjax.runs.config_reader import from_mapping
 from lrjax.runs.recipes import read_command_line
 from run_helpers import write_recipe

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from lrjax.parse import DEEPEST, parse_json, parse_yaml
+from lrjax.checks.parse import DEEPEST, parse_json, parse_yaml
 
 LAUGHS = "a: &a [ha, ha]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in itertools.pairwise("abcdefghi")

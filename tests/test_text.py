@@ -2,7 +2,7 @@
 
 import pytest
 
-from lrjax.text import brief, one_line, printable
+from lrjax.checks.text import brief, one_line, printable
 
 
 @pytest.mark.parametrize(

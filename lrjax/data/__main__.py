@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from lrjax.checks.text import one_line, printable
 from lrjax.command_line import Parser, say
 from lrjax.command_line import run as run_command
 from lrjax.config import Data
@@ -33,7 +34,6 @@ from lrjax.data.sources.tree import LeftOut
 from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.runs.recipes import read_config
-from lrjax.text import one_line, printable
 
 SAMPLE = 32
 """Images per data set that are decoded without `--full`."""

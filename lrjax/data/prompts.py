@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 
+from lrjax.checks.text import brief
 from lrjax.errors import UserError
-from lrjax.text import brief
 
 Template = str | Callable[[str], str]
 """A text with one "{}", or a function of a class name."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lrjax.text import printable
+from lrjax.checks.text import printable
 
 
 class Estimate(NamedTuple):

@@ -7,8 +7,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from lrjax.checks.parse import parse_json
 from lrjax.errors import UserError
-from lrjax.parse import parse_json
 from lrjax.results.store import utf8, write_atomically
 
 LIST = ".report.json"

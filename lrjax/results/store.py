@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from lrjax import __version__
+from lrjax.checks.parse import parse_json
+from lrjax.checks.text import brief, one_line
 from lrjax.errors import UserError
-from lrjax.parse import parse_json
-from lrjax.text import brief, one_line
 
 RESULTS_FILE = "results.jsonl"
 SCHEMA = 1

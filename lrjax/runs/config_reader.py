@@ -6,9 +6,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from lrjax.checks.text import brief
 from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
-from lrjax.text import brief
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lrjax import questions
+from lrjax.checks.text import printable
 from lrjax.config import Config, config_hash
 from lrjax.data.datasets import Dataset, get_datasets, open_sources, prompts_hash
 from lrjax.data.memory import GIB, MEMORY
@@ -24,7 +25,6 @@ from lrjax.questions.classifiers import text_classifier
 from lrjax.results.shards import Shards
 from lrjax.results.store import ResultStore, Row, content_key, package_versions
 from lrjax.sharding import from_first, to_host
-from lrjax.text import printable
 from lrjax.types import Array, Tree
 from lrjax.weights.naming import Model
 

@@ -15,11 +15,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 
+from lrjax.checks.finite import LARGEST, is_usable
+from lrjax.checks.parse import parse_json
 from lrjax.errors import UserError
-from lrjax.finite import LARGEST, is_usable
 from lrjax.models import zoo
 from lrjax.models.row import Backbone
-from lrjax.parse import parse_json
 from lrjax.types import Tree
 from lrjax.weights.fitting import advice
 from lrjax.weights.sources import METADATA, locate

@@ -10,14 +10,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lrjax.checks.finite import LARGEST, is_usable
+from lrjax.checks.parse import parse_json
 from lrjax.errors import UserError
-from lrjax.finite import LARGEST, is_usable
 from lrjax.models.build import abstract_params
 from lrjax.models.lr_tokens import token_shape
 from lrjax.models.robust_token import init_robust_token
 from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
-from lrjax.parse import parse_json
 from lrjax.results.store import write_atomically
 from lrjax.types import Tree
 from lrjax.weights.streaming import named_leaves

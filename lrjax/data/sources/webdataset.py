@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from lrjax.checks.parse import parse_json
 from lrjax.data.files import open_regular, read_text
 from lrjax.data.images import FORMATS
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, gaps, is_image
 from lrjax.errors import UserError
-from lrjax.parse import parse_json
 
 _ARCHIVE = re.compile(r"\.(?:tar|(?:tar\.|t)(gz|bz2|xz|zst))$")
 _UNPACKERS = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\0": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}

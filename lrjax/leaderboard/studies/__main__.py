@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lrjax.checks.text import printable
 from lrjax.command_line import Parser, read_numbers, run, say
 from lrjax.display.charts import png
 from lrjax.display.tables import print_tables
@@ -24,7 +25,6 @@ from lrjax.leaderboard.board import Leaderboard, add_runs, published_leaderboard
 from lrjax.leaderboard.studies import STUDIES, TITLES, Study, find_study, run_study, weights
 from lrjax.results.output_folder import write_files
 from lrjax.results.store import read_rows, write_atomically
-from lrjax.text import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

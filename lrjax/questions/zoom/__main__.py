@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from lrjax.checks.parse import parse_json
 from lrjax.command_line import Parser, run, say
 from lrjax.data.images import decode
 from lrjax.display.charts import map_png, png
@@ -18,7 +19,6 @@ from lrjax.display.charts.png import require_matplotlib
 from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import TOP
-from lrjax.parse import parse_json
 from lrjax.questions.zoom import pictures, report
 from lrjax.questions.zoom.covers import write_covers
 from lrjax.questions.zoom.stored import by_dataset, load_tables

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lrjax.checks.parse import parse_json
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import VIEW_ANCHORS, VIEW_SCALES, view_index
 from lrjax.ops.zoom import ANCHORS
-from lrjax.parse import parse_json
 from lrjax.questions.zoom.stored import ZoomTable
 from lrjax.results.store import write_atomically
 

@@ -6,8 +6,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
+from lrjax.checks.text import brief
 from lrjax.errors import UserError
-from lrjax.text import brief
 
 
 @dataclasses.dataclass(frozen=True)
