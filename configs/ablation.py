@@ -30,7 +30,7 @@ def recipe(name: str, variant: str, ablation: Mapping[str, Any]) -> ConfigDict:
         raise UserError(f"unknown variant {variant!r} in {name}.py:{variant}; use {name}.py or {name}.py:embedded")
     config = lr_tk0_eva.get_config("" if variant else "B-16")
     config.workdir = f"runs/{name}_{variant}" if variant else f"runs/{name}"
-    config.evaluation.resolutions = (16, 32)
+    config.questions.zeroshot.resolutions = (16, 32)
     if variant:
         config.train.update({"steps": 80, "batch_size": 32, "learning_rate": 0.12, "save_every": 40})
     else:

@@ -47,7 +47,8 @@ def get_config(version: str = "") -> ConfigDict:
             "placement": "replicate",
             "pass_order": "pillow12",  # of the published numbers
             "data": {"names": (DATASETS[version],), "root": "data", "on_error": "error", "workers": 16},
-            "evaluation": {"evaluators": ("zeroshot",), "resolutions": (), "batch_size": 64},
+            "questions": {"zeroshot": {"resolutions": ()}},
+            "evaluation": {"batch_size": 64},
             "report": {"plots": True, "weights": "equal"},
         }
     )

@@ -48,7 +48,8 @@ def get_config(backbone: str = "") -> ConfigDict:
             "placement": "fsdp" if giant else "replicate",
             "protocol": "lr0fm",
             "data": {"names": LR0FM_DATASETS, "root": "data", "on_error": "error", "workers": 16},
-            "evaluation": {"evaluators": ("zeroshot",), "resolutions": (16, 32, 64, 128), "batch_size": 128},
+            "questions": {"zeroshot": {"resolutions": (16, 32, 64, 128)}},
+            "evaluation": {"batch_size": 128},
             "train": {
                 "epochs": 200,
                 "steps": 0,
@@ -82,7 +83,8 @@ def embedded() -> ConfigDict:
             "devices": None,
             "placement": "replicate",
             "data": {"names": PROCEDURAL_DATASETS, "count": 240, "seed": 0, "on_error": "error", "workers": 2},
-            "evaluation": {"evaluators": ("zeroshot",), "resolutions": (16, 32, 64, 128), "batch_size": 64},
+            "questions": {"zeroshot": {"resolutions": (16, 32, 64, 128)}},
+            "evaluation": {"batch_size": 64},
             "train": {
                 "steps": 100,
                 "epochs": 0,

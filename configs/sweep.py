@@ -49,7 +49,8 @@ def get_config(name: str = "") -> ConfigDict:
                 "workdir": "runs/sweep_lr0fm",
                 "protocol": "lr0fm",
                 "data": {"names": LR0FM_DATASETS, "root": "data", "workers": 16},
-                "evaluation": {"resolutions": (16, 32, 64, 128), "batch_size": 128},
+                "questions": {"zeroshot": {"resolutions": (16, 32, 64, 128)}},
+                "evaluation": {"batch_size": 128},
                 "report": {"plots": True, "weights": "paper"},
             }
         )
@@ -58,7 +59,8 @@ def get_config(name: str = "") -> ConfigDict:
             "models": ("EVA02-embedded=embedded", "EVA02-embedded@160=embedded"),
             "workdir": "runs/sweep",
             "data": {"names": PROCEDURAL_DATASETS, "count": 240, "seed": 0, "workers": 2},
-            "evaluation": {"resolutions": (16, 32, 64, 128), "batch_size": 64},
+            "questions": {"zeroshot": {"resolutions": (16, 32, 64, 128)}},
+            "evaluation": {"batch_size": 64},
             "report": {"plots": True, "weights": "equal"},
         }
     )

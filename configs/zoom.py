@@ -1,4 +1,4 @@
-"""Zoom: which of 324 views of an image (36 scales at 9 places) a classifier gets right (arXiv 2304.05538).
+r"""Zoom: which of 324 views of an image (36 scales at 9 places) a classifier gets right (arXiv 2304.05538).
 
     python -m lrjax.main --config configs/zoom.py
 
@@ -17,11 +17,12 @@ Probabilities are combined over the crops that cover another data set (Table A6)
 
     python -m lrjax.main --config configs/zoom.py:imagenet_real --config.data.root DATA
     python -m lrjax.questions.zoom runs/zoom_imagenet_real --covers covers.json
-    python -m lrjax.main --config configs/zoom.py:imagenet_a --config.data.root DATA --config.zoom.aggregate covers.json
+    python -m lrjax.main --config configs/zoom.py:imagenet_a --config.data.root DATA \
+        --config.questions.zoom.aggregate covers.json
 
 and --config.data.region foreground (or background) blackens what is outside (or inside) of bounding boxes (Table A8),
 which imagenet has in a folder of XML files: --config.data.boxes FOLDER. An interrupted run goes on behind its last
-`zoom.shard_size` images.
+`evaluation.part_size` images.
 """
 
 from ml_collections import ConfigDict
@@ -55,8 +56,11 @@ def get_config(dataset: str = "") -> ConfigDict:
             "placement": "replicate",
             "pass_order": "pillow12",  # of the published numbers
             "data": {"names": (dataset,), "root": "data", "on_error": "error", "workers": 16},
-            "evaluation": {"evaluators": ("zeroshot", "zoom"), "resolutions": (), "batch_size": 64},
-            "zoom": {"normalisation": "imagenet", "scales_at_once": 1, "shard_size": 1024, "keep": ("guess",)},
+            "questions": {
+                "zeroshot": {"resolutions": ()},
+                "zoom": {"normalisation": "imagenet", "scales_at_once": 1, "keep": ("guess",)},
+            },
+            "evaluation": {"batch_size": 64, "part_size": 1024},
             "report": {"plots": True, "weights": "equal"},
         }
     )
@@ -73,8 +77,11 @@ def embedded() -> ConfigDict:
             "devices": None,
             "placement": "replicate",
             "data": {"names": ("shapes", "letters"), "count": 24, "seed": 0, "on_error": "error", "workers": 2},
-            "evaluation": {"evaluators": ("zeroshot", "zoom"), "resolutions": (), "batch_size": 8},
-            "zoom": {"normalisation": "native", "scales_at_once": 4, "shard_size": 24, "keep": ()},
+            "questions": {
+                "zeroshot": {"resolutions": ()},
+                "zoom": {"normalisation": "native", "scales_at_once": 4, "keep": ()},
+            },
+            "evaluation": {"batch_size": 8, "part_size": 24},
             "report": {"plots": True, "weights": "equal"},
         }
     )

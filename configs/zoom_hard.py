@@ -47,8 +47,11 @@ def embedded() -> ConfigDict:
             "precision": "float32",
             "devices": None,
             "data": {"names": _corrupted("letters"), "count": 40, "seed": 0, "on_error": "error", "workers": 2},
-            "evaluation": {"evaluators": ("zeroshot", "zoom"), "resolutions": (), "batch_size": 8},
-            "zoom": {"normalisation": "native", "scales_at_once": 4, "shard_size": 40, "keep": ()},
+            "questions": {
+                "zeroshot": {"resolutions": ()},
+                "zoom": {"normalisation": "native", "scales_at_once": 4, "keep": ()},
+            },
+            "evaluation": {"batch_size": 8, "part_size": 40},
             "report": {"plots": True, "weights": "equal"},
         }
     )
@@ -61,7 +64,8 @@ def evaluate() -> ConfigDict:
             "models": ("EVA02-embedded=embedded", "EVA02-embedded@160=embedded"),
             "workdir": "runs/hard_results",
             "data": {"names": ("letters", "runs/hard/letters_hard.yaml"), "count": 240, "seed": 1, "workers": 2},
-            "evaluation": {"resolutions": (), "batch_size": 16},
+            "questions": {"zeroshot": {"resolutions": ()}},
+            "evaluation": {"batch_size": 16},
             "report": {"plots": True, "weights": "equal"},
         }
     )

@@ -13,12 +13,14 @@ from lrjax.checks.ranges import Amount, Batch, Count, Fraction, Positive, Range,
 from lrjax.errors import UserError
 
 
-def _path(**options: Any) -> Any:
-    """A field that holds a path, NAME=PATH or KIND:PATH, or several, in which "~" is the home of the user."""
+def path_field(**options: Any) -> Any:
+    """Returns a field that holds a path, NAME=PATH or KIND:PATH, or several, in which "~" is the home of the user."""
     return dataclasses.field(metadata={"path": True}, **options)
 
 
-class _Group:
+class Group:
+    """Options, in whose paths the home of the user is meant by "~"."""
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             if field.metadata.get("path"):
@@ -26,7 +28,7 @@ class _Group:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Data(_Group):
+class Data(Group):
     """The evaluation data.
 
     Attributes:
@@ -51,9 +53,9 @@ class Data(_Group):
         boxes: folder of the boxes of real images, PASCAL VOC's XML as in ILSVRC; procedural pictures know theirs.
     """
 
-    names: tuple[str, ...] = _path()
-    root: str = _path(default="")
-    sources: Mapping[str, str] = _path(default_factory=dict)
+    names: tuple[str, ...] = path_field()
+    root: str = path_field(default="")
+    sources: Mapping[str, str] = path_field(default_factory=dict)
     count: Positive = 240
     seed: Seed = 0
     on_error: str = "error"
@@ -62,26 +64,27 @@ class Data(_Group):
     workers: Annotated[int, Range(0, 1024)] = 2
     decode_gib: Annotated[float, Range(0, 10**6, above=True)] = 8.0
     region: str = ""
-    boxes: str = _path(default="")
+    boxes: str = path_field(default="")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Zero-shot evaluation.
+    """How images are fed to a model, whatever is asked.
 
     Attributes:
-        evaluators: names of modules of `lrjax.questions`.
-        resolutions: LR sides in pixels; the native size of the backbone is always evaluated as well.
-        batch_size: images per batch over all devices, each at all resolutions.
+        batch_size: images per batch over all devices, each under all views.
+        part_size: images after which what is finished is put on disk; an interrupted run goes on behind it.
+        record_gib: GiB on disk for what the model said of every image, kept for further questions; what does not fit is
+            computed again when it is asked for.
     """
 
-    evaluators: tuple[str, ...] = ("zeroshot",)
-    resolutions: tuple[Side, ...] = (16, 32, 64, 128)
     batch_size: Batch = 64
+    part_size: Positive = 4096
+    record_gib: Amount = 8.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Train(_Group):
+class Train(Group):
     """Multi-scale distillation of a backbone into what is trained beside it (LR0.FM, arXiv 2502.03950, section 5).
 
     By default that is LR-TK0 tokens; `tokens`, `prompts`, `robust_token` and `unfrozen` choose it and combine freely.
@@ -127,7 +130,7 @@ class Train(_Group):
 
     steps: Count = 0
     epochs: Count = 0
-    root: str = _path(default="procedural")
+    root: str = path_field(default="procedural")
     count: Positive = 2000
     images_per_caption: Count = 0
     image_size: Side = 224
@@ -155,40 +158,6 @@ class Train(_Group):
     save_every: Positive = 100
     evaluate_every: Count = 0
     tensorboard: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Zoom(_Group):
-    """Classification of the 324 zoom views of every image (arXiv 2304.05538).
-
-    Attributes:
-        normalisation: "imagenet" for the mean and deviation of ImageNet, with which the published evaluation normalises
-            the input of CLIP too, "native" for those of the weights.
-        scales_at_once: scales, of nine views each, that are rendered and classified together; a divisor of 36. Memory
-            grows with it and with `evaluation.batch_size`.
-        shard_size: images after which results are put on disk; an interrupted run goes on behind the last of them.
-        keep: what is stored of every view besides whether it is right: "confidence", the probability of the guess
-            (float16), and "guess", its class.
-        aggregate: file of sets of views, which `python -m lrjax.questions.zoom RESULTS --covers FILE` writes; the
-            probabilities under the views of the model's set are combined, by their maximum and by their mean, while
-            the views are classified. "" combines nothing.
-        crops: whether 5-crop, 10-crop and centre crops at 11 scales are classified too, 21 views more.
-    """
-
-    normalisation: str = "imagenet"
-    scales_at_once: int = 1
-    shard_size: Positive = 1024
-    keep: tuple[str, ...] = ()
-    aggregate: str = _path(default="")
-    crops: bool = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        _one_of("zoom.normalisation", self.normalisation, ("imagenet", "native"))
-        if not 1 <= self.scales_at_once <= 36 or 36 % self.scales_at_once:
-            raise UserError(f"config.zoom.scales_at_once is {self.scales_at_once}; use 1, 2, 3, 4, 6, 9, 12, 18 or 36")
-        for name in self.keep:
-            _one_of("zoom.keep", name, ("confidence", "guess"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -241,7 +210,7 @@ class Ablation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(_Group):
+class Config(Group):
     """A whole run.
 
     Attributes:
@@ -263,15 +232,17 @@ class Config(_Group):
         pass_order: order of the two passes of a resize, on which tall images depend: "pillow13", or "pillow12"
             for that of earlier versions of Pillow, with which the published numbers were made; "" for that of the
             protocol, which is "pillow12" for "lr0fm" and "pillow13" for "native".
+        questions: what is asked: by name the options of each (see `lrjax.questions`), with "type" where the name is not
+            that of a question.
         numerics: "open_clip" activation and epsilon, or "as_trained" for those of the training of CLIPA and SigLIP.
     """
 
     model: str = ""
     data: Data
-    source: str = _path(default="")
+    source: str = path_field(default="")
     name: str = ""
-    models: tuple[str, ...] = _path(default=())
-    workdir: str = _path(default="runs/default")
+    models: tuple[str, ...] = path_field(default=())
+    workdir: str = path_field(default="runs/default")
     seed: Seed = 0
     precision: str = "float32"
     devices: Positive | None = None
@@ -281,7 +252,7 @@ class Config(_Group):
     pass_order: str = ""
     numerics: str = "open_clip"
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
-    zoom: Zoom = dataclasses.field(default_factory=Zoom)
+    questions: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=lambda: {"zeroshot": {}})
     train: Train = dataclasses.field(default_factory=Train)
     ablation: Ablation = dataclasses.field(default_factory=Ablation)
     report: Report = dataclasses.field(default_factory=Report)
@@ -298,11 +269,6 @@ class Config(_Group):
             check_name("name", self.name.strip())
         if self.models and (self.train.steps or self.train.epochs):
             raise UserError("tokens are trained for one backbone; name it in config.model instead of config.models")
-        if self.train.evaluate_every and "zeroshot" not in self.evaluation.evaluators:
-            raise UserError("config.train.evaluate_every measures accuracy; add zeroshot to evaluation.evaluators")
-        for name in self.ablation.metrics if self.ablation.rows else ():
-            if name[3:] not in ("hr", *map(str, self.evaluation.resolutions)):
-                raise UserError(f"config.ablation.metrics has {name!r}; add the side to config.evaluation.resolutions")
         if not self.ablation.rows and self.ablation != Ablation():
             raise UserError("config.ablation has no rows; start from a recipe with rows, such as configs/table14.py")
         if self.models and self.ablation.rows:
@@ -320,11 +286,12 @@ class Config(_Group):
         if self.data.boxes and not self.data.region:
             raise UserError("config.data.boxes is set without config.data.region; set that to what the boxes leave")
         _one_of("report.weights", self.report.weights, ("paper", "equal"))
-        for key, names in (("data.names", self.data.names), ("evaluation.evaluators", self.evaluation.evaluators)):
-            if not names:
+        for key, group in (("data.names", self.data.names), ("questions", self.questions)):
+            if not group:
                 raise UserError(f"config.{key} is empty; name at least one")
-            if len(set(names)) < len(names):
-                raise UserError(f"config.{key} names {max(names, key=names.count)!r} twice; remove one")
+        if len(set(self.data.names)) < len(self.data.names):
+            twice = max(self.data.names, key=self.data.names.count)
+            raise UserError(f"config.data.names names {twice!r} twice; remove one")
         if self.train.steps and self.train.epochs:
             raise UserError("config.train.steps and config.train.epochs are both set; set one of them to 0")
         if not self.train.buckets:

@@ -12,7 +12,6 @@ if __name__ == "__main__":  # before the imports below, so that Ctrl-C during th
 
 import gc
 import logging
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,18 @@ from jax.sharding import Mesh
 from lrjax import command_line
 from lrjax.checks.text import one_line, printable
 from lrjax.config import Config
+from lrjax.display.page import print_pages
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import add_runs, published_leaderboard
-from lrjax.leaderboard.scores import METRIC
-from lrjax.questions.zoom.report import bounds_table, covers
-from lrjax.questions.zoom.stored import tables_of
+from lrjax.leaderboard.scores import accuracies_of
+from lrjax.questions.pages import question_pages
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import check_folder
-from lrjax.results.store import ResultStore, Row
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore
 from lrjax.runs.ablation import run_ablation
 from lrjax.runs.recipes import read_command_line
 from lrjax.runs.stages import evaluate_backbone, train_backbone
@@ -110,13 +110,11 @@ def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultS
     }
     if set(board.datasets) <= set(suite.names):
         board = add_runs(board, rows)
-    tables = run_tables(rows, **options) if any(row.metric == METRIC for row in rows) else {}
-    write_report(rows, directory, board=board, tables=tables, plots=config.report.plots, **options)
+    tables = run_tables(rows, **options) if accuracies_of(rows) else {}
+    questions = question_pages(rows, store.samples)
+    write_report(rows, directory, board=board, tables=tables, questions=questions, plots=config.report.plots, **options)
     print_tables([tables[name] for name in SHOWN if name in tables])
-    if zooms := tables_of(rows, store.samples):
-        print_tables([bounds_table(zooms, covers(zooms))])
-        place = shlex.quote(str(store.directory))
-        _LOG.info("more on zooming: python -m lrjax.questions.zoom %s --out %s/zoom", place, place)
+    print_pages(questions)
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
 
 

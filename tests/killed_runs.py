@@ -19,7 +19,7 @@ import numpy as np
 
 from lrjax import main
 from lrjax.models import zoo
-from lrjax.questions import zeroshot
+from lrjax.questions.bench import Bench
 from lrjax.results.store import ResultStore
 from run_helpers import tiny_row, write_recipe
 
@@ -61,14 +61,14 @@ class Sweep:
             os.dup2(1, 2)
             if place is not None:
                 die_at(*place)
-            evaluate = zeroshot.run
+            sweep = Bench.sweep
 
-            def logged(predictor, *arguments, **options):
+            def logged(bench, *arguments, **options):
                 with log.open("a") as file:
-                    file.write(f"{predictor.row.name} {options['title'].split()[0]}\n")
-                return evaluate(predictor, *arguments, **options)
+                    file.write(f"{bench.predictor.row.name} {bench.title.split()[0]}\n")
+                return sweep(bench, *arguments, **options)
 
-            zeroshot.run = logged
+            Bench.sweep = logged
             recipe = str(self.folder / "recipe.py")
             os._exit(main.main(["--config", recipe, f"--config.workdir={self.workdir}"]))
         if seconds is not None:
@@ -116,7 +116,8 @@ def check(folder):
         models=tuple(names),
         devices=1,
         data={"names": ("shapes", "colours"), "count": 24, "workers": 2},
-        evaluation={"resolutions": (8,), "batch_size": 8},
+        questions={"zeroshot": {"resolutions": (8,)}},
+        evaluation={"batch_size": 8},
         report={"plots": False, "weights": "equal"},
     )
     Sweep(folder, folder / "first").run()  # compiles

@@ -9,7 +9,7 @@ import pytest
 from lrjax.config import Config
 from lrjax.errors import UserError
 from lrjax.models import zoo
-from lrjax.questions import zeroshot
+from lrjax.questions.bench import Bench
 from lrjax.results.store import ResultStore
 from lrjax.runs import ablation
 from lrjax.runs.config_reader import from_mapping
@@ -30,7 +30,8 @@ def values(tmp_path, **changes):
         "workdir": str(tmp_path / "run"),
         "devices": 1,
         "data": {"names": ("shapes",), "count": 24, "workers": 0},
-        "evaluation": {"resolutions": (8,), "batch_size": 8},
+        "questions": {"zeroshot": {"resolutions": (8,)}},
+        "evaluation": {"batch_size": 8},
         "train": train | {"learning_rate": 0.1, "warmup_steps": 0},
         "ablation": {"rows": rows, "seeds": (5,), "metrics": ("acc8", "acchr"), "paper": PAPER},
         "report": {"plots": False, "weights": "equal"},
@@ -47,8 +48,8 @@ def test_every_row_once_and_on_after_a_kill(command, tmp_path, monkeypatch):
     checkpoint = write_checkpoint(tiny_row(), tmp_path / "checkpoint", one_class=False)
     recipe = write_recipe(tmp_path / "recipe.py", **values(tmp_path, source=str(checkpoint)))
     evaluated, steps, kill, compiled = [], [], [1], []
-    run, make_step = zeroshot.run, Distiller.make_step
-    monkeypatch.setattr(zeroshot, "run", lambda *a, **o: (evaluated.append(o["title"]), run(*a, **o))[1])
+    sweep, make_step = Bench.sweep, Distiller.make_step
+    monkeypatch.setattr(Bench, "sweep", lambda self, *a, **o: (evaluated.append(self.title), sweep(self, *a, **o))[1])
 
     def counted(*arguments, **options):
         compiled.extend([] if compiled else [make_step(*arguments, **options)])

@@ -6,11 +6,11 @@ import pytest
 
 from lrjax.display.tables import Table
 from lrjax.leaderboard.completeness import expected_images, footnote, marked, shortfall, shortfalls
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 ROW = Row(
-    model="M", variant="vanilla", dataset="eurosat", resolution=16, metric="acc1", value=0.5, n=20, key="k",
-    config_hash="c", evaluator="zeroshot", evaluator_version=1, seed=None, versions={},
+    model="M", variant="vanilla", dataset="eurosat", condition={"resolution": 16}, metric="acc1", value=0.5, n=20,
+    key="k", config_hash="c", question="zeroshot", kind="zeroshot", question_version=1, seed=None, versions={},
 )  # fmt: skip
 
 
@@ -39,7 +39,11 @@ def test_how_many_images_are_missing(changes, expected, text):
 
 
 def test_what_is_missing_by_data_set():
-    rows = [ROW, dataclasses.replace(ROW, resolution="hr"), dataclasses.replace(ROW, dataset="dtd", n=1880)]
+    rows = [
+        ROW,
+        dataclasses.replace(ROW, condition={"resolution": "hr"}),
+        dataclasses.replace(ROW, dataset="dtd", n=1880),
+    ]
     assert shortfalls(rows) == {"eurosat": "20 of 5,400"}
     assert footnote({"M": shortfalls(rows), "N": {}}) == [
         "‡: not all images of the data set (M: 20 of 5,400 of eurosat)."

@@ -19,9 +19,11 @@ def build(**changes):
 
 
 def test_defaults_and_lists_as_tuples():
-    config = build(evaluation={"resolutions": [16, 24]}, train={"buckets": [[8, 16], (16, 20)], "crop_scale": [1, 1]})
+    config = build(
+        questions={"zeroshot": {"resolutions": [16, 24]}}, train={"buckets": [[8, 16], (16, 20)], "crop_scale": [1, 1]}
+    )
     assert config.data == Data(names=("shapes",))
-    assert config.evaluation.resolutions == (16, 24)
+    assert config.questions == {"zeroshot": {"type": "zeroshot", "resolutions": (16, 24)}}
     assert config.train.buckets == ((8, 16), (16, 20))
     assert config.train.crop_scale == (1.0, 1.0)
     assert (config.seed, config.devices, config.precision, config.train.steps) == (0, None, "float32", 0)
@@ -48,7 +50,12 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"report": {"plots": 1}}, r"config\.report\.plots must be of type bool, not 1"),
         ({"data": {"names": "shapes"}}, r"config\.data\.names must be a tuple, not 'shapes'"),
         ({"data": {"names": [3]}}, r"config\.data\.names must be of type str, not 3"),
-        ({"evaluation": {"resolutions": 16}}, r"config\.evaluation\.resolutions must be a tuple, not 16"),
+        ({"questions": {"zeroshot": {"resolutions": 16}}}, r"config\.questions\.zeroshot\.resolutions must be a tuple"),
+        ({"questions": {"zeroshot": {"resolution": 16}}}, r"did you mean questions\.zeroshot\.resolutions\?$"),
+        ({"questions": {"zeroshto": {}}}, r"unknown question 'zeroshto' in config\.questions; did you mean 'zeroshot'"),
+        ({"questions": {"mine": {}}}, r"unknown question 'mine' in config\.questions; use one of zeroshot, zoom"),
+        ({"questions": {"mine": {"type": "json:dumps"}}}, r"'json:dumps' of config\.questions is no question"),
+        ({"questions": {"mine": {"type": "nowhere.py:Mine"}}}, r"'nowhere\.py:Mine' .* cannot be imported"),
         ({"train": {"buckets": [[16, 32, 64]]}}, r"config\.train\.buckets must have 2 values"),
         ({"train": {"buckets": [16, 32]}}, r"config\.train\.buckets must be a tuple, not 16"),
         ({"train": {"crop_scale": (0.9,)}}, r"config\.train\.crop_scale must have 2 values"),
@@ -59,18 +66,23 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"train": {"save_every": 0}}, r"config\.train\.save_every is 0"),
         ({"train": {"remat": "some"}}, r"config\.train\.remat is 'some'; use one of 'none', 'selective', 'full'"),
         (
-            {"train": {"evaluate_every": 2}, "evaluation": {"evaluators": ("zoom",)}},
+            {"train": {"evaluate_every": 2}, "questions": {"zoom": {}}},
             r"config\.train\.evaluate_every measures accuracy; add zeroshot",
         ),
         (
-            {"zoom": {"normalisation": "clip"}},
-            r"config\.zoom\.normalisation is 'clip'; use one of 'imagenet', 'native'",
+            {"questions": {"zoom": {"normalisation": "clip"}}},
+            r"config\.questions\.zoom\.normalisation is 'clip'; use 'imagenet' or 'native'",
         ),
-        ({"zoom": {"scales_at_once": 5}}, r"config\.zoom\.scales_at_once is 5; use 1, 2, 3, 4, 6, 9, 12, 18 or 36"),
+        (
+            {"questions": {"zoom": {"scales_at_once": 5}}},
+            r"config\.questions\.zoom\.scales_at_once is 5; use 1, 2, 3, 4",
+        ),
         ({"data": {"region": "sky"}}, r"config\.data\.region is 'sky'; use one of '', 'foreground', 'background'"),
         ({"data": {"boxes": "x"}}, r"config\.data\.boxes is set without config\.data\.region"),
-        ({"zoom": {"shard_size": 0}}, r"config\.zoom\.shard_size is 0"),
-        ({"zoom": {"keep": ["logits"]}}, r"config\.zoom\.keep is 'logits'; use one of 'confidence', 'guess'"),
+        (
+            {"questions": {"zoom": {"keep": ["logits"]}}},
+            r"config\.questions\.zoom\.keep has 'logits'; use 'confidence'",
+        ),
         ({"train": {"buckets": ()}}, r"config\.train\.buckets is empty"),
         ({"train": {"tokens": False}}, r"trains nothing; set train\.tokens, train\.prompts, train\.robust_token or"),
         ({"train": {"tokens": False, "prompts": 5, "first_block": 1}}, r"first_block places tokens"),
@@ -96,9 +108,13 @@ def test_integers_become_floats_and_not_the_other_way():
         ({"data": {"count": 0}}, r"config\.data\.count is 0"),
         ({"data": {"workers": -1}}, r"config\.data\.workers is -1"),
         ({"data": {"seed": -1}}, r"config\.data\.seed is -1"),
-        ({"evaluation": {"evaluators": ()}}, r"config\.evaluation\.evaluators is empty"),
+        ({"questions": {}}, r"config\.questions is empty"),
         ({"evaluation": {"batch_size": 0}}, r"config\.evaluation\.batch_size is 0"),
-        ({"evaluation": {"resolutions": (0,)}}, r"config\.evaluation\.resolutions is 0"),
+        (
+            {"questions": {"zeroshot": {"resolutions": (0,)}}},
+            r"config\.questions\.zeroshot\.resolutions is 0; it must be at least 1",
+        ),
+        ({"evaluation": {"part_size": 0}}, r"config\.evaluation\.part_size is 0"),
         ({"precision": "float16"}, r"config\.precision is 'float16'; use one of 'float32', 'bfloat16'"),
         ({"placement": "all"}, r"config\.placement is 'all'"),
         ({"report": {"weights": "war"}}, r"config\.report\.weights is 'war'"),
@@ -237,8 +253,7 @@ OTHER = {
     "data.on_doubt": "warn",
     "data.rgb": "before",
     "data.region": "background",
-    "evaluation.evaluators": ("zoom",),
-    "evaluation.resolutions": (16,),
+    "questions": {"zeroshot": {"resolutions": (16,)}},
     "train.buckets": ((16, 32),),
     "train.crop_scale": (0.5, 1.0),
     "ablation.rows": (("a", {}), ("b", {})),
@@ -246,9 +261,6 @@ OTHER = {
     "ablation.metrics": ("acc16",),
     "ablation.paper": {"a": {"sar16": 1.0}},
     "report.weights": "equal",
-    "zoom.normalisation": "native",
-    "zoom.scales_at_once": 2,
-    "zoom.keep": ("guess",),
     "precision": "bfloat16",
     "placement": "fsdp",
     "name": "mine",

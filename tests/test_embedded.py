@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 import checkpoints_conv
+from asking import ask
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.data.prompts import class_prompts
 from lrjax.data.tokenizers import get_tokenizer
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.models.predict import Predictor
-from lrjax.questions import zeroshot
+from lrjax.questions.zeroshot import ZeroShot
 from lrjax.sharding import REPLICATE, make_mesh, place_tree
 from lrjax.weights.checkpoint import load_params, locate
 
@@ -49,8 +50,8 @@ def test_real_zero_shot_model_that_falls_with_resolution(predictor):
         dataset = get_dataset(name)
         classifier = predictor.classifier(class_prompts(dataset.classes, dataset.templates))
         source = open_source(dataset, count=10 * len(dataset.classes), seed=17)
-        outcome = zeroshot.run(predictor, source, classifier, resolutions=(16, "hr"), batch_size=64)
-        found = {(m.metric, m.resolution): m.value for m in outcome.measurements}
+        answer = ask(ZeroShot(resolutions=(16,)), source, classifier, predictor=predictor, batch_size=64)
+        found = {cell: value for cell, (value, _) in answer.values.items()}
         accuracy[name] = found["acc1", 16], found["acc1", "hr"]
         assert found["acc1", "hr"] >= 3 / len(dataset.classes), name
     low, native = np.mean(list(accuracy.values()), axis=0)

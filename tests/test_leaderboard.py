@@ -10,7 +10,7 @@ from lrjax.errors import UserError
 from lrjax.leaderboard.board import add_runs, parse_metric, published_leaderboard
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 BOARD = published_leaderboard()
 
@@ -23,14 +23,15 @@ def runs(published, *, datasets=DATASETS, resolutions=RESOLUTIONS, model="M", va
             model=model,
             variant=variant,
             dataset=dataset,
-            resolution=resolution,
+            condition={"resolution": resolution},
             metric="acc1",
             value=source[DATASETS.index(dataset), RESOLUTIONS.index(resolution)] * (1 if resolution == "hr" else scale),
             n=100,
             key=f"{model}-{variant}-{dataset}",
             config_hash="c",
-            evaluator="zeroshot",
-            evaluator_version=1,
+            question="zeroshot",
+            kind="zeroshot",
+            question_version=1,
             seed=None,
             versions={},
             extra={"classes": BOARD.classes[dataset], "parameters": 7, "expected": 100} | extra,

@@ -12,7 +12,7 @@ from lrjax.data.tokenizers import get_tokenizer
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
-from lrjax.questions import zeroshot
+from lrjax.questions.bench import Bench
 from lrjax.results.store import ResultStore
 from lrjax.runs import stages
 from lrjax.runs.recipes import read_command_line
@@ -45,7 +45,8 @@ def recipe(tmp_path, checkpoint, monkeypatch):
         workdir=str(tmp_path / "run"),
         devices=1,
         data={"names": ("shapes",), "count": 6, "workers": 0},
-        evaluation={"resolutions": (8,), "batch_size": 4},
+        questions={"zeroshot": {"resolutions": (8,)}},
+        evaluation={"batch_size": 4},
         report={"plots": False, "weights": "equal"},
     )
 
@@ -73,9 +74,9 @@ def fails(command, tmp_path, *arguments, alone=True):
         (["--config.data.names=shpes"], "unknown data set 'shpes'; did you mean shapes"),
         (["--config.data.names=dtd"], "data set 'dtd' needs files"),
         (["--config.data.names=dtd", "--config.data.root=nowhere"], "data set 'dtd' has no folder 'nowhere/dtd'"),
-        (["--config.evaluation.evaluators=zeroshto"], "unknown evaluator 'zeroshto' in config.evaluation.evaluators"),
+        (["--config.questions.zeroshto.resolutions=8"], "unknown question 'zeroshto' in config.questions; did you"),
         (
-            ["--config.evaluation.resolutions=8,33"],
+            ["--config.questions.zeroshot.resolutions=8,33"],
             "resolution 33 is larger than the 32 px input of tiny; use sides up",
         ),
         (["--config.report.weights=paper"], "config.report.weights='paper' has weights for the fifteen data sets"),
@@ -92,7 +93,7 @@ def fails(command, tmp_path, *arguments, alone=True):
         ),
         (["--config.numerics=exact"], "config.numerics is 'exact'; use one of 'open_clip', 'as_trained'"),
         (
-            ["--config.evaluation.evaluators=zoom", "--config.zoom.aggregate=nowhere.json"],
+            ["--config.questions.zoom.aggregate=nowhere.json"],
             "the view sets 'nowhere.json' cannot be read",
         ),
         (
@@ -205,15 +206,15 @@ def test_images_that_are_lost_on_the_way_are_not_skipped(command, tmp_path, reci
     contents = {path: path.read_bytes() for path in paths[7:12]}
     arguments = ["--config", recipe, "--config.data.names=eurosat", f"--config.data.root={tmp_path / 'data'}"]
     arguments += ["--config.data.on_error=skip"]
-    evaluate = zeroshot.run
+    sweep = Bench.sweep
 
-    def run(*given, **options):
+    def lost(*given, **options):
         for path in contents:
             change(path)
-        return evaluate(*given, **options)
+        return sweep(*given, **options)
 
     with monkeypatch.context() as share:
-        share.setattr(zeroshot, "run", run)
+        share.setattr(Bench, "sweep", lost)
         assert message in failure(command(*arguments), alone=False)
     assert ResultStore(tmp_path / "run").rows == []
     for path, content in contents.items():

@@ -43,7 +43,8 @@ def run(tmp_path, capsys, monkeypatch, checkpoint):
         workdir=str(tmp_path / "run"),
         devices=1,
         data={"names": (str(tmp_path / "own" / "birds.yaml"),), "workers": 2},
-        evaluation={"resolutions": (8,), "batch_size": 4},
+        questions={"zeroshot": {"resolutions": (8,)}},
+        evaluation={"batch_size": 4},
         report={"plots": False, "weights": "equal"},
     )
     return lambda *arguments: Command(capsys)("--config", recipe, *arguments)

@@ -1,6 +1,5 @@
 """float32 is float32 on every device: what programs ask of TPUs and GPUs, which round products unless told not to."""
 
-import functools
 import re
 
 import jax
@@ -16,7 +15,10 @@ from lrjax.models.build import Encoders, abstract_params, similarities
 from lrjax.models.predict import Predictor
 from lrjax.ops.preprocess import batch_view_taps
 from lrjax.ops.zoom import ANCHORS, batch_window_taps, stack_window_taps, window_shape, zoom_spec
-from lrjax.questions import zeroshot, zoom
+from lrjax.questions import bench
+from lrjax.questions.bench import view_spec
+from lrjax.questions.case import Views
+from lrjax.questions.zoom import question as zoom
 from lrjax.questions.zoom import views as zoom_views
 from lrjax.sharding import REPLICATE, batch_sharding, make_mesh, replicated, tree_shardings
 from lrjax.train.distill import Distiller
@@ -63,7 +65,8 @@ def lower_image(mesh, row=None, dtype=jnp.float32):
     model = predictor(mesh, row, dtype)
     size = model.row.spec.image.size
     views = arrays(BATCH, VIEWS, size, size, 3, dtype=jnp.uint8, sharding=batch_sharding(mesh))
-    return model._image.lower(model.params, {}, views)
+    native = model.row.preprocess
+    return model._image.lower(model.params, {}, views, (native.mean, native.std))
 
 
 def lower_text(mesh, row=None, dtype=jnp.float32):
@@ -78,10 +81,7 @@ def embeddings(mesh, views=VIEWS):
 
 
 def lower_zeroshot(mesh):
-    batch = functools.partial(arrays, BATCH, sharding=batch_sharding(mesh))
-    given = {"label": arrays(BATCH, 1, dtype=jnp.int32, sharding=batch_sharding(mesh))}
-    given |= {"mask": batch(dtype=bool), "index": batch(dtype=jnp.int32)}
-    return zeroshot._program(mesh, 5).lower(*embeddings(mesh), **given)
+    return bench._logits(mesh).lower(*embeddings(mesh))
 
 
 def lower_zoom(mesh):
@@ -154,7 +154,8 @@ def test_similarities_of_bfloat16_rows_are_float32():
 
 def test_resampling_has_integers_only():
     model = predictor(make_mesh(1))
-    specs, sizes = zeroshot.view_specs(model, (8, "hr")), np.full((BATCH, 2), SIDE)
+    specs = [view_spec(model.row, Views(resolution=side)) for side in (8, None)]
+    sizes = np.full((BATCH, 2), SIDE)
     stages = tuple(batch_view_taps(sizes, spec, canvas=SIDE) for spec in specs)
     views = model._views.lower(arrays(BATCH, SIDE, SIDE, 3, dtype=jnp.uint8), stages, None)
     window = zoom_spec(64, size=tiny.SIZE)

@@ -63,14 +63,14 @@ def test_overrides():
     arguments = [
         *("--config.seed", "3", "--config.devices=2", "--config.data.root", "DATA", "--config.train.learning_rate=1"),
         *("--config.train.steps=0", "--config.train.epochs", "2", "--config.train.buckets=((16,20),)"),
-        *("--config.evaluation.resolutions=16,24", "--config.report.plots=false", "--config.train.shared_crop"),
+        *("--config.questions.zeroshot.resolutions=16,24", "--config.report.plots=false", "--config.train.shared_crop"),
         *("--config.data.names", "shapes", "--config.data.names", "letters"),
     ]
     for whole in (["--config", str(EMBEDDED), *arguments], [*arguments, f"--config={EMBEDDED}"]):
         config = read_command_line(whole)
         assert (config.seed, config.devices, config.data.root) == (3, 2, "DATA")
         assert (config.train.steps, config.train.epochs, config.train.learning_rate) == (0, 2, 1.0)
-        assert config.evaluation.resolutions == (16, 24)
+        assert config.questions["zeroshot"]["resolutions"] == (16, 24)
         assert config.train.buckets == ((16, 20),)
         assert config.train.shared_crop
         assert not config.report.plots
@@ -89,7 +89,10 @@ def test_overrides():
         ("--config.train.buckets=((16,", "--config.train.buckets=((16,"),
         ("--config.train=3", "flag --config.train=3"),
         ("--config.seed", "Missing value for flag --config.seed"),
-        ("--config.evaluation.resolutions=a", "config.evaluation.resolutions must be of type int, not 'a'"),
+        (
+            "--config.questions.zeroshot.resolutions=a",
+            "config.questions.zeroshot.resolutions must be of type int, not 'a'",
+        ),
         ("--config.train.epochs=2", "config.train.steps and config.train.epochs are both set"),
         ("--config.data.names=", "--config.data.names is empty; name at least one"),
         ("--config.models=,", "--config.models is empty; name at least one"),
@@ -126,6 +129,18 @@ def test_sources(read):
     assert json.loads(json.dumps(dict(more.data.sources))) == more.data.sources
 
 
+def test_questions_are_added_and_their_options_replaced(read):
+    both = read("--config.questions.zoom.crops=False", "--config.questions.zeroshot.resolutions=16,24").questions
+    assert (both["zoom"]["crops"], both["zoom"]["type"]) == (False, "zoom")
+    assert both["zeroshot"]["resolutions"] == (16, 24)
+    for argument, message in (
+        ("--config.questions.zoom.crop=False", r"unknown config key questions\.zoom\.crop; did you mean"),
+        ("--config.questions.zom.crops=False", r"unknown question 'zom' in config\.questions; did you mean 'zoom'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read(argument)
+
+
 def test_names_are_split_at_commas(read):
     for form in (
         ["--config.data.names=a,b", "--config.data.names=c"],
@@ -134,7 +149,6 @@ def test_names_are_split_at_commas(read):
         ["--config.data.names=('a', 'b', 'c')"],
     ):
         assert read(*form, "--config.seed=3").data.names == ("a", "b", "c"), form
-    assert read("--config.evaluation.evaluators=x,y").evaluation.evaluators == ("x", "y")
     metrics = read("--config.ablation.rows=(('a', {}),)", "--config.ablation.metrics=acc16,warhr").ablation.metrics
     assert metrics == ("acc16", "warhr")
     assert read("--config.data.root=a,b").data.root == "a,b"

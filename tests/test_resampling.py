@@ -13,7 +13,7 @@ from lrjax.leaderboard.scores import Results
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import REPLICATES, interval
 from lrjax.report.run_tables import run_tables
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 CLASSES = {"a": 4, "b": 10}
 SIZES = {"a": 150, "b": 90}
@@ -42,8 +42,9 @@ def make(*, shift=()):
                         value=correct.mean(),
                         n=n,
                         config_hash="c",
-                        evaluator="zeroshot",
-                        evaluator_version=1,
+                        question="zeroshot",
+                        kind="zeroshot",
+                        question_version=1,
                         seed=0,
                         versions={},
                         extra={"classes": CLASSES[dataset]},

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.results.store import ResultStore, Row, content_key, package_versions, read_rows, told_apart, write_atomically
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore, content_key, package_versions, read_rows, told_apart, write_atomically
 
 
 def _row(**changes) -> Row:
@@ -19,14 +20,15 @@ def _row(**changes) -> Row:
         "model": "EVA02-B-16",
         "variant": "vanilla",
         "dataset": "cars",
-        "resolution": 16,
+        "condition": {"resolution": 16},
         "metric": "acc1",
         "value": 0.5,
         "n": 10,
         "key": "a1",
         "config_hash": "c1",
-        "evaluator": "zeroshot",
-        "evaluator_version": 1,
+        "question": "zeroshot",
+        "kind": "zeroshot",
+        "question_version": 1,
         "seed": 0,
         "versions": {"jax": "0.10"},
         "extra": {"classes": 196},
@@ -37,14 +39,20 @@ def _row(**changes) -> Row:
 def test_rows_come_back_equal(tmp_path):
     rows = [
         _row(),
-        _row(resolution="hr", seed=None, value=np.float32(0.25), n=np.int64(7), extra={"names": ["ä", "|"]}),
+        _row(
+            condition={"resolution": "hr"},
+            seed=None,
+            value=np.float32(0.25),
+            n=np.int64(7),
+            extra={"names": ["ä", "|"]},
+        ),
     ]
     ResultStore(tmp_path / "new" / "deep").add(rows)
     loaded = ResultStore(tmp_path / "new" / "deep").rows
     assert loaded == rows
     assert type(loaded[1].value) is float and type(loaded[1].n) is int
     lines = (tmp_path / "new" / "deep" / "results.jsonl").read_text().splitlines()
-    assert [json.loads(line)["resolution"] for line in lines] == [16, "hr"]
+    assert [json.loads(line)["condition"] for line in lines] == [{"resolution": 16}, {"resolution": "hr"}]
 
 
 def test_names_of_files_that_are_no_text_come_back(tmp_path):
@@ -57,7 +65,7 @@ def test_names_of_files_that_are_no_text_come_back(tmp_path):
 def test_find_and_replace_by_key(tmp_path):
     store = ResultStore(tmp_path)
     assert store.rows == [] and store.find("a1") == []
-    store.add([_row(), _row(resolution=32)])
+    store.add([_row(), _row(condition={"resolution": 32})])
     store.add([_row(key="b2", dataset="pets")])
     store.add([_row(value=0.75)])
     assert [row.value for row in store.find("a1")] == [0.75]
@@ -133,7 +141,7 @@ def test_write_atomically_replaces_whole_files(tmp_path):
     assert path.read_bytes() == b"short"
 
 
-GOOD = json.dumps(dataclasses.asdict(_row()))
+GOOD = json.dumps(dataclasses.asdict(_row()) | {"schema": 2})
 
 
 @pytest.mark.parametrize(
@@ -142,13 +150,14 @@ GOOD = json.dumps(dataclasses.asdict(_row()))
         (GOOD[:40], "not JSON"),
         ("text", "not JSON"),
         ("[1, 2]", "not a JSON object"),
-        ('{"model": "x"}', "missing config_hash, dataset"),
+        ('{"schema": 2, "model": "x"}', "missing condition, config_hash"),
         (GOOD[:-1] + ', "colour": 1}', "unknown colour"),
         (GOOD.replace("0.5", '"0.5"'), "'value'.*finite number"),
         (GOOD.replace("0.5", "NaN"), "'value'.*finite number"),
         (GOOD.replace('"n": 10', '"n": 0'), "'n'"),
         (GOOD.replace('"key": "a1"', '"key": "../a1"'), "'key'"),
-        (GOOD.replace('"resolution": 16', '"resolution": true'), "'resolution'"),
+        (GOOD.replace('"resolution": 16', '"resolution": true'), "'condition'"),
+        (GOOD.replace('"resolution": 16', '"resolution": 0'), "resolution of a result is 0"),
         (GOOD.replace('"cars"', "null"), "'dataset'"),
         (GOOD.replace("0.5", "1" + "0" * 400), "'value'.*finite number"),
         (GOOD.replace('"n": 10', '"n": 1' + "0" * 400), "'n'"),
@@ -172,14 +181,40 @@ def test_damage_is_an_error_that_names_file_line_and_remedy(tmp_path, line, reas
 def test_schema_version(tmp_path):
     ResultStore(tmp_path).add([_row()])
     path = tmp_path / "results.jsonl"
-    fields = json.loads(path.read_text())
-    assert fields.pop("schema") == 1
-    path.write_text(json.dumps(fields) + "\n")  # a line without a version is of version 1
-    assert ResultStore(tmp_path).rows == [_row()]
-    path.write_text(json.dumps({"schema": 2, "of": "later"}) + "\n")
-    with pytest.raises(UserError, match=r"results\.jsonl, line 1, has schema version 2, but lrjax .* reads version 1"):
+    assert json.loads(path.read_text())["schema"] == 2
+    path.write_text(json.dumps({"schema": 3, "of": "later"}) + "\n")
+    with pytest.raises(UserError, match=r"results\.jsonl, line 1, has schema version 3, but lrjax .* reads 1 and 2"):
         ResultStore(tmp_path)
     assert "later" in path.read_text()
+
+
+@pytest.mark.parametrize("schema", [{}, {"schema": 1}])
+@pytest.mark.parametrize(
+    ("name", "dataset", "condition", "test_set"),
+    [
+        ("cars", "cars", {}, "cars"),
+        ("cars+fog-3", "cars", {"corruption": "fog", "severity": 3}, "cars+fog-3"),
+        ("cars+zoom_blur-1", "cars", {"corruption": "zoom_blur", "severity": 1}, "cars+zoom_blur-1"),
+        ("shapes_foreground", "shapes", {"region": "foreground"}, "shapes+foreground"),
+        ("imagenet_a", "imagenet_a", {}, "imagenet_a"),
+    ],
+)
+def test_results_of_the_first_schema_are_read(tmp_path, schema, name, dataset, condition, test_set):
+    fields = dataclasses.asdict(_row())
+    for key in ("question", "kind", "question_version", "condition"):
+        del fields[key]
+    first = {"dataset": name, "resolution": 16, "evaluator": "zoom", "evaluator_version": 2}
+    (tmp_path / "results.jsonl").write_text(json.dumps(schema | fields | first) + "\n")
+    (row,) = ResultStore(tmp_path).rows
+    condition = condition | {"resolution": 16}
+    assert row == _row(dataset=dataset, condition=condition, question="zoom", kind="zoom", question_version=2)
+    assert (row.test_set, row.resolution) == (test_set, 16)
+
+
+def test_numbers_of_two_questions_do_not_collide(tmp_path):
+    rows = [_row(), _row(question="again"), _row(condition={"resolution": 16, "corruption": "fog", "severity": 1})]
+    ResultStore(tmp_path).add(rows)
+    assert len({row.identity for row in ResultStore(tmp_path).rows}) == 3
 
 
 def test_bytes_that_are_no_text_are_damage(tmp_path):
@@ -260,7 +295,10 @@ def test_content_key_is_stable_and_sees_everything():
 
 
 def test_content_key_is_equal_in_another_process():
-    code = "from lrjax.results.store import content_key; import numpy; print(content_key(a='ä', b=[1, 2.5], c=numpy.eye(2)))"
+    code = (
+        "from lrjax.results.store import content_key; import numpy; "
+        "print(content_key(a='ä', b=[1, 2.5], c=numpy.eye(2)))"
+    )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert other == content_key(a="ä", b=[1, 2.5], c=np.eye(2))
 

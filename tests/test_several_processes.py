@@ -64,7 +64,8 @@ def test_two_processes_equal_one(tmp_path):
         model="tiny",
         source=str(checkpoint),
         data={"names": ("shapes", "colours"), "count": 21, "workers": 0},
-        evaluation={"resolutions": (8,), "batch_size": 8},
+        questions={"zeroshot": {"resolutions": (8,)}},
+        evaluation={"batch_size": 8},
         report={"plots": False, "weights": "equal"},
     )
     alone = start(2, ["--config", recipe, f"--config.workdir={tmp_path / 'one'}"])

@@ -1,6 +1,7 @@
 """The layers, checked by walking the imports, and a gate against code that no longer imports or resolves."""
 
 import ast
+import dataclasses
 import graphlib
 import importlib
 import pkgutil
@@ -18,66 +19,34 @@ from lrjax.config import Config
 from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
+from lrjax.questions.case import Setting
 from lrjax.runs.ablation import row_configs
-from lrjax.runs.config_reader import from_mapping
+from lrjax.runs.config_reader import from_mapping, read_questions
 from lrjax.train.trainable import check_method
 from lrjax.weights.naming import run_models
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lrjax", "checkpoints_conv", "configs")
-LAYERS = {
-    "lrjax": 0,
-    "lrjax.types": 0,
-    "lrjax.errors": 0,
-    "lrjax.checks.text": 0,
-    "lrjax.checks.parse": 0,
-    "lrjax.checks.ranges": 0,
-    "lrjax.checks.finite": 0,
-    "lrjax.config": 0,
-    "lrjax.runs.config_reader": 0,
-    "lrjax.command_line": 0,
-    "lrjax.checks.home": 0,
-    "lrjax.data.hub": 0,
-    "lrjax.runs.recipes": 0,
-    "lrjax.ops": 1,
-    "lrjax.metrics": 1,
-    "lrjax.data": 1,
-    "lrjax.models": 2,
-    "lrjax.sharding": 2,
-    "lrjax.weights.checkpoint": 3,
-    "lrjax.weights.streaming": 3,
-    "lrjax.weights.fitting": 3,
-    "lrjax.weights.naming": 3,
-    "lrjax.weights.origin": 3,
-    "lrjax.weights.sources": 3,
-    "lrjax.results.store": 3,
-    "lrjax.results.output_folder": 3,
-    "lrjax.results.shards": 3,
-    "lrjax.leaderboard.scores": 3,
-    "lrjax.leaderboard.completeness": 3,
-    "lrjax.leaderboard.bootstrap": 3,
-    "lrjax.results.lock": 3,
-    "lrjax.questions.zoom.hard": 3,
-    "lrjax.leaderboard.board": 3,
-    "lrjax.display.tables": 3,
-    "lrjax.display.charts": 3,
-    "lrjax.leaderboard.studies": 3,
-    "lrjax.report": 3,
-    "lrjax.questions.zoom": 3,
-    "lrjax.questions.zoom.views": 3,
-    "lrjax.models.predict": 3,
-    "lrjax.weights.token_file": 3,
-    "lrjax.train": 4,
-    "lrjax.questions": 4,
-    "lrjax.questions.classifiers": 4,
-    "lrjax.runs.suite": 4,
-    "lrjax.runs.stages": 4,
-    "lrjax.runs.ablation": 4,
-    "lrjax.api": 4,
-    "lrjax.data.__main__": 5,
-    "lrjax.models.__main__": 5,
-    "lrjax.main": 5,
-}
+WINGS = (
+    ("errors", "types"),
+    ("checks",),
+    ("config", "command_line", "sharding", "ops"),
+    ("metrics", "results", "display"),
+    ("data",),
+    ("models",),
+    ("weights",),
+    ("leaderboard",),
+    ("questions",),
+    ("train",),
+    ("report",),
+    ("api",),
+    ("runs",),
+    ("main",),
+)
+"""Modules and packages of `lrjax`, each of which imports those of the lines above, and itself."""
+RANKS = {f"lrjax.{name}": rank for rank, names in enumerate(WINGS) for name in names} | {"lrjax": 0}
+SHARED = ("base", "bench", "case", "classifiers", "pages")
+"""What questions share; apart from that they do not know each other."""
 CONVERTER_MAY_IMPORT = {
     "numpy",
     "ml_dtypes",
@@ -88,7 +57,6 @@ CONVERTER_MAY_IMPORT = {
     "lrjax.checks.finite",
     "lrjax.checks.parse",
 }
-LOADING = ("lrjax.weights.checkpoint", "lrjax.weights.fitting", "lrjax.weights.origin", "lrjax.weights.sources")
 FLAGS = ("absl", "ml_collections")
 ABLATIONS = ("table2", "table4", "table5", "table6", "table14", "images_per_caption")
 
@@ -98,12 +66,21 @@ def module_files():
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
 
 
-def layer(module):
-    """The layer of a module: of itself or of the nearest package that has one below `lrjax`."""
-    name = module
-    while name not in LAYERS and name.count(".") > 1:
-        name = name.rpartition(".")[0]
-    return LAYERS.get(name)
+def rank(module):
+    """The line of `WINGS` of a module; a command stands above all."""
+    if module.endswith(".__main__"):
+        return len(WINGS)
+    return RANKS.get(".".join(module.split(".")[:2]))
+
+
+def question(module):
+    """The question that a module belongs to; None for what they share, and outside of their wing."""
+    parts = module.split(".")
+    return parts[2] if wing(module) == "questions" and len(parts) > 2 and parts[2] not in SHARED else None
+
+
+def wing(module):
+    return module.split(".")[1] if "." in module else module
 
 
 def within(module, package):
@@ -134,9 +111,9 @@ def violations(sources):
     """Checks every import of the modules {name: source} and returns one line per broken rule."""
     found, graph = [], {}
     for name, source in sources.items():
-        own = layer(name) if within(name, "lrjax") else None
+        own = rank(name) if within(name, "lrjax") else None
         if within(name, "lrjax") and own is None:
-            found.append(f"{name}: in no layer")
+            found.append(f"{name}: in no wing")
             continue
         graph[name] = set()
         for target, line, inside in imports(name, source, sources):
@@ -157,14 +134,16 @@ def violations(sources):
                 continue
             if top in ("configs", "experiments", "tests"):
                 found.append(f"{place}; the library knows no recipes")
-            if top == "checkpoints_conv" and name not in LOADING:
+            if top == "checkpoints_conv" and not within(name, "lrjax.weights"):
                 found.append(f"{place}; only the loading of weights converts")
-            if top == "flax" and own <= 1:
-                found.append(f"{place}; layers 0 and 1 are pure arrays")
+            if top == "flax" and wing(name) in ("ops", "metrics", "data", "results", "display"):
+                found.append(f"{place}; {wing(name)} is pure arrays")
             if top in FLAGS and name != "lrjax.runs.recipes":
                 found.append(f"{place}; only lrjax.runs.recipes touches flags")
-            if top == "lrjax" and (layer(target) is None or layer(target) > own):
-                found.append(f"{place}; layer {own} imports layer {layer(target)}")
+            if top == "lrjax" and not (wing(target) == wing(name) or (rank(target) is not None and rank(target) < own)):
+                found.append(f"{place}; {wing(name)} stands below or beside it")
+            if question(target) and wing(name) == "questions" and question(name) != question(target):
+                found.append(f"{place}; questions are independent of each other")
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
@@ -172,7 +151,7 @@ def violations(sources):
     return found
 
 
-def test_layers():
+def test_wings_point_down():
     assert violations({name: path.read_text() for name, path in module_files().items()}) == []
 
 
@@ -181,16 +160,17 @@ def test_text_leaves_the_program_through_one_function():
     assert printing == {"lrjax.command_line", "lrjax.sharding"}  # the latter of a traceback
 
 
-def test_every_layer_of_the_table_exists():
-    assert LAYERS.keys() <= module_files().keys()
+def test_every_wing_exists_and_few_modules_stand_beside_them():
+    assert RANKS.keys() <= module_files().keys()
+    assert len([name for name in RANKS if module_files()[name].name != "__init__.py"]) <= 8
 
 
 @pytest.mark.parametrize(
     ("name", "source", "complaint"),
     [
-        ("lrjax.ops.bad", "from lrjax.models import zoo", "layer 1 imports layer 2"),
-        ("lrjax.ops.bad", "import lrjax.main", "layer 1 imports layer 5"),
-        ("lrjax.ops.bad", "def f():\n    from lrjax.runs import suite", "layer 1 imports layer 4"),
+        ("lrjax.ops.bad", "from lrjax.models import zoo", "ops stands below or beside"),
+        ("lrjax.ops.bad", "import lrjax.main", "ops stands below or beside"),
+        ("lrjax.ops.bad", "def f():\n    from lrjax.runs import suite", "ops stands below or beside"),
         ("lrjax.ops.bad", "def f():\n    from flax import nnx", "pure arrays"),
         ("lrjax.models.predict", "def f():\n    import torch.nn", "torch is for checkpoints_conv"),
         ("lrjax.models.predict", "import importlib\nimportlib.import_module('torch')", "torch is for checkpoints_conv"),
@@ -198,14 +178,18 @@ def test_every_layer_of_the_table_exists():
         ("lrjax.runs.suite", "import checkpoints_conv.rules", "only the loading of weights converts"),
         ("lrjax.config", "from absl import flags", "touches flags"),
         ("lrjax.runs.suite", "def f():\n    from ml_collections import config_flags", "touches flags"),
-        ("lrjax.novelty", "", "in no layer"),
+        ("lrjax.novelty", "", "in no wing"),
+        ("lrjax.display.bad", "from lrjax.results import store", "display stands below or beside"),
+        ("lrjax.questions.bad", "from lrjax.questions.zoom import views", "questions are independent"),
+        ("lrjax.questions.base", "from lrjax.questions.zeroshot import ZeroShot", "questions are independent"),
         ("checkpoints_conv.bad", "import torch", "inside functions"),
         ("checkpoints_conv.bad", "from lrjax.models import zoo", "names and shapes only"),
         ("checkpoints_conv.bad", "def f():\n    import jax", "names and shapes only"),
     ],
 )
 def test_the_walk_finds_bad_imports(name, source, complaint):
-    sources = {"lrjax.models.zoo": "", "lrjax.main": "", "lrjax.runs.suite": "", name: source}
+    known = ("models.zoo", "main", "runs.suite", "results.store", "questions.zoom.views", "questions.zeroshot")
+    sources = {f"lrjax.{one}": "" for one in known} | {name: source}
     found = violations(sources)
     assert len(found) == 1
     assert complaint in found[0]
@@ -224,8 +208,8 @@ def test_the_walk_finds_cycles():
 
 def test_the_walk_leaves_good_imports_alone():
     sources = {
-        "lrjax.weights.checkpoint": "def f():\n    from checkpoints_conv import FORMATS\nfrom lrjax.errors import UserError",
-        "lrjax.runs.recipes": "from absl import flags\nfrom lrjax.errors import x\nfrom ml_collections import config_flags",
+        "lrjax.weights.checkpoint": "def f():\n    from checkpoints_conv import x\nfrom lrjax.errors import UserError",
+        "lrjax.runs.recipes": "from absl import flags\nfrom lrjax.errors import x\nfrom ml_collections import config",
         "lrjax.main": "from lrjax.runs import suite",
         "lrjax.runs.suite": "from lrjax import questions\nfrom flax import nnx",
         "lrjax.questions": "import jax",
@@ -275,27 +259,25 @@ def test_every_recipe_resolves(name, argument):
                 open_training_source(
                     "procedural", count=row.train.count, seed=1, images_per_caption=row.train.images_per_caption
                 )
-    for evaluator in config.evaluation.evaluators:
-        assert questions.find(evaluator)
     for dataset in config.data.names:
         assert get_dataset(dataset).name == dataset
     for model in run_models(config):
         assert model.name == model.row.name and model.release
-        assert max(config.evaluation.resolutions, default=0) <= model.row.spec.image.size
+        for one in read_questions(config).values():
+            one.check(Setting(model=model.name, variant="vanilla", backbone=model.row, datasets=()))
         assert model.source == ("embedded" if shipped else model.row.hub_id)
         assert model.source
         # published numbers are those of Pillow 12
         assert model.row.preprocess.pass_order == ("pillow13" if shipped else "pillow12")
 
 
-def test_every_evaluator_resolves():
-    names = [module.name for module in pkgutil.iter_modules(questions.__path__)]
-    assert "zeroshot" in names
-    for name in names:
-        module = questions.find(name)
-        assert isinstance(module.VERSION, int)
-        assert callable(module.run)
-    assert list(questions.names()) == names
+@pytest.mark.parametrize("name", questions.QUESTIONS)
+def test_every_question_keeps_the_contract(name):
+    kind = questions.find(name)
+    assert isinstance(kind.version, int)
+    assert kind.headline in kind.higher_is_better
+    assert kind.choosing <= {field.name for field in dataclasses.fields(kind)}
+    assert kind.__doc__
 
 
 def test_every_data_set_has_classes_and_prompts():

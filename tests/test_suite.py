@@ -10,13 +10,14 @@ from PIL import Image
 import tiny
 from checkpoints_conv.__main__ import main as convert
 from lrjax.data.datasets import get_dataset
-from lrjax.data.procedural import ProceduralSource
 from lrjax.data.tokenizers import train_tokenizer
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.ops.zoom import VIEWS
-from lrjax.questions import Measurement, Outcome, zeroshot, zoom
+from lrjax.questions.bench import Bench
+from lrjax.questions.zeroshot import ZeroShot
+from lrjax.questions.zoom.question import Zoom
 from lrjax.results.store import ResultStore
 from lrjax.runs import suite
 from lrjax.train import loop
@@ -49,22 +50,23 @@ def recipe(tmp_path, checkpoint, monkeypatch):
         workdir=str(tmp_path / "run"),
         devices=1,
         data={"names": ("shapes", "textures"), "count": 24, "workers": 0},
-        evaluation={"resolutions": (8,), "batch_size": 4},
+        questions={"zeroshot": {"resolutions": (8,)}},
+        evaluation={"batch_size": 4},
         report={"plots": False, "weights": "equal"},
     )
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The (data set, variant, resolutions) of every call of the evaluator."""
-    found, original = [], zeroshot.run
+    """The (data set, variant, resolutions) of every pass over images."""
+    found, original = [], Bench.logits
 
-    def run(*arguments, **options):
-        name, _, variant = options["title"].partition(" ")
-        found.append((name, variant.strip("()"), tuple(options["resolutions"])))
-        return original(*arguments, **options)
+    def logits(bench, needs):
+        name, _, variant = bench.title.partition(" ")
+        found.append((name, variant.strip("()"), tuple(need.views.resolution or "hr" for need in needs)))
+        return original(bench, needs)
 
-    monkeypatch.setattr(zeroshot, "run", run)
+    monkeypatch.setattr(Bench, "logits", logits)
     return found
 
 
@@ -90,7 +92,8 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
         seed=3,
         devices=2,
         data={"names": ("shapes", "letters"), "count": 12, "workers": 2},
-        evaluation={"resolutions": (16, 224), "batch_size": 4},
+        questions={"zeroshot": {"resolutions": (16, 224)}},
+        evaluation={"batch_size": 4},
         train={"steps": 2, "count": 4, "image_size": 48, "buckets": ((16, 32),), "batch_size": 4, "save_every": 1}
         | {"images_per_caption": 2, "captions": 4},
         report={"plots": True, "weights": "equal"},
@@ -108,7 +111,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
     backbone = 1_707_777
     tokens = 5 * 49 * 128
     for row in rows:
-        assert (row.model, row.evaluator, row.seed, row.n) == ("EVA02-embedded", "zeroshot", 3, 12)
+        assert (row.model, row.question, row.seed, row.n) == ("EVA02-embedded", "zeroshot", 3, 12)
         assert row.value == pytest.approx({"acc1": 1, "acc5": 5}[row.metric] / 12)
         assert row.extra["parameters"] == backbone + (tokens if row.variant == "lr_tk0" else 0)
         assert row.extra["skipped"] == []
@@ -137,7 +140,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
     def run(*_, **__):
         raise AssertionError("evaluated again")
 
-    monkeypatch.setattr(zeroshot, "run", run)
+    monkeypatch.setattr(Bench, "sweep", run)
     before = results(tmp_path)
     assert succeeds(command("--config", recipe)) == shown
     assert results(tmp_path) == before
@@ -147,14 +150,14 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(command, tmp_path, recipe, calls, monkeypatch):
-    run = zeroshot.run
+    sweep = Bench.sweep
 
-    def interrupted(*arguments, **options):
-        if options["title"].startswith("textures"):
+    def interrupted(bench, *arguments, **options):
+        if bench.title.startswith("textures"):
             raise KeyboardInterrupt
-        return run(*arguments, **options)
+        return sweep(bench, *arguments, **options)
 
-    monkeypatch.setattr(zeroshot, "run", interrupted)
+    monkeypatch.setattr(Bench, "sweep", interrupted)
     status, _, stderr = command("--config", recipe)
     assert status == 130
     assert stderr.splitlines()[-1] == "interrupted; run the same command again to continue"
@@ -162,7 +165,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(command, tmp_path
     kept = results(tmp_path)
     assert {row.dataset for row in ResultStore(tmp_path / "run").rows} == {"shapes"}
     assert not (tmp_path / "run" / "report").exists()
-    monkeypatch.setattr(zeroshot, "run", run)
+    monkeypatch.setattr(Bench, "sweep", sweep)
     calls.clear()
     succeeds(command("--config", recipe))
     assert calls == [("textures", "vanilla", (8, "hr"))]
@@ -183,8 +186,8 @@ def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe,
     assert repeated() == []
     for harmless in ("seed=5", "evaluation.batch_size=3", "data.workers=2", "devices=2", "placement=fsdp"):
         assert repeated(f"--config.{harmless}") == [], harmless
-    assert repeated("--config.evaluation.resolutions=16,8") == [(shapes, (16,)), (textures, (16,))]
-    assert repeated("--config.evaluation.resolutions=16") == []
+    assert repeated("--config.questions.zeroshot.resolutions=16,8") == [(shapes, (16,)), (textures, (16,))]
+    assert repeated("--config.questions.zeroshot.resolutions=16") == []
     assert repeated("--config.data.names=scenes", "--config.data.names=shapes") == [(("scenes", "vanilla"), (8, "hr"))]
     for harmful in ("data.seed=1", "data.count=23", "data.on_error=skip", "precision=bfloat16"):
         assert repeated(f"--config.{harmful}") == whole, harmful
@@ -198,105 +201,50 @@ def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe,
     with monkeypatch.context() as patch:
         patch.setattr(suite, "get_datasets", other_prompts)
         assert repeated() == [(textures, (8, "hr"))]
+    rows = len(ResultStore(tmp_path / "run").rows)
     with monkeypatch.context() as patch:
-        patch.setattr(zeroshot, "VERSION", zeroshot.VERSION + 1)
-        assert repeated() == whole
+        patch.setattr(ZeroShot, "version", ZeroShot.version + 1)
+        assert repeated() == []  # other scores of the same records
+        assert len(ResultStore(tmp_path / "run").rows) > rows
     assert repeated() == []
-
-
-@pytest.fixture(scope="module")
-def key_parts():
-    config = tiny.config("run", tiny.train_options())
-    source = ProceduralSource("shapes", 12, seed=0)
-    return {"predictor": tiny.predictor(), "dataset": get_dataset("shapes"), "source": source, "config": config,
-            "evaluator": "zeroshot", "weights": "w", "tokens": tiny.random_tokens(), "resolution": 8}  # fmt: skip
-
-
-def of_row(parts, **changes):
-    predictor = tiny.predictor()
-    predictor.row = dataclasses.replace(predictor.row, **changes)
-    return {"predictor": predictor}
-
-
-def of_preprocess(parts, **changes):
-    return of_row(parts, preprocess=dataclasses.replace(parts["predictor"].row.preprocess, **changes))
-
-
-CHANGES = {
-    "weights": lambda parts: {"weights": "v"},
-    "model": lambda parts: of_row(parts, architecture="other"),
-    "kernel": lambda parts: of_preprocess(parts, kernel="bilinear"),
-    "mode": lambda parts: of_preprocess(parts, mode="squash"),
-    "mean": lambda parts: of_preprocess(parts, mean=(0.5, 0.5, 0.4)),
-    "std": lambda parts: of_preprocess(parts, std=(0.5, 0.5, 0.4)),
-    "pass_order": lambda parts: of_preprocess(parts, pass_order="pillow12"),
-    "no tokens": lambda parts: {"tokens": None},
-    "tokens": lambda parts: {"tokens": parts["tokens"] + np.float32(1e-6)},
-    "data set": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], name="other")},
-    "templates": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], templates=("a {}",))},
-    "classes": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], classes=("a", "b"))},
-    "images": lambda parts: {"source": ProceduralSource("shapes", 12, seed=1)},
-    "count": lambda parts: {"source": ProceduralSource("shapes", 11, seed=0)},
-    "precision": lambda parts: {"config": dataclasses.replace(parts["config"], precision="bfloat16")},
-    "on_error": lambda parts: {
-        "config": dataclasses.replace(parts["config"], data=dataclasses.replace(parts["config"].data, on_error="skip"))
-    },
-    "resolution": lambda parts: {"resolution": 9},
-    "hr": lambda parts: {"resolution": "hr"},
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_every_part_of_a_key_counts(key_parts, change):
-    key = suite.result_key(**key_parts)
-    assert suite.result_key(**key_parts) == key
-    assert suite.result_key(**(key_parts | CHANGES[change](key_parts))) != key
-
-
-def test_the_version_of_the_evaluator_counts_and_what_changes_no_number_does_not(key_parts, monkeypatch):
-    key = suite.result_key(**key_parts)
-    other = dataclasses.replace(key_parts["config"], workdir="elsewhere", seed=7, devices=2, placement="fsdp")
-    assert suite.result_key(**(key_parts | {"config": other})) == key
-    monkeypatch.setattr(zeroshot, "VERSION", zeroshot.VERSION + 1)
-    assert suite.result_key(**key_parts) != key
 
 
 def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe, monkeypatch):
     given = []
 
-    def run(predictor, source, classifier, *, aggregate, options, **_):
-        given.append((aggregate.tolist(), source.region, options.keep))
-        index = np.arange(len(source))
-        table = np.zeros((len(source), VIEWS), bool)
+    def record(question, need, setting, bench):
+        given.append((question.inputs(setting)["aggregate"].tolist(), need.source.region, question.keep))
+        index = np.arange(len(need.source))
+        table = np.zeros((len(index), VIEWS), bool)
         table[:3, 5] = table[:1, STANDARD_VIEW] = True
-        samples = {"index": index, "label": index % 12, "correct": np.packbits(table, axis=1)}
-        return Outcome((Measurement("zoom_acc1", "hr", 0.25, len(source)),), {"hr": samples}, ())
+        found = {"index": index, "label": index % 12, "correct": np.packbits(table, axis=1)}
+        return found | {"skipped": np.zeros(0, int)}
 
     def write(path, views):
         sets = [{"model": "tiny", "variant": "vanilla", "views": views}]
         path.write_text(json.dumps({"format": 1, "dataset": "shapes", "covers": sets}))
 
-    monkeypatch.setattr(zoom, "run", run)
+    monkeypatch.setattr(Zoom, "record", record)
     file, data = tmp_path / "covers.json", ("--config.data.names=shapes", "--config.data.count=4")
-    arguments = ("--config", recipe, *data, "--config.data.region=foreground", "--config.evaluation.evaluators=zoom",
-                 "--config.evaluation.resolutions=()")  # fmt: skip
+    arguments = ("--config", recipe, *data, "--config.data.region=foreground")
     write(file, [[0, 0, 10], [0, 0, 32]])
-    status, printed, told = command(*arguments, f"--config.zoom.aggregate={file}")
+    status, printed, told = command(*arguments, f"--config.questions.zoom.aggregate={file}")
     assert status == 0, told
     assert given == [([0, 2], "foreground", ())]
     shown = " ".join(printed.split())
     assert "1 crop 36 crops 324 crops" in shown
-    assert "tiny shapes_foreground 4 25.0 75.0 75.0 25.0" in shown
-    assert f"python -m lrjax.questions.zoom {tmp_path / 'run'} --out {tmp_path / 'run'}/zoom" in told
-    row = ResultStore(tmp_path / "run").rows[0]
-    assert (row.dataset, row.extra["classes"]) == ("shapes_foreground", 12)
+    assert "tiny shapes+foreground 4 25.0 75.0 75.0 25.0" in shown
+    assert "python -m lrjax.questions.zoom RESULTS_DIR --out DIR" in told
+    row = ResultStore(tmp_path / "run").rows[-1]
+    assert (row.kind, row.dataset, row.condition) == ("zoom", "shapes", {"region": "foreground"})
+    assert (row.test_set, row.extra["classes"]) == ("shapes+foreground", 12)
     file.rename(tmp_path / "moved.json")
-    succeeds(command(*arguments, f"--config.zoom.aggregate={tmp_path / 'moved.json'}"))
+    succeeds(command(*arguments, f"--config.questions.zoom.aggregate={tmp_path / 'moved.json'}"))
     assert len(given) == 1
     write(file, [[2, 2, 896]])
     last = view_index(2, 2, 896)
-    succeeds(command(*arguments, f"--config.zoom.aggregate={file}"))
-    succeeds(command(*arguments, f"--config.zoom.aggregate={file}", "--config.data.region=background"))
+    succeeds(command(*arguments, f"--config.questions.zoom.aggregate={file}"))
+    succeeds(command(*arguments, f"--config.questions.zoom.aggregate={file}", "--config.data.region=background"))
     assert [one[:2] for one in given[1:]] == [([last], "foreground"), ([last], "background")]
 
 

@@ -41,7 +41,8 @@ def recipe(tmp_path, checkpoint, monkeypatch):
         workdir=str(tmp_path / "run"),
         devices=1,
         data={"names": ("shapes", "colours"), "count": 24, "workers": 0},
-        evaluation={"resolutions": (8, 16), "batch_size": 8},
+        questions={"zeroshot": {"resolutions": (8, 16)}},
+        evaluation={"batch_size": 8},
         report={"plots": False, "weights": "equal"},
     )
 

@@ -5,8 +5,9 @@ import PIL
 from PIL import Image
 
 import tiny
-from lrjax.data import pixels
+from lrjax.data import images
 from lrjax.data.images import host_windows
+from lrjax.data.loader import batches
 from lrjax.ops.zoom import centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.questions.zoom.views import view_maker
 from lrjax.sharding import make_mesh
@@ -15,9 +16,9 @@ ORDER = "pillow13" if int(PIL.__version__.split(".")[0]) >= 13 else "pillow12"
 
 
 def test_large_and_small_images_of_a_batch_are_alike(monkeypatch):
-    monkeypatch.setattr(pixels, "LARGEST_CANVAS", 60)
+    monkeypatch.setattr(images, "LARGEST_CANVAS", 60)
     source = tiny.Pictures(5)
-    (batch,) = pixels.pixel_batches(source, 6, indices=range(5))
+    (batch,) = batches(source, 6, specs=(), indices=range(5))
     assert list(batch.large) == [3, 4]
     views = view_maker(batch, make_mesh(2), sizes=batch.sizes, any_large=True, workers=2)
     shared = {"size": 8, "pass_order": ORDER}

@@ -1,4 +1,4 @@
-"""The lrjax side: the evaluator of the suite, as it is."""
+"""The lrjax side: the sweep of all questions, as it is."""
 
 import time
 from typing import Any
@@ -11,7 +11,9 @@ import lrjax
 from lrjax.data.datasets import get_dataset
 from lrjax.data.images import decode, prepare
 from lrjax.data.sources import ImageFolder
-from lrjax.questions import zeroshot
+from lrjax.metrics.accuracy import topk
+from lrjax.questions.bench import Bench, view_spec
+from lrjax.questions.case import Need, Views
 
 _STATE: dict[str, Any] = {}
 
@@ -32,23 +34,26 @@ def load(model: str, folder: str, batch: int, workers: int) -> None:
 def evaluate(resolutions: list) -> dict:
     """Returns the seconds of an evaluation and the top-1 guesses by resolution."""
     start, processor = time.perf_counter(), time.process_time()
-    outcome = zeroshot.run(
-        _STATE["predictor"],
-        _STATE["source"],
-        _STATE["classifier"],
-        resolutions=resolutions,
-        batch_size=_STATE["batch"],
-        workers=_STATE["workers"],
+    head, batch, workers = (_STATE[name] for name in ("classifier", "batch", "workers"))
+    bench = Bench(predictor=_STATE["predictor"], head=lambda _: head, batch_size=batch, workers=workers)
+    records = bench.logits(
+        [Need(dataset=get_dataset("scenes"), source=_STATE["source"], views=one) for one in _views(resolutions)]
     )
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    guesses = {str(side): rows["top5"][:, 0].tolist() for side, rows in outcome.samples.items()}
+    guesses = {
+        str(side): topk(record["logits"], 1)[:, 0].tolist() for side, record in zip(resolutions, records, strict=True)
+    }
     return {"seconds": seconds, "processor": processor, "guesses": guesses}
+
+
+def _views(resolutions: list) -> list[Views]:
+    return [Views(resolution=None if side == "hr" else side) for side in resolutions]
 
 
 def parts(resolutions: list) -> dict[str, float]:
     """Returns milliseconds of the processor per image in each part, alone."""
     predictor, paths = _STATE["predictor"], _STATE["source"].paths[: _STATE["batch"]]
-    specs = zeroshot.view_specs(predictor, resolutions)
+    specs = [view_spec(predictor.row, one) for one in _views(resolutions)]
     start = time.process_time()
     images = [decode(path) for path in paths]
     decoded = time.process_time()

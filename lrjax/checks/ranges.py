@@ -45,18 +45,19 @@ Amount = Annotated[float, Range(0, 10**6)]
 Fraction = Annotated[float, Range(0, 1)]
 
 
-def check_ranges(config: Any) -> None:
+def check_ranges(config: Any, key: str = "config") -> None:
     """Checks the numbers of a configuration.
 
     Args:
         config: a dataclass, with groups that are dataclasses.
+        key: what messages call it.
 
     Raises:
         UserError: a number lies outside of the range that its annotation declares, or is not finite.
     """
-    for key, value, limits in _numbers("config", config, type(config)):
+    for name, value, limits in _numbers(key, config, type(config)):
         if (missed := limits.missed(value)) is not None:
-            raise UserError(f"{key} is {brief(value)}; it must be {missed}")
+            raise UserError(f"{name} is {brief(value)}; it must be {missed}")
 
 
 def _numbers(key: str, value: Any, kind: Any) -> Iterator[tuple[str, float, Range]]:
@@ -64,8 +65,8 @@ def _numbers(key: str, value: Any, kind: Any) -> Iterator[tuple[str, float, Rang
     inner = typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
-        for name, hint in hints.items():
-            yield from _numbers(f"{key}.{name}", getattr(value, name), hint)
+        for field in dataclasses.fields(kind):
+            yield from _numbers(f"{key}.{field.name}", getattr(value, field.name), hints[field.name])
     elif isinstance(value, Mapping) and inner:
         for name, item in value.items():
             yield from _numbers(f"{key}.{name}", item, inner[1])

@@ -8,7 +8,7 @@ class Dataset:
     """One evaluation data set.
 
     Args:
-        name: key of the registry and name of the folder below the data root.
+        name: key of the registry and name of the folder below the data root; behind a "+" what is done to the images.
         group: what the pictures are about: generic, texture, edges, fine-grained, scene, ...; one or more.
         classes: class names in the order of the labels.
         templates: prompt templates with one "{}" each.
@@ -31,6 +31,7 @@ class Dataset:
         get: how to get it.
         place: position among the fifteen of LR0.FM, from 1; 0 for others.
         corruption: name and severity of what is done to every image, see `lrjax.data.corrupted`; None leaves them.
+        region: what of every image is shown, see `lrjax.data.regions`; "" for all.
     """
 
     name: str
@@ -54,3 +55,15 @@ class Dataset:
     get: str = ""
     place: int = 0
     corruption: tuple[str, int] | None = None
+    region: str = ""
+
+    @property
+    def base(self) -> str:
+        """Name of the data set without what is done to its images."""
+        return self.name.split("+")[0]
+
+    @property
+    def condition(self) -> dict[str, str | int]:
+        """What is done to every image, as results say it."""
+        corruption = dict(zip(("corruption", "severity"), self.corruption or (), strict=False))
+        return corruption | ({"region": self.region} if self.region else {})

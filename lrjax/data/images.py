@@ -26,6 +26,8 @@ RGB = ("after", "before")
 _MOST_SCANS = 100
 """Of a JPEG file; encoders write about ten."""
 _WITHOUT_LENGTH = {bytes([one]) for one in (0x00, 0x01, *range(0xD0, 0xD9), 0xFF)}
+_LONGEST = 100
+"""Ratio of the sides up to which a large image can be zoomed without a strip of more pixels than Pillow's limit."""
 
 # Pillow warns above half of its limit. A filter for the time of one call would race between decoding threads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -169,6 +171,32 @@ def prepare(
         raise _no_memory(name) from error
     except (ValueError, OSError) as error:
         raise _unusable(name, error) from error
+
+
+def whole(image: Image.Image | np.ndarray, *, name: str = "image") -> np.ndarray | Image.Image:
+    """Turns a decoded image into RGB, for questions that look at every part of it.
+
+    Args:
+        image: of `decode`, or uint8 [H, W, 3].
+        name: what errors call the image.
+
+    Returns:
+        uint8 [H, W, 3]; an image of Pillow where a side is longer than `LARGEST_CANVAS`, for Pillow to resize.
+
+    Raises:
+        ImageError: the image is large and extremely elongated.
+    """
+    pixels = to_rgb(image)
+    height, width = pixels.shape[:2]
+    if max(height, width) <= LARGEST_CANVAS:
+        return pixels
+    if max(height, width) > _LONGEST * min(height, width):
+        raise ImageError(
+            f"image '{name}' is too elongated to be zoomed, {width} x {height} pixels; remove it, or skip "
+            "damaged images (config.data.on_error 'skip')",
+            name,
+        )
+    return Image.fromarray(pixels)
 
 
 def _fits_device(image: Image.Image | np.ndarray) -> bool:

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import grain
 import numpy as np
 from PIL import Image
 
-from lrjax.data.images import RGB, ImageError, prepare, render_view, to_rgb
+from lrjax.data.images import RGB, ImageError, prepare, render_view, to_rgb, whole
 from lrjax.data.memory import MEMORY
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import ViewSpec, canvas_side
@@ -20,15 +20,19 @@ _EMPTY_SIDE = 64
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of different sizes in the upper left corners of one canvas, and images whose views are finished.
+    """Images of different sizes in the upper left corners of one canvas, and beside it those that are not on it.
+
+    Either views are wanted, then Pillow has rendered those of the images that the device cannot resample; or whole
+    images are, then the large ones stay as they are.
 
     Args:
         images: uint8 [B, S, S, 3], 0..255, black outside the images and in rows without pixels; None where no row has
-            pixels.
+            pixels. S is the largest side where whole images are wanted.
         sizes: int32 [B, 2], height and width in pixels; 0 for rows without pixels.
-        specs: the R views of every image.
+        specs: the R views of every image; none where whole images are wanted.
         on_host: bool [B], True for the images whose views Pillow has rendered, see `images.prepare`.
         views: uint8 [B, R, size, size, 3], black in the other rows; None where Pillow has rendered none.
+        large: by row, RGB, the whole images of which a side is longer than `LARGEST_CANVAS`.
         labels: int32 [B], or [B, M] where an image has a set of labels; -1 fills sets and rows without an image or
             label. M is a power of two.
         mask: bool [B], False for rows without an image: padding and skipped images.
@@ -42,6 +46,7 @@ class Batch:
     specs: tuple[ViewSpec, ...]
     on_host: np.ndarray
     views: np.ndarray | None
+    large: Mapping[int, Image.Image]
     labels: np.ndarray
     mask: np.ndarray
     index: np.ndarray
@@ -77,7 +82,7 @@ def batches(
         source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "label": int or tuple of ints,
             "id": str}`, the label being optional.
         batch_size: rows per shard.
-        specs: the views that are wanted of every image, of one size.
+        specs: the views that are wanted of every image, of one size; without any, whole images are.
         rgb: "after" converts to RGB after the resizes, "before" before them.
         host: whether Pillow renders the views of all images in the decoding threads, not only of those that the device
             cannot resample.
@@ -100,8 +105,8 @@ def batches(
         raise UserError(f"rgb '{rgb}' is unknown; give 'after' or 'before'")
     if workers < 0:
         raise UserError(f"workers {workers} is negative; give the number of decoding threads, or 0")
-    if len({spec.size for spec in specs}) != 1:
-        raise UserError(f"views of sizes {sorted({spec.size for spec in specs})} fit no batch; give at least one size")
+    if len({spec.size for spec in specs}) > 1:
+        raise UserError(f"views of sizes {sorted({spec.size for spec in specs})} fit no batch; give those of one size")
     return _read(source, plan, batch_size, workers, on_error, _Views(specs, rgb, host))
 
 
@@ -232,6 +237,8 @@ def _read(
         if isinstance(row[1], ImageError) and on_error == "error":
             raise row[1]
         group.append(row)
+        large = [one["image"] for _, one in group if isinstance(one, dict) and isinstance(one["image"], Image.Image)]
+        MEMORY.check(sum(4 * image.width * image.height for image in large), "a batch of large images")
         if len(group) == batch_size:
             batch = _collate(group, views, last_side)
             last_side = last_side if batch.images is None else batch.images.shape[1]
@@ -245,6 +252,8 @@ def _row(source: Any, views: _Views, index: int) -> tuple[int, dict[str, Any] | 
     try:
         with MEMORY.hold():
             row = source[int(index)]
+            if not views.specs:
+                return int(index), row | {"image": whole(row["image"], name=row["id"]), "views": None}
             pixels, rendered = prepare(row["image"], views.specs, rgb=views.rgb, host=views.host, name=row["id"])
         return int(index), row | {"image": pixels, "views": rendered}
     except ImageError as error:  # handed on as a value: the policy is applied in order, in the caller's thread
@@ -254,23 +263,25 @@ def _row(source: Any, views: _Views, index: int) -> tuple[int, dict[str, Any] | 
 def _collate(rows: list, views: _Views, last_side: int) -> Batch:
     count, specs = len(rows), views.specs
     found = [(position, row) for position, (_, row) in enumerate(rows) if isinstance(row, dict)]
+    large = {position: row["image"] for position, row in found if isinstance(row["image"], Image.Image)}
     on_host, mask, sizes = np.zeros(count, bool), np.zeros(count, bool), np.zeros((count, 2), np.int32)
     ids, labels = [""] * count, [-1] * count
     for position, row in found:
         mask[position], ids[position], labels[position] = True, row["id"], row.get("label", -1)
         on_host[position] = row["views"] is not None
-        if not on_host[position]:
+        if not on_host[position] and position not in large:
             sizes[position] = row["image"].shape[:2]
     images = rendered = None
-    if views.host or on_host.any():
+    if specs and (views.host or on_host.any()):
         rendered = np.zeros((count, len(specs), specs[0].size, specs[0].size, 3), np.uint8)
     if rendered is None or sizes.any():
         side = canvas_side(sizes[sizes.any(axis=1)]) if sizes.any() else last_side
+        side = side if specs else max(1, int(sizes.max()))
         images = np.zeros((count, side, side, 3), np.uint8)
     for position, row in found:
         if on_host[position]:
             rendered[position] = row["views"]
-        else:
+        elif position not in large:
             height, width = sizes[position]
             images[position, :height, :width] = row["image"]
     return Batch(
@@ -279,6 +290,7 @@ def _collate(rows: list, views: _Views, last_side: int) -> Batch:
         specs=specs,
         on_host=on_host,
         views=rendered,
+        large=large,
         labels=_label_array(labels),
         mask=mask,
         index=np.array([index for index, _ in rows], np.int64),

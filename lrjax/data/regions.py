@@ -166,5 +166,5 @@ def cut(
         UserError: as `RegionSource`.
     """
     own = None if dataset.procedural else boxes
-    named = dataclasses.replace(dataset, name=f"{dataset.name}_{region}")
+    named = dataclasses.replace(dataset, name=f"{dataset.name}+{region}", region=region)
     return named, RegionSource(source, region, boxes=own, name=dataset.name)

@@ -154,6 +154,11 @@ def shown(cell: Cell) -> str:
     return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, "1 model" or "2 models"."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
 def parameter_count(parameters: int | None) -> Count | None:
     """Returns a number of parameters as a cell; None where it is not known."""
     return None if parameters is None else Count(parameters)

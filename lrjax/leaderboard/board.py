@@ -12,9 +12,9 @@ from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
 from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import MARK
-from lrjax.leaderboard.scores import HIGH_RESOLUTION, METRIC, Results
+from lrjax.leaderboard.scores import HIGH_RESOLUTION, Results, accuracies_of
 from lrjax.metrics import intervals, robustness
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 METRICS = ("acc", "sar", "war")
 _METRIC = re.compile(r"(acc|sar|war)[-_ ]?(\d+|hr)")
@@ -340,10 +340,10 @@ def add_runs(
         UserError: data sets are missing and `subset` is false, or the rows are ambiguous or not comparable.
     """
     found: dict[str, set[str]] = {}
-    for row in rows:
-        if row.metric == METRIC and row.dataset in board.datasets:
-            found.setdefault(row.model, set()).add(row.dataset)
-            _check_classes(row, board.classes[row.dataset])
+    for row in accuracies_of(rows):
+        if row.test_set in board.datasets:
+            found.setdefault(row.model, set()).add(row.test_set)
+            _check_classes(row, board.classes[row.test_set])
     if not found:
         return board
     common = [name for name in board.datasets if all(name in names for names in found.values())]
@@ -383,9 +383,9 @@ def add_runs(
 
 def _check_classes(row: Row, published: int) -> None:
     count = row.extra.get("classes")
-    if count is not None and count not in (published, len(get_dataset(row.dataset).classes)):
+    if count is not None and count not in (published, len(get_dataset(row.test_set).classes)):
         raise UserError(
-            f"{row.model} was evaluated on {row.dataset} with {count} classes, but the benchmark has {published}; "
+            f"{row.model} was evaluated on {row.test_set} with {count} classes, but the benchmark has {published}; "
             "evaluate it on all of them, or name the data set differently"
         )
 

@@ -13,7 +13,7 @@ from lrjax.metrics.intervals import (
     mean_interval,
     right,
 )
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 Cell = tuple[str, str, str, int | str]
 """Model, variant, data set and resolution."""
@@ -112,7 +112,7 @@ class Replicates:
 def _checked(hits: np.ndarray, row: Row) -> np.ndarray:
     if len(hits) != row.n or abs(hits.mean() - row.value) > 1e-6:
         raise UserError(
-            f"the per-image arrays of {row.model} {row.variant} on {row.dataset} at {row.resolution} have "
+            f"the per-image arrays of {row.model} {row.variant} on {row.test_set} at {row.resolution} have "
             f"{int(hits.sum())} of {len(hits)} images right, but its accuracy is {row.value:g} of {row.n}; "
             "evaluate again"
         )

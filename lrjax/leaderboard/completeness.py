@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from lrjax.data.datasets import get_dataset
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 MARK = "‡"
 """Stands beside what is incomplete."""
@@ -42,7 +42,7 @@ def shortfalls(rows: Iterable[Row]) -> dict[str, str]:
     """Returns the `shortfall` by data set; of several rows on one data set the first counts."""
     first: dict[str, Row] = {}
     for row in rows:
-        first.setdefault(row.dataset, row)
+        first.setdefault(row.test_set, row)
     return {dataset: text for dataset, row in first.items() if (text := shortfall(row)) is not None}
 
 

@@ -1,4 +1,4 @@
-"""The rows of results, indexed by model, variant, data set and resolution, and checked to be comparable."""
+"""Zero-shot accuracies, indexed by model, variant, data set and resolution, and checked to be comparable."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
@@ -10,9 +10,9 @@ from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import footnote, shortfalls
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import above_chance
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
-METRIC = "acc1"
+KIND, METRIC = "zeroshot", "acc1"
 HIGH_RESOLUTION = "hr"
 """The name of the model's own resolution, whose accuracy is the reference of robustness."""
 
@@ -58,16 +58,16 @@ class Results:
             raise UserError(f'duplicates={duplicates!r} is unknown; use "error" or "newest"')
         if not rows:
             raise UserError("there are no results to report; evaluate a model first")
-        chosen = [row for row in rows if row.metric == METRIC]
+        chosen = accuracies_of(rows)
         if not chosen:
             found = ", ".join(sorted({row.metric for row in rows}))
-            raise UserError(f"no result has the metric {METRIC!r} (found {found}); run the zero-shot evaluator")
-        self.datasets = list(datasets) if datasets is not None else list(dict.fromkeys(row.dataset for row in chosen))
+            raise UserError(f"no result has the metric {METRIC!r} (found {found}); ask the question {KIND!r}")
+        self.datasets = list(datasets) if datasets is not None else list(dict.fromkeys(row.test_set for row in chosen))
         self.rows: dict[tuple[str, str, str, int | str], Row] = {}
         self.superseded = 0
         for row in chosen:
-            if row.dataset in self.datasets:
-                cell = (row.model, row.variant, row.dataset, row.resolution)
+            if row.test_set in self.datasets:
+                cell = (row.model, _variant(row, chosen[0].question), row.test_set, row.resolution)
                 if cell in self.rows:
                     self._duplicate(self.rows[cell], row, duplicates)
                 self.rows[cell] = row
@@ -98,7 +98,7 @@ class Results:
     def _duplicate(self, old: Row, new: Row, duplicates: str) -> None:
         if duplicates == "error":
             raise UserError(
-                f"there are two results for {new.model} {new.variant} on {new.dataset} at {new.resolution}, from the "
+                f"there are two results for {new.model} {new.variant} on {new.test_set} at {new.resolution}, from the "
                 f"configs {old.config_hash} and {new.config_hash}; report each run on its own, or pass "
                 'duplicates="newest" (--newest)'
             )
@@ -120,7 +120,7 @@ class Results:
             if dataset not in classes:
                 raise UserError(f"no class count is given for data set {dataset!r}; add it to `classes`")
             return classes[dataset]
-        counts = {row.extra.get("classes") for row in self.rows.values() if row.dataset == dataset}
+        counts = {row.extra.get("classes") for row in self.rows.values() if row.test_set == dataset}
         if not counts:
             raise UserError(f"data set {dataset!r} has no results; evaluate it or leave it out")
         if len(counts) > 1 or None in counts:
@@ -247,6 +247,16 @@ def _other_images(one: Row, other: Row) -> bool:
     prints = {(row.extra.get("images") or {}).get("fingerprint") for row in (one, other)}
     skipped = {frozenset(row.extra.get("skipped") or ()) for row in (one, other)}
     return one.n != other.n or len(prints - {None}) > 1 or len(skipped) > 1
+
+
+def accuracies_of(rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows that hold zero-shot accuracies."""
+    return [row for row in rows if row.kind == KIND and row.metric == METRIC]
+
+
+def _variant(row: Row, first: str) -> str:
+    """The variant, with the name of the question where a run asks for accuracies more than once."""
+    return row.variant if row.question == first else f"{row.variant} ({row.question})"
 
 
 def weighing(weights: Mapping[str, float] | None, datasets: Sequence[str]) -> str:

@@ -22,6 +22,8 @@ from lrjax.types import Array, Tree
 
 _TEXT_BATCH = 256
 
+Constants = tuple[tuple[float, ...], tuple[float, ...]]
+
 
 class Predictor:
     """A backbone with its parameters on a mesh.
@@ -51,7 +53,7 @@ class Predictor:
         batch, whole = batch_sharding(mesh), replicated(mesh)
         self._text = jax.jit(self.encoders.text, out_shardings=whole)
         self._views = jax.jit(_views, out_shardings=batch)
-        self._image = jax.jit(self._embed_views, out_shardings=batch)
+        self._image = jax.jit(self._embed_views, static_argnums=3, out_shardings=batch)
 
     def __repr__(self) -> str:
         parameters, dtype, devices = count_params(self.params), jnp.dtype(self.encoders.dtype), self.mesh.devices.flat
@@ -66,9 +68,9 @@ class Predictor:
         other.adaptation = adaptation
         return other
 
-    def _embed_views(self, params: Tree, adaptation: Tree, views: Array) -> Array:
+    def _embed_views(self, params: Tree, adaptation: Tree, views: Array, constants: Constants) -> Array:
         def embed(images: Array) -> Array:
-            images = normalize(images, self.row.preprocess.mean, self.row.preprocess.std)
+            images = normalize(images, *constants)
             return adapted_embeddings(self.encoders, adaptation, params, images)
 
         # One view after the other: five at once take a third more of a CPU's time, and five times the memory.
@@ -107,18 +109,20 @@ class Predictor:
         rendered = (views, batch.on_host) if some_rendered else None
         return self._views(*put_batch((canvas, stages, rendered), self.mesh))
 
-    def image(self, views: Array, lr_tokens: Array | None = None) -> Array:
+    def image(self, views: Array, lr_tokens: Array | None = None, constants: Constants | None = None) -> Array:
         """Embeds views.
 
         Args:
             views: uint8 [B, R, size, size, 3], 0..255.
             lr_tokens: float [L + 1, N, D], which replace those of the adaptation; None leaves it as it is.
+            constants: mean and deviation of the channels, on the 0..1 scale; None takes those of the weights.
 
         Returns:
             float32 [B, R, E], L2-normalised, laid out over the batch.
         """
         adaptation = self.adaptation if lr_tokens is None else self.adaptation | {"tokens": lr_tokens}
-        return self._image(self.params, adaptation, views)
+        native = self.row.preprocess
+        return self._image(self.params, adaptation, views, constants or (native.mean, native.std))
 
     def text(self, texts: list[str]) -> np.ndarray:
         """Embeds texts in batches of one fixed size.

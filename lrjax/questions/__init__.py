@@ -1,67 +1,47 @@
-"""Evaluators: one module per question, found by name; each has a VERSION and a `run`.
+"""Questions: one file or folder each, found by the name of its line here, or as MODULE:CLASS or FILE.py:CLASS."""
 
-One with a group of config keys of its own has `inputs` too, which reads the files that they name.
-"""
-
-import dataclasses
+import difflib
 import importlib
-import pkgutil
-from collections.abc import Iterator
-from types import ModuleType
-
-import numpy as np
+import importlib.util
+from pathlib import Path
 
 from lrjax.errors import UserError
+from lrjax.questions.base import Question
+
+QUESTIONS = {
+    "zeroshot": "lrjax.questions.zeroshot:ZeroShot",
+    "zoom": "lrjax.questions.zoom.question:Zoom",
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """One number at one resolution.
+def find(kind: str) -> type[Question]:
+    """Returns the class of a question.
 
-    Attributes:
-        metric: name, for instance "acc1".
-        resolution: LR side in pixels, or "hr".
-        value: the number; accuracies are fractions in [0, 1].
-        n: examples behind it.
-    """
-
-    metric: str
-    resolution: int | str
-    value: float
-    n: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What an evaluator found on one data set.
-
-    Attributes:
-        measurements: the numbers.
-        samples: per resolution, arrays by name with one entry per example, in the order of the data set.
-        skipped: names of the damaged images that were left out.
-    """
-
-    measurements: tuple[Measurement, ...]
-    samples: dict[int | str, dict[str, np.ndarray]]
-    skipped: tuple[str, ...]
-
-
-def names() -> Iterator[str]:
-    """Yields the names of all evaluators."""
-    return (module.name for module in pkgutil.iter_modules(__path__) if hasattr(find(module.name), "run"))
-
-
-def find(name: str) -> ModuleType:
-    """Returns the evaluator module of a name.
+    Args:
+        kind: a name of `QUESTIONS`, or MODULE:CLASS, or FILE.py:CLASS for one outside of the package.
 
     Raises:
-        UserError: there is no such evaluator.
+        UserError: there is no such question.
     """
-    path = f"{__name__}.{name}"
+    place, colon, name = QUESTIONS.get(kind, kind).rpartition(":")
+    if not colon:
+        close = difflib.get_close_matches(kind, QUESTIONS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(QUESTIONS)}, or MODULE:CLASS"
+        raise UserError(f"unknown question {kind!r} in config.questions; {hint}")
     try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        known = ", ".join(module.name for module in pkgutil.iter_modules(__path__))
-        raise UserError(f"unknown evaluator {name!r} in config.evaluation.evaluators; use one of {known}") from error
+        question = getattr(_module(place), name)
+    except (ImportError, OSError, SyntaxError, AttributeError) as error:
+        raise UserError(f"question {kind!r} of config.questions cannot be imported ({error}); mend it") from error
+    if not (isinstance(question, type) and issubclass(question, Question)):
+        raise UserError(f"{kind!r} of config.questions is no question; derive it from lrjax.questions.base.Question")
+    return question
+
+
+def _module(place: str):
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    spec = importlib.util.spec_from_file_location(Path(place).stem, Path(place).expanduser())
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

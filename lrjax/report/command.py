@@ -9,17 +9,20 @@ from pathlib import Path
 
 from lrjax.command_line import Parser, read_numbers, run, say
 from lrjax.data.published import DATASETS
+from lrjax.display.page import Page, print_pages
 from lrjax.display.tables import FORMATS, Table, print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import Leaderboard, add_runs, parse_metric, published_leaderboard
-from lrjax.leaderboard.scores import METRIC, Options
+from lrjax.leaderboard.scores import Options, accuracies_of
 from lrjax.leaderboard.studies import STUDIES, run_study
 from lrjax.metrics import robustness
+from lrjax.questions.pages import question_pages
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
 from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results.output_folder import check_folder
-from lrjax.results.store import Row, find_samples, read_rows
+from lrjax.results.row import Row
+from lrjax.results.store import find_samples, read_rows
 
 _EXAMPLES = """examples:
   python -m lrjax.report --top 10 --metric war16             the ten most robust backbones at 16 pixels
@@ -74,7 +77,7 @@ def _weights(parsed: argparse.Namespace, rows: Sequence[Row]) -> Mapping[str, fl
         return None
     if parsed.weights in ("paper", "equal"):
         return robustness.PAPER_WEIGHTS if parsed.weights == "paper" else {}
-    weights, known = read_numbers(parsed.weights), {*DATASETS, *(row.dataset for row in rows)}
+    weights, known = read_numbers(parsed.weights), {*DATASETS, *(row.test_set for row in rows)}
     if unknown := [name for name in weights if name not in known]:
         close = difflib.get_close_matches(unknown[0], known, n=3) or sorted(known)
         hint = f"did you mean {', '.join(close)}?"
@@ -83,7 +86,7 @@ def _weights(parsed: argparse.Namespace, rows: Sequence[Row]) -> Mapping[str, fl
 
 
 def _options(parsed: argparse.Namespace, rows: Sequence[Row], given: Mapping[str, float] | None) -> Options:
-    found = {row.dataset for row in rows}
+    found = {row.test_set for row in rows}
     if unknown := [name for name in parsed.datasets or () if rows and name not in found]:
         raise UserError(f"no result is on {', '.join(unknown)}; the runs are on {', '.join(sorted(found))}")
     weights = given
@@ -105,12 +108,12 @@ def _board(parsed: argparse.Namespace, rows: Sequence[Row], given: Mapping[str, 
     names = list(parsed.datasets or DATASETS)
     if rows:
         names = [name for name in names if name in DATASETS]
-        if not any(row.dataset in names for row in rows):
+        if not any(row.test_set in names for row in rows):
             return published_leaderboard()  # there is nothing to rank the runs by
     weights = robustness.PAPER_WEIGHTS if given is None else given or dict.fromkeys(names, 1.0)
     if parsed.subset:
         names = [name for name in names if name in weights]
-        if not any(row.dataset in names for row in rows):
+        if not any(row.test_set in names for row in rows):
             raise UserError(f"the runs have no results on a data set with a weight ({', '.join(weights)})")
     board = published_leaderboard(names, weights)
     duplicates = "newest" if parsed.newest else "error"
@@ -131,6 +134,12 @@ def _tables(parsed: argparse.Namespace, board: Leaderboard) -> list[Table]:
     return [rank(board, metric, resolution, top=parsed.top, families=families)]
 
 
+def _questions(rows: Sequence[Row], options: Options) -> list[Page]:
+    names = options.get("datasets")
+    chosen = [row for row in rows if names is None or row.test_set in names]
+    return question_pages(chosen, options.get("samples"), duplicates=options.get("duplicates", "error"))
+
+
 def _run(arguments: Sequence[str]) -> None:
     parsed = _parser().parse_args(arguments)
     _check(parsed)
@@ -140,7 +149,7 @@ def _run(arguments: Sequence[str]) -> None:
     given = _weights(parsed, rows)
     options, board = _options(parsed, rows, given), _board(parsed, rows, given)
     if one_table and rows and not any(entry.own for entry in board.entries):
-        found = ", ".join(dict.fromkeys(row.dataset for row in rows))
+        found = ", ".join(dict.fromkeys(row.test_set for row in rows))
         raise UserError(
             f"the runs are on {found}, none of the benchmark's data sets, so they have no place among the published "
             "models; leave out the options of the leaderboard to see their own tables, or the runs"
@@ -153,21 +162,23 @@ def _run(arguments: Sequence[str]) -> None:
         check_folder(out)
     if one_table or not (rows or parsed.out):
         shown = _tables(parsed, board)
-    elif any(row.metric == METRIC for row in rows):
+    elif accuracies_of(rows):
         tables = run_tables(rows, **options)
         shown = [tables[name] for name in SHOWN if name in tables]
         if any(entry.own for entry in board.entries):
             shown.append(leaderboard_table(board, families=["own"]))
+    questions = [] if one_table else _questions(rows, options)
     if out is not None:  # first, for printing fails where nobody reads
         studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
         command = shlex.join(["python", "-m", "lrjax.report", *arguments])
         plots = not parsed.no_plots
         content = {"board": board, "tables": tables, "studies": studies, "plots": plots, "command": command}
-        files = write_report(rows, out, **content, **options)
+        files = write_report(rows, out, **content, questions=questions, **options)
     if parsed.format in FORMATS:
         say("\n".join(FORMATS[parsed.format](table) for table in shown).removesuffix("\n"))
     else:
         print_tables(shown)
+        print_pages(questions)
     if out is not None:
         say(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", error=True)
 

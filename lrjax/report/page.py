@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lrjax import __version__
 from lrjax.data.published import load_published
 from lrjax.display.charts import Chart, map_html, svg
+from lrjax.display.charts.maps import Maps, Sheet
+from lrjax.display.page import Page
 from lrjax.display.tables import Estimate, Table, shown
 from lrjax.leaderboard.board import METRICS, Leaderboard
 from lrjax.leaderboard.completeness import MARK
@@ -42,7 +44,7 @@ def pages(
     tables: Sequence[Table] = (),
     charts: Sequence[Chart] = (),
     run_rows: Table | None = None,
-    zoom: Mapping[str, Any] | None = None,
+    questions: Sequence[Page] = (),
     skipped: Sequence[Skipped] = (),
     versions: Mapping[str, str],
     command: str,
@@ -56,22 +58,22 @@ def pages(
         tables: of the user's own runs, shown on the front page.
         charts: of the user's own runs, likewise.
         run_rows: where the rows of the own runs come from; None without own runs.
-        zoom: of `zoom_page`; None without zoom results, and then without their page.
+        questions: pages of their own.
         skipped: damaged images that the runs left out, shown on the front page and on those of their models.
         versions: of the packages that made the numbers, by name.
         command: the command line that made the report.
         plots: whether the charts of the studies are there as `studies/CHART.png`, to be linked.
 
     Returns:
-        HTML text by relative path: index.html, studies.html, zoom.html, method.html, models/SLUG.html,
-        datasets/NAME.html.
+        HTML text by relative path: index.html, studies.html, method.html, models/SLUG.html, datasets/NAME.html, and
+        NAME.html of each question.
     """
     site = Site(board)
     environment = _environment(site)
 
     def render(template: str, root: str, **content: Any) -> str:
         text = environment.get_template(template).render(
-            root=root, board=board, site=site, with_studies=bool(studies), zoom=zoom, **content
+            root=root, board=board, site=site, with_studies=bool(studies), questions=questions, **content
         )
         return page_parts.keep_units(text)
 
@@ -83,8 +85,8 @@ def pages(
     }
     if studies:
         found["studies.html"] = render("studies.html.j2", "", studies=studies, verdicts=_verdicts(studies), plots=plots)
-    if zoom is not None:
-        found["zoom.html"] = render("zoom.html.j2", "")
+    for one in questions:
+        found[f"{one.name}.html"] = render("page.html.j2", "", content=one)
     for number, name in enumerate(board.names):
         own = [one for one in skipped if one.entry == name.removesuffix(f" {MARK}")]
         found[site.links[name]] = render("model.html.j2", "../", skipped=own, **model_page(site, number))
@@ -120,9 +122,7 @@ def _environment(site: Site) -> "jinja2.Environment":
         "long_table": LONG_TABLE,
         "many_panels": MANY_PANELS,
         "most_names": MOST_NAMES,
-        "draw": lambda chart: Markup(svg.draw(chart)),
-        "draw_maps": lambda maps: Markup(map_html.draw_maps(maps)),
-        "draw_sheet": lambda sheet: Markup(map_html.draw_sheet(sheet)),
+        "draw": lambda block: Markup(_drawn(block)),
         "map_style": Markup(_compact(map_html.STYLE)),
     }
     environment.filters |= {
@@ -132,8 +132,15 @@ def _environment(site: Site) -> "jinja2.Environment":
     environment.filters["breakable"] = lambda text: Markup(page_parts.breakable(text))
     environment.filters |= {"shown": shown, "label": figures.shown}
     environment.tests["real"] = lambda value: isinstance(value, float)
+    environment.tests["table"] = lambda value: isinstance(value, Table)
     environment.tests["estimate"] = lambda value: isinstance(value, Estimate)
     return environment
+
+
+def _drawn(block: Chart | Maps | Sheet) -> str:
+    if isinstance(block, Chart):
+        return svg.draw(block)
+    return map_html.draw_maps(block) if isinstance(block, Maps) else map_html.draw_sheet(block)
 
 
 def _asset(name: str) -> str:

@@ -8,7 +8,7 @@ from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.completeness import MARK, marked
 from lrjax.leaderboard.scores import Options, Results, weighing
 from lrjax.report.interval_tables import interval_tables
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 SHOWN = ("table2", "comparison", "intervals", "differences", "models")
 """The tables that the terminal shows."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 
 class Skipped(NamedTuple):
@@ -26,7 +26,7 @@ def skipped_images(rows: Sequence[Row]) -> list[Skipped]:
     Args:
         rows: result rows, the newest last.
     """
-    found = {(row.model, row.variant, row.dataset): row.extra.get("skipped") or () for row in rows}
+    found = {(row.model, row.variant, row.test_set): row.extra.get("skipped") or () for row in rows}
     return [
         Skipped(f"{model} [{variant}]", dataset, tuple(map(str, names)))
         for (model, variant, dataset), names in found.items()

@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Unpack
 
 from lrjax.display.charts import Chart, png
+from lrjax.display.page import Page
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import Leaderboard
 from lrjax.leaderboard.completeness import expected_images
-from lrjax.leaderboard.scores import METRIC, Options, Results
+from lrjax.leaderboard.scores import METRIC, Options, Results, accuracies_of
 from lrjax.leaderboard.studies import Study
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.page import pages
-from lrjax.report.page_zoom import zoom_page
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import run_tables
 from lrjax.report.skipped import skipped_images
 from lrjax.results.output_folder import check_folder, write_files
-from lrjax.results.store import Row, package_versions
+from lrjax.results.row import Row
+from lrjax.results.store import package_versions
 
 _DRAWN_WITH = ("scipy", "scikit-learn", "matplotlib")
 
@@ -59,13 +60,15 @@ def write_report(
     studies: Sequence[Study] = (),
     plots: bool = True,
     command: str = "",
+    questions: Sequence[Page] = (),
     **options: Unpack[Options],
 ) -> list[Path]:
     """Writes a report; equal input gives equal files.
 
     `index.html` and the pages it links, the leaderboard as CSV, Markdown and LaTeX; with rows also report.md,
     summary.json, and every table of `run_tables` but the comparison as CSV, Markdown and LaTeX; with plots
-    accuracy.png, datasets_<model>.png and the pictures of the studies. Results of zooming have a page, zoom.html.
+    accuracy.png, datasets_<model>.png and the pictures of the studies. Each question has a page, NAME.html, and its
+    tables as CSV, Markdown and LaTeX.
 
     Args:
         rows: result rows of the user; may be empty.
@@ -76,6 +79,7 @@ def write_report(
         studies: studies to show.
         plots: whether to draw PNG files.
         command: the command line, to be shown.
+        questions: pages of questions, see `questions.pages`.
         **options: how to read the rows, see `Options`.
 
     Returns:
@@ -91,9 +95,8 @@ def write_report(
     charts: dict[str, Chart] = {}
     provenance = None
     names = options.get("datasets")
-    chosen = [row for row in rows if names is None or row.dataset in names]
-    zoom = zoom_page(chosen, options.get("samples"), duplicates=options.get("duplicates", "error"))
-    if any(row.metric == METRIC for row in rows):
+    chosen = [row for row in rows if names is None or row.test_set in names]
+    if accuracies_of(rows):
         results = Results(rows, **options)
         tables = run_tables(rows, **options) if tables is None else tables
         shown = [table for name, table in tables.items() if name != "per_dataset"]  # the comparison says it in less
@@ -116,6 +119,8 @@ def write_report(
         "leaderboard.csv": leaderboard_data(board).csv(),
     }
     files = {f"leaderboard.{suffix}": content for suffix, content in table_files(ranking).items()} | files
+    for name, table in (pair for page in questions for pair in page.tables.items()):
+        files |= {f"{name}.{suffix}": content for suffix, content in table_files(table).items()}
     if plots:
         files |= {f"studies/{chart.name}.png": png.draw(chart) for study in studies for chart in study.charts}
     files |= pages(
@@ -124,7 +129,7 @@ def write_report(
         tables=shown,
         charts=list(charts.values()),
         run_rows=provenance,
-        zoom=zoom,
+        questions=questions,
         skipped=skipped_images(chosen),
         versions=package_versions(*_DRAWN_WITH),
         command=command,
@@ -160,13 +165,13 @@ def _plain(title: str) -> str:
 
 
 def _provenance(results: Results) -> Table:
-    header = ("Model", "Variant", "Evaluator", "Config", "Seed", "Versions")
+    header = ("Model", "Variant", "Question", "Config", "Seed", "Versions")
     lines = {}
     for row in results.rows.values():
         versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
         seed = "none" if row.seed is None else row.seed
-        evaluator = f"{row.evaluator} {row.evaluator_version}"
-        lines[row.model, row.variant, evaluator, row.config_hash, seed, versions] = None
+        question = f"{row.question} {row.question_version}"
+        lines[row.model, row.variant, question, row.config_hash, seed, versions] = None
     return Table("Where the numbers come from", "", header, tuple(lines), labels=len(header))
 
 

@@ -1,21 +1,18 @@
 """The results of a run: one JSON line per number, and arrays with one entry per example, both valid on disk at every
 moment.
 
-`results.jsonl` holds one `Row` per model, variant, data set, resolution and metric; `samples/<key>.npz` holds the
-per-example arrays behind the rows of a key. Every file is written next to its place, flushed and renamed over it, so a
-reader never sees half a file. A run holds the lock of its directory (`lrjax.results.lock`); of several processes only process 0
-may write.
+`results.jsonl` holds one `Row` per model, variant, question, data set, condition and metric; `samples/<key>.npz` holds
+the per-example arrays behind the rows of a key. Every file is written next to its place, flushed and renamed over it,
+so a reader never sees half a file. A run holds the lock of its directory (`lrjax.results.lock`); of several processes
+only process 0 may write.
 """
 
 import dataclasses
 import hashlib
 import io
 import json
-import math
-import numbers
 import os
 import platform
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -25,117 +22,10 @@ from typing import Any
 import numpy as np
 
 from lrjax import __version__
-from lrjax.checks.parse import parse_json
-from lrjax.checks.text import brief, one_line
 from lrjax.errors import UserError
+from lrjax.results.row import SCHEMA, OtherSchemaError, Row, line_of, read_line
 
 RESULTS_FILE = "results.jsonl"
-SCHEMA = 1
-"""Version of the layout of a line in `RESULTS_FILE`; a line without one is of version 1."""
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")  # it becomes a file name
-_COUNTS = ("parameters", "classes", "image_size")
-_TEXT_FIELDS = ("model", "variant", "dataset", "metric", "config_hash", "evaluator")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """One measured number and what it was measured on.
-
-    Attributes:
-        model: name of the model; `extra` says which it is.
-        variant: "vanilla", "lr_tk0", ...
-        dataset: data set key, for instance "imagenet_a".
-        resolution: short side in pixels before upsampling, or a name: "hr" for the model's own input size.
-        metric: metric name, for instance "acc1".
-        value: the number, finite; accuracies are fractions in [0, 1].
-        n: number of examples behind the value, >= 1.
-        key: hash of everything that determines the value (`content_key`); rows of one evaluation share it.
-        config_hash: hash of the run's config.
-        evaluator: evaluator name.
-        evaluator_version: the evaluator's VERSION.
-        seed: random seed, or None where nothing is random.
-        versions: package versions (`package_versions`).
-        extra: further JSON-able facts; the report reads "backbone" (name in the zoo, that of the model where it is
-            missing), "weights" (their hash), "source" (where they lie), "release" (whether they are the published ones
-            of the backbone), "parameters" (count), "classes" (count), "image_size" (pixels), "expected" (count of
-            images of the data set, or null), "skipped" (names of damaged images) and "images" (`data.reopen.where`).
-    """
-
-    model: str
-    variant: str
-    dataset: str
-    resolution: int | str
-    metric: str
-    value: float
-    n: int
-    key: str
-    config_hash: str
-    evaluator: str
-    evaluator_version: int | str
-    seed: int | None
-    versions: Mapping[str, str]
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in _TEXT_FIELDS:
-            if not _is_text(value := getattr(self, name)):
-                raise UserError(f"field {name!r} of a result is {brief(value)}, but must be a text in one line")
-        if not isinstance(self.key, str) or not _KEY.fullmatch(self.key):
-            raise UserError(
-                f"field 'key' of a result is {brief(self.key)}, but must be a hash (letters, digits, '_' and '-')"
-            )
-        for name, accepted in (("resolution", self.resolution), ("evaluator_version", self.evaluator_version)):
-            if not (_is_integer(accepted) or _is_text(accepted)):
-                raise UserError(f"field {name!r} of a result is {brief(accepted)}, but must be an integer or a text")
-        if _is_integer(self.resolution) and self.resolution < 1:
-            raise UserError(f"field 'resolution' of a result is {self.resolution}, but must be at least 1 pixel")
-        if not _is_finite(self.value):
-            raise UserError(
-                f"field 'value' of a result ({self.metric} of {self.model} on {self.dataset}) is {brief(self.value)}, "
-                "but must be a finite number"
-            )
-        if not _is_integer(self.n) or self.n < 1:
-            raise UserError(f"field 'n' of a result is {brief(self.n)}, but must be a count of at least 1")
-        if self.seed is not None and not _is_integer(self.seed):
-            raise UserError(f"field 'seed' of a result is {brief(self.seed)}, but must be an integer or null")
-        for name, value in (("versions", self.versions), ("extra", self.extra)):
-            if not isinstance(value, Mapping):
-                raise UserError(f"field {name!r} of a result is {brief(value)}, but must be a mapping")
-        for name in _COUNTS:
-            if (value := self.extra.get(name)) is not None and (not _is_integer(value) or value < 0):
-                raise UserError(f"extra[{name!r}] of a result is {brief(value)}, but must be a count or null")
-        for name, kind in (("skipped", list | tuple), ("images", Mapping)):
-            if not isinstance(self.extra.get(name), kind | None):
-                raise UserError(f"extra[{name!r}] of a result is {brief(self.extra[name])}, which no run has written")
-        # plain Python numbers, so that NumPy scalars can be given and JSON can be written
-        for name, kind in (
-            ("value", float),
-            ("n", int),
-            ("resolution", int),
-            ("evaluator_version", int),
-            ("seed", int),
-        ):
-            if isinstance(getattr(self, name), numbers.Number):
-                object.__setattr__(self, name, kind(getattr(self, name)))
-
-
-_FIELDS = {field.name for field in dataclasses.fields(Row)}
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != "" and one_line(value) == value
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and abs(value) < 2**63
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether it is a number that a float holds."""
-    try:
-        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number of hundreds of digits
-        return False
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
@@ -236,13 +126,12 @@ class ResultStore:
             raise ValueError(f"samples of {', '.join(alone)} have no rows; add them together")
         seen = set()
         for row in rows:
-            identity = (row.key, row.model, row.variant, row.dataset, row.resolution, row.metric)
-            if identity in seen:
-                raise ValueError(f"two rows for one number: {identity}")
-            seen.add(identity)
+            if (row.key, row.identity) in seen:
+                raise ValueError(f"two rows for one number: {row.identity}")
+            seen.add((row.key, row.identity))
         files = {self._samples_path(key): npz_bytes(arrays) for key, arrays in samples.items()}
         kept = [row for row in self._load() if row.key not in keys]
-        content = utf8("".join(map(_line, [*kept, *rows])))  # fails before anything is written
+        content = utf8("".join(map(line_of, [*kept, *rows])))  # fails before anything is written
         for path, arrays in files.items():
             write_atomically(path, arrays)
         if not self.path.exists() or self.path.read_bytes() != content:
@@ -261,19 +150,17 @@ class ResultStore:
         for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
             if line.strip():
                 try:
-                    fields = _fields(line)
-                    if (schema := fields.pop("schema", 1)) == SCHEMA:
-                        rows.append(_row(fields))
+                    rows.append(read_line(line))
+                except OtherSchemaError as error:
+                    raise UserError(
+                        f"{self.path}, line {number}, has schema version {error}, but lrjax {__version__} reads 1 and "
+                        f"{SCHEMA}; use the lrjax that wrote it, or evaluate again into another directory"
+                    ) from error
                 except ValueError as error:
                     raise UserError(
                         f"{self.path} is damaged in line {number}: {error}; restore the file, or delete this line and "
                         "the other lines of its key and evaluate again"
                     ) from error
-                if schema != SCHEMA:
-                    raise UserError(
-                        f"{self.path}, line {number}, has schema version {schema!r}, but lrjax {__version__} reads "
-                        f"version {SCHEMA}; use the lrjax that wrote it, or evaluate again into another directory"
-                    )
         return rows
 
 
@@ -347,36 +234,12 @@ def find_samples(directories: Sequence[str | os.PathLike]) -> Callable[[str], di
     return lambda key: next((found for store in stores if (found := store.samples(key)) is not None), None)
 
 
-def _line(row: Row) -> str:
-    fields = {field: getattr(row, field) for field in row.__dataclass_fields__}
-    fields |= {"versions": dict(row.versions), "extra": dict(row.extra)}
-    fields = {"schema": SCHEMA} | fields
-    return json.dumps(fields, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _fields(line: bytes) -> dict[str, Any]:
-    try:
-        fields = parse_json(line.decode())
-    except ValueError as error:
-        raise ValueError(f"it is not JSON ({error})") from error
-    if not isinstance(fields, dict):
-        raise ValueError("it is not a JSON object")
-    return fields
-
-
-def _row(fields: Mapping[str, Any]) -> Row:
-    if missing := sorted(_FIELDS - fields.keys()):
-        raise ValueError(f"missing {', '.join(missing)}")
-    if unknown := sorted(fields.keys() - _FIELDS):
-        raise ValueError(f"unknown {', '.join(unknown)}")
-    return Row(**fields)
-
-
-def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Returns the content of a compressed .npz file.
+def npz_bytes(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> bytes:
+    """Returns the content of an .npz file.
 
     Args:
         arrays: arrays by name.
+        compress: whether it is compressed, which for floats costs more time than it saves room.
 
     Raises:
         ValueError: an array has a dtype that the file cannot hold.
@@ -388,7 +251,7 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
                 f"sample array {name!r} has dtype {values.dtype}, which an npz file cannot hold; convert it first"
             )
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    (np.savez_compressed if compress else np.savez)(buffer, **arrays)
     return buffer.getvalue()
 
 

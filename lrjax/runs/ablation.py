@@ -36,7 +36,8 @@ from lrjax.report.ablation_tables import (
 from lrjax.report.write import table_files
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import write_files
-from lrjax.results.store import ResultStore, Row
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore
 from lrjax.runs.config_reader import check_key, from_mapping
 from lrjax.runs.stages import evaluate_backbone, train_backbone
 from lrjax.runs.suite import Suite

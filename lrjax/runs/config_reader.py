@@ -6,9 +6,13 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from lrjax.checks.ranges import check_ranges
 from lrjax.checks.text import brief
 from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
+from lrjax.questions import find
+from lrjax.questions.base import Question
+from lrjax.questions.zeroshot import ZeroShot
 
 T = TypeVar("T")
 
@@ -53,6 +57,59 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any], *, prefix: str = "")
     Raises:
         UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
+    values = _checked(kind, mapping, prefix)
+    if kind is Config:
+        values["questions"] = _complete(values.get("questions", {"zeroshot": {}}))
+    found = kind(**values)
+    if isinstance(found, Config):
+        _check_accuracies(found)
+    return found
+
+
+def read_questions(config: Config) -> dict[str, Question]:
+    """Returns the questions of a run, by name."""
+    return {name: _question(name, options) for name, options in config.questions.items()}
+
+
+def _complete(questions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All options of every question, checked."""
+    return {
+        name: {"type": kind_of(name, options)} | dataclasses.asdict(_question(name, options))
+        for name, options in questions.items()
+    }
+
+
+def _question(name: str, options: Mapping[str, Any]) -> Any:
+    kind, prefix = find(kind_of(name, options)), f"questions.{name}."
+    values = _checked(kind, {key: value for key, value in options.items() if key != "type"}, prefix)
+    try:
+        question = kind(**values)
+    except UserError as error:
+        raise UserError(f"config.{prefix}{error}") from error
+    check_ranges(question, f"config.{prefix[:-1]}")
+    return question
+
+
+def _check_accuracies(config: Config) -> None:
+    """Checks that the accuracies are measured that other parts of a configuration want."""
+    zeroshot = [one for one in read_questions(config).values() if isinstance(one, ZeroShot)]
+    if config.train.evaluate_every and not zeroshot:
+        raise UserError("config.train.evaluate_every measures accuracy; add zeroshot to config.questions")
+    sides = {"hr"} | {str(side) for one in zeroshot for side in one.resolutions}
+    for name in config.ablation.metrics if config.ablation.rows else ():
+        if name[3:] not in sides:
+            raise UserError(
+                f"config.ablation.metrics has {name!r}; add the side to config.questions.zeroshot.resolutions"
+            )
+
+
+def kind_of(name: str, options: Mapping[str, Any]) -> str:
+    """Returns what the question of a name asks."""
+    return str(options.get("type", name))
+
+
+def _checked(kind: type, mapping: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of a dataclass, checked against its annotations."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in mapping:
         if key not in fields:
@@ -62,7 +119,7 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any], *, prefix: str = "")
         if required and name not in mapping:
             raise UserError(f"config key {prefix}{name} is missing")
     hints = typing.get_type_hints(kind)
-    return kind(**{key: _check(value, hints[key], f"{prefix}{key}") for key, value in mapping.items()})
+    return {key: _check(value, hints[key], f"{prefix}{key}") for key, value in mapping.items()}
 
 
 def check_key(key: str) -> None:
@@ -104,4 +161,12 @@ def with_defaults(mapping: Mapping[str, Any], kind: type = Config) -> dict[str, 
             values.setdefault(field.name, field.default)
         elif field.default_factory is not dataclasses.MISSING:
             values.setdefault(field.name, field.default_factory())
+    if kind is Config and isinstance(values["questions"], Mapping):
+        values["questions"] = {name: _all_options(name, options) for name, options in values["questions"].items()}
     return values
+
+
+def _all_options(name: str, options: Any) -> Any:
+    if not isinstance(options, Mapping):
+        return options
+    return {"type": kind_of(name, options)} | with_defaults(options, find(kind_of(name, options)))

@@ -12,8 +12,9 @@ from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from lrjax.command_line import Parser
-from lrjax.config import Config
+from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
+from lrjax.questions import find
 from lrjax.runs.config_reader import check_key, from_mapping, with_defaults
 
 
@@ -80,15 +81,20 @@ def read_config(name: str, overrides: Sequence[str] = (), *, program: str) -> Co
 
 
 _TEXT_LISTS = tuple(
-    f"{dashes}config.{key}"
-    for dashes in ("-", "--")
-    for key in ("data.names", "evaluation.evaluators", "models", "ablation.metrics")
+    f"{dashes}config.{key}" for dashes in ("-", "--") for key in ("data.names", "models", "ablation.metrics")
 )
 
 
 def _add_entry(mapping: dict[str, Any], key: str) -> None:
-    """Makes an entry of `data.sources` exist, for only what exists can be overridden."""
+    """Makes an entry of `data.sources` or a question exist, for only what exists can be overridden."""
     group, _, name = key.rpartition(".")
+    if group.startswith("questions.") and isinstance(mapping["questions"], Mapping):
+        question = group.partition(".")[2]
+        if question not in mapping["questions"]:
+            mapping["questions"][question] = {"type": question} | with_defaults({}, find(question))
+        asked = mapping["questions"][question]
+        if isinstance(asked, Mapping) and name not in asked:
+            raise unknown_key(name, asked, f"{group}.")
     data = mapping.get("data")
     if group == "data.sources" and isinstance(data, dict) and isinstance(data["sources"], Mapping):
         data["sources"] = {name: "", **data["sources"]}

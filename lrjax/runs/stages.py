@@ -12,7 +12,8 @@ from lrjax.config import Config
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
 from lrjax.report.run_tables import comparison_table
-from lrjax.results.store import ResultStore, Row
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore
 from lrjax.runs.suite import Suite
 from lrjax.train.card import write_card
 from lrjax.train.loop import train_tokens

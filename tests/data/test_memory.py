@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+from lrjax.data.pixels import pixel_batches
 from PIL import Image
 
 import on_disk
@@ -15,7 +16,6 @@ from lrjax.data.__main__ import main
 from lrjax.data.images import ImageError, decode
 from lrjax.data.loader import batches, training_batches
 from lrjax.data.memory import GIB, MEMORY, DecodingMemory
-from lrjax.data.pixels import pixel_batches
 from lrjax.data.sources.folder import ImageFolder
 from lrjax.data.sources.idx import IdxImages
 from lrjax.errors import UserError

@@ -17,11 +17,12 @@ import numpy as np
 from PIL import Image
 
 import tiny
-from lrjax.config import Zoom
+from asking import ask
 from lrjax.data import datasets
 from lrjax.data.sources.base import Part
 from lrjax.models.predict import Predictor
-from lrjax.questions import zeroshot, zoom
+from lrjax.questions.zeroshot import ZeroShot
+from lrjax.questions.zoom.question import Zoom
 from lrjax.sharding import join_processes, run_jointly
 from lrjax.train.loop import train_tokens
 
@@ -43,6 +44,13 @@ class Mixed(tiny.Pictures):
         return example | {"image": tiny.picture(13, 1100, 900)} if index == 13 else example
 
 
+class WithSet(Zoom):
+    """Combines a quarter of the views."""
+
+    def inputs(self, setting):
+        return {"aggregate": np.arange(99)}
+
+
 def start():
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", DEVICES // processes)
@@ -61,33 +69,30 @@ def run():
     tokens = tiny.random_tokens()
     for name, damaged in (("whole", ()), ("damaged", (1, 4, 20))):
         for variant, lr_tokens in (("vanilla", None), ("tokens", tokens)):
-            outcome = zeroshot.run(
-                predictor,
+            outcome = ask(
+                ZeroShot(resolutions=(8,)),
                 tiny.Pictures(21, damaged=damaged),
                 found["classifier"],
-                resolutions=RESOLUTIONS,
-                batch_size=8,
+                predictor=predictor,
                 lr_tokens=lr_tokens,
                 on_error="skip",
             )
-            found[f"{name}/{variant}/values"] = np.array([(one.value, one.n) for one in outcome.measurements])
+            found[f"{name}/{variant}/values"] = np.array(list(outcome.values.values()))
             found[f"{name}/{variant}/skipped"] = np.array(sorted(outcome.skipped))
             for side in RESOLUTIONS:
                 for key, rows in outcome.samples[side].items():
                     found[f"{name}/{variant}/{side}/{key}"] = rows
     for variant, resamples in (("devices", True), ("pillow", False)):
         Predictor.resamples = resamples
-        outcome = zeroshot.run(predictor, Mixed(21), found["classifier"], resolutions=RESOLUTIONS, batch_size=8)
-        found[f"mixed/{variant}/values"] = np.array([(one.value, one.n) for one in outcome.measurements])
+        outcome = ask(ZeroShot(resolutions=(8,)), Mixed(21), found["classifier"], predictor=predictor)
+        found[f"mixed/{variant}/values"] = np.array(list(outcome.values.values()))
         for key, rows in outcome.samples["hr"].items():
             found[f"mixed/{variant}/{key}"] = rows
     if sys.argv[5] == "replicate":
         three = Part(Mixed(21), [1, 6, 13])  # a set of labels, a palette and a large picture
-        options = Zoom(scales_at_once=36, keep=("guess",), crops=False)
-        outcome = zoom.run(
-            predictor, three, found["classifier"], batch_size=4, options=options, aggregate=np.arange(99)
-        )
-        found["zoom/values"] = np.array([(one.value, one.n) for one in outcome.measurements])
+        question = WithSet(scales_at_once=36, keep=("guess",), crops=False)
+        outcome = ask(question, three, found["classifier"], predictor=predictor, batch_size=4)
+        found["zoom/values"] = np.array(list(outcome.values.values()))
         for key, rows in outcome.samples["hr"].items():
             found[f"zoom/{key}"] = rows
     np.savez(folder / f"found{processes}-{process}.npz", **found)

@@ -10,16 +10,19 @@ import pytest
 from PIL import Image
 
 import tiny
-from lrjax import questions
+from asking import ask
 from lrjax.data.images import ImageError
 from lrjax.data.loader import batches
 from lrjax.errors import UserError
 from lrjax.models.build import Encoders
 from lrjax.models.predict import Predictor
-from lrjax.questions import zeroshot
+from lrjax.questions import bench as benches
+from lrjax.questions.bench import view_spec
+from lrjax.questions.case import Views
+from lrjax.questions.zeroshot import ZeroShot
 
 SIZE, CLASSES = tiny.SIZE, 7
-RESOLUTIONS = (8, 13, 32, "hr")
+RESOLUTIONS = (8, 13, "hr")
 
 
 def pillow_view(image, side, preprocess):
@@ -67,12 +70,9 @@ def cached_predictor(devices=1, placement="replicate"):
 
 
 def evaluate(source, *, predictor=None, **options):
-    options = {"resolutions": RESOLUTIONS, "batch_size": 8} | options
-    return zeroshot.run(predictor or cached_predictor(), source, classifier(), **options)
-
-
-def values(outcome):
-    return {(one.metric, one.resolution): (one.value, one.n) for one in outcome.measurements}
+    sides = options.pop("resolutions", RESOLUTIONS)
+    question = ZeroShot(resolutions=tuple(side for side in sides if side != "hr"))
+    return ask(question, source, classifier(), predictor=predictor or cached_predictor(), **options)
 
 
 @pytest.mark.parametrize("tokens", [None, tiny.random_tokens()], ids=["vanilla", "tokens"])
@@ -80,15 +80,15 @@ def test_accuracies_equal_a_plain_loop(tokens):
     source = tiny.Pictures(23)  # the third batch is padded
     labels = np.array([source[index]["label"] for index in range(len(source))])
     outcome = evaluate(source, lr_tokens=tokens)
-    assert len(outcome.measurements) == 2 * len(RESOLUTIONS)
+    assert len(outcome.values) == 2 * len(RESOLUTIONS)
     assert outcome.skipped == ()
     guesses = set()
     for side in RESOLUTIONS:
         logits = plain_embeddings(source, side, tokens) @ classifier().T
         ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]
         hits = ranked == labels[:, None]
-        assert values(outcome)["acc1", side] == (hits[:, 0].sum() / 23, 23)
-        assert values(outcome)["acc5", side] == (hits.any(axis=1).sum() / 23, 23)
+        assert outcome.values["acc1", side] == (hits[:, 0].sum() / 23, 23)
+        assert outcome.values["acc5", side] == (hits.any(axis=1).sum() / 23, 23)
         samples = outcome.samples[side]
         np.testing.assert_array_equal(samples["index"], np.arange(23))
         np.testing.assert_array_equal(samples["label"], labels)
@@ -122,7 +122,7 @@ def test_views_of_every_resolution_equal_pillow(mode, kernel, devices):
     preprocess = dataclasses.replace(tiny.row().preprocess, mode=mode, kernel=kernel)
     row = dataclasses.replace(tiny.row(), preprocess=preprocess)
     predictor = Predictor(row, None, tiny.tokenizer(), cached_predictor(devices).mesh)
-    specs = zeroshot.view_specs(predictor, RESOLUTIONS)
+    specs = [view_spec(row, Views(resolution=None if side == "hr" else side)) for side in RESOLUTIONS]
     for source in (tiny.Pictures(9), Pictures(14)):
         for host in (False, True):
             for batch in batches(source, 8, specs=specs, host=host):
@@ -143,7 +143,7 @@ def test_devices_and_pillow_give_the_same_numbers(monkeypatch, rgb):
 
     assert not cached_predictor().resamples
     device, host = scores(True), scores(False)
-    assert device.measurements == host.measurements
+    assert device.values == host.values
     assert device.skipped == ("picture2.png",)
     np.testing.assert_array_equal(device.samples[8]["top5"], host.samples[8]["top5"])
 
@@ -169,46 +169,45 @@ def test_sets_of_labels():
         np.testing.assert_array_equal(outcome.samples[side]["top5"], top)
         for metric, k in (("acc1", 1), ("acc5", 5)):
             right = sum(bool(set(source[i]["label"]) & set(top[i, :k].tolist())) for i in range(23))
-            assert values(outcome)[metric, side] == (right / 23, 23)
+            assert outcome.values[metric, side] == (right / 23, 23)
     for k in (0, 1):  # sets of one are plain labels
         ones = Sets(1 + k)
         assert evaluate(ones).samples["hr"]["label"].shape == ((1,), (2, 2))[k]
 
 
 def test_native_size_as_a_resolution_is_the_native_view():
-    outcome = evaluate(tiny.Pictures(23))
-    assert values(outcome)["acc1", 32] == values(outcome)["acc1", "hr"]
-    np.testing.assert_array_equal(outcome.samples[32]["top5"], outcome.samples["hr"]["top5"])
+    assert evaluate(tiny.Pictures(9), resolutions=(8, 32)).values == evaluate(tiny.Pictures(9), resolutions=(8,)).values
 
 
 @pytest.mark.parametrize("count", [1, 8, 9])
 def test_every_image_counts_once(count):
     outcome = evaluate(tiny.Pictures(count))
-    assert {n for _, n in values(outcome).values()} == {count}
+    assert {n for _, n in outcome.values.values()} == {count}
     np.testing.assert_array_equal(outcome.samples["hr"]["index"], np.arange(count))
 
 
-def test_several_batches_compile_once(monkeypatch):
-    zeroshot._program.cache_clear()
+def test_programs_are_compiled_once_for_all_data_sets(monkeypatch):
     monkeypatch.setattr(Predictor, "resamples", True)
     predictor = tiny.predictor()
-    before = predictor._views._cache_size()  # predictors on one mesh share the rendering
+    logits = benches._logits(predictor.mesh)
+    before = predictor._views._cache_size(), logits._cache_size()  # predictors on one mesh share these
     evaluate(tiny.Pictures(27, square=48), predictor=predictor)
-    assert predictor._views._cache_size() - before == 1
+    assert predictor._views._cache_size() - before[0] == predictor._image._cache_size() == 1
     evaluate(tiny.Pictures(11, square=50), predictor=predictor)
-    assert predictor._views._cache_size() - before == 2
+    assert predictor._views._cache_size() - before[0] == 2
     assert predictor._image._cache_size() == 1
     monkeypatch.setattr(Predictor, "resamples", False)
     evaluate(tiny.Pictures(27), predictor=predictor)
-    assert predictor._views._cache_size() - before == 2
-    assert predictor._image._cache_size() == zeroshot._program(predictor.mesh, 5)._cache_size() == 1
+    assert predictor._views._cache_size() - before[0] == 2
+    assert predictor._image._cache_size() == 1
+    assert logits._cache_size() - before[1] <= 1
 
 
 def test_eight_devices_give_the_numbers_of_one():
     source, one = tiny.Pictures(23), evaluate(tiny.Pictures(23))
     for placement in ("replicate", "fsdp"):
         eight = evaluate(source, predictor=cached_predictor(8, placement))
-        assert eight.measurements == one.measurements
+        assert eight.values == one.values
         for side in RESOLUTIONS:
             for name, rows in one.samples[side].items():
                 np.testing.assert_array_equal(eight.samples[side][name], rows)
@@ -220,7 +219,7 @@ def test_damaged_image_stops_the_run_or_is_left_out():
         evaluate(source)
     outcome, whole = evaluate(source, on_error="skip", workers=2), evaluate(tiny.Pictures(23))
     assert outcome.skipped == ("picture3.png", "picture22.png")
-    assert {n for _, n in values(outcome).values()} == {21}
+    assert {n for _, n in outcome.values.values()} == {21}
     kept = np.delete(np.arange(23), [3, 22])
     for side in RESOLUTIONS:
         np.testing.assert_array_equal(outcome.samples[side]["index"], kept)
@@ -250,24 +249,17 @@ def test_impossible_options():
 
 def test_few_classes_have_no_top5():
     source = tiny.Pictures(5, classes=3)
-    outcome = zeroshot.run(cached_predictor(), source, classifier(3), resolutions=("hr",), batch_size=8)
-    assert [one.metric for one in outcome.measurements] == ["acc1"]
+    outcome = ask(ZeroShot(resolutions=()), source, classifier(3), predictor=cached_predictor())
+    assert outcome.values.keys() == {("acc1", "hr")}
     assert outcome.samples["hr"]["top5"].shape == (5, 3)
 
 
 def test_bfloat16_counts_the_same_images():
     outcome = evaluate(tiny.Pictures(23), predictor=tiny.predictor(dtype=jnp.bfloat16))
     full = evaluate(tiny.Pictures(23))
-    assert {n for _, n in values(outcome).values()} == {23}
+    assert {n for _, n in outcome.values.values()} == {23}
     same = outcome.samples["hr"]["top5"][:, 0] == full.samples["hr"]["top5"][:, 0]
     assert same.mean() > 0.8
-
-
-def test_evaluators_are_found_by_name():
-    assert questions.find("zeroshot") is zeroshot
-    assert "zeroshot" in set(questions.names())
-    with pytest.raises(UserError, match=r"unknown evaluator 'zeroshoot'.*zeroshot"):
-        questions.find("zeroshoot")
 
 
 @pytest.mark.parametrize("devices", [1, 8])

@@ -1,4 +1,4 @@
-"""Correctness of all zoom views against a plain loop with Pillow, and shards that survive an interruption."""
+"""Correctness of all zoom views against a plain loop with Pillow, and parts that survive an interruption."""
 
 import functools
 
@@ -8,17 +8,18 @@ import pytest
 from PIL import Image
 
 import tiny
-from lrjax.config import Zoom
+from asking import ask
 from lrjax.data.datasets import get_dataset
 from lrjax.data.images import ImageError, host_windows
 from lrjax.errors import UserError
 from lrjax.metrics.aggregation import AGGREGATES, CROPS, aggregate
-from lrjax.metrics.zoom import GROUPS, VIEW_SCALES
+from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW, VIEW_SCALES
 from lrjax.models.build import Encoders
 from lrjax.ops.preprocess import short_side_size
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
-from lrjax.questions import zoom
-from lrjax.results.shards import Shards
+from lrjax.questions.bench import LOGIT_SCALE
+from lrjax.questions.zoom.question import Zoom
+from lrjax.results.parts import Parts
 
 COUNT, CLASSES, SIZE = 10, 7, tiny.SIZE
 IMAGENET = (np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]))
@@ -61,13 +62,13 @@ def plain_embeddings(normalisation, views=pillow_views):
 @functools.cache
 def classifier():
     """Directions in which the embeddings of the pictures differ, so that the guesses do."""
-    rows = plain_embeddings("imagenet")[:, zoom.STANDARD_VIEW]
+    rows = plain_embeddings("imagenet")[:, STANDARD_VIEW]
     rows = rows[:CLASSES] - rows.mean(axis=0)
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def plain_logits(normalisation="imagenet", views=pillow_views):
-    return zoom.LOGIT_SCALE * plain_embeddings(normalisation, views) @ classifier().T
+    return LOGIT_SCALE * plain_embeddings(normalisation, views) @ classifier().T
 
 
 def softmax(logits):
@@ -80,10 +81,17 @@ def cached_predictor(devices=1, placement="replicate"):
     return tiny.predictor(devices, placement=placement)
 
 
-def evaluate(source=None, *, predictor=None, batch_size=8, **options):
+class WithSet(Zoom):
+    """Combines the views of `SET`."""
+
+    def inputs(self, setting):
+        return {"aggregate": SET}
+
+
+def evaluate(source=None, *, predictor=None, aggregate=False, options=(), **more):
     source = tiny.Pictures(COUNT) if source is None else source
-    options["options"] = Zoom(**({"scales_at_once": 36, "crops": False} | options.get("options", {})))
-    return zoom.run(predictor or cached_predictor(), source, classifier(), batch_size=batch_size, **options)
+    question = (WithSet if aggregate else Zoom)(**({"scales_at_once": 36, "crops": False} | dict(options)))
+    return ask(question, source, classifier(), predictor=predictor or cached_predictor(), **more)
 
 
 def table(outcome):
@@ -92,7 +100,7 @@ def table(outcome):
 
 @functools.cache
 def plain_outcome():
-    return evaluate(options={"keep": ("confidence", "guess"), "crops": True}, aggregate=SET)
+    return evaluate(options={"keep": ("confidence", "guess"), "crops": True}, aggregate=True)
 
 
 @pytest.mark.parametrize("normalisation", ["imagenet", "native"])
@@ -100,7 +108,7 @@ def test_every_view_of_every_image_equals_a_plain_loop(normalisation):
     keep = ("guess", "confidence")
     outcome = plain_outcome()
     if normalisation == "native":
-        outcome = evaluate(options={"normalisation": normalisation, "scales_at_once": 9, "keep": keep}, aggregate=SET)
+        outcome = evaluate(options={"normalisation": normalisation, "scales_at_once": 9, "keep": keep}, aggregate=True)
     logits, samples = plain_logits(normalisation), outcome.samples["hr"]
     np.testing.assert_array_equal(samples["guess"], logits.argmax(axis=-1))
     np.testing.assert_array_equal(table(outcome), logits.argmax(axis=-1) == labels[:, None])
@@ -132,10 +140,10 @@ def test_crops_equal_a_plain_loop():
 
 def test_numbers_are_those_of_the_table():
     outcome = plain_outcome()
-    correct, found = table(outcome), {one.metric: one.value for one in outcome.measurements}
-    assert {(one.n, one.resolution) for one in outcome.measurements} == {(COUNT, "hr")}
-    assert (SCALES[zoom.STANDARD_VIEW % 36], ANCHORS[zoom.STANDARD_VIEW // 36]) == (256, (1, 1))
-    assert found.pop("zoom_acc1") == correct[:, zoom.STANDARD_VIEW].mean()
+    correct, found = table(outcome), {metric: value for (metric, _), (value, _) in outcome.values.items()}
+    assert {n for _, n in outcome.values.values()} == {COUNT}
+    assert (SCALES[STANDARD_VIEW % 36], ANCHORS[STANDARD_VIEW // 36]) == (256, (1, 1))
+    assert found.pop("zoom_acc1") == correct[:, STANDARD_VIEW].mean()
     assert found.pop("zoom_upper_bound") == correct.any(axis=1).mean() > correct.mean(axis=0).max()
     samples = plain_outcome().samples["hr"]
     for name, guess in zip(CENTRE_SCALES, samples["centre"].T, strict=True):
@@ -155,15 +163,15 @@ def test_numbers_are_those_of_the_table():
 
 @pytest.mark.parametrize(("devices", "placement"), [(8, "replicate"), (8, "fsdp")])
 def test_eight_devices_give_the_numbers_of_one(devices, placement):
-    options = {"options": {"keep": ("guess",)}, "aggregate": SET}
+    options = {"options": {"keep": ("guess",)}, "aggregate": True}
     eight = evaluate(predictor=cached_predictor(devices, placement), **options)
-    assert {one.metric for one in eight.measurements} > {
+    assert {metric for metric, _ in eight.values} > {
         "zoom_acc1",
         "zoom_upper_bound",
         "zoom_in_max",
         "zoom_out_mean",
     }
-    assert set(eight.measurements) < set(plain_outcome().measurements)
+    assert eight.values.items() < plain_outcome().values.items()
     for name, rows in eight.samples["hr"].items():
         np.testing.assert_array_equal(rows, plain_outcome().samples["hr"][name], err_msg=name)
 
@@ -182,31 +190,31 @@ class Interrupted(tiny.Pictures):
         return super().__getitem__(index)
 
 
-def test_finished_shards_are_not_computed_again(tmp_path):
-    options = {"options": {"shard_size": 3, "keep": ("confidence", "guess")}, "batch_size": 4, "aggregate": SET}
+def test_finished_parts_are_not_computed_again(tmp_path):
+    options = {"options": {"keep": ("confidence", "guess")}, "part_size": 3, "batch_size": 4, "aggregate": True}
     with pytest.raises(KeyboardInterrupt):
-        evaluate(Interrupted(COUNT, 6), shards=Shards(tmp_path, "key"), **options)
+        evaluate(Interrupted(COUNT, 8), parts=Parts(tmp_path, "key"), **options)
     assert [path.name for path in tmp_path.iterdir()] == ["key-0-4.npz"]
     source = Interrupted(COUNT, 99)
-    outcome = evaluate(source, shards=Shards(tmp_path, "key"), **options)
+    outcome = evaluate(source, parts=Parts(tmp_path, "key"), **options)
     assert sorted(source.read) == list(range(4, COUNT))
-    assert set(outcome.measurements) <= set(plain_outcome().measurements)
+    assert outcome.values.items() <= plain_outcome().values.items()
     assert "aggregated" in outcome.samples["hr"]
     for name, rows in outcome.samples["hr"].items():
         # Batches of another size round otherwise, by one float16 at most.
         expected = plain_outcome().samples["hr"][name]
         np.testing.assert_allclose(rows, expected, atol=1e-3 * (name == "confidence"), err_msg=name)
     other = Interrupted(COUNT, 99)
-    evaluate(other, shards=Shards(tmp_path, "another"), **options)
+    evaluate(other, parts=Parts(tmp_path, "another"), **options)
     assert len(other.read) == COUNT
 
 
-def test_damaged_images_are_named_and_count_nowhere_even_from_a_shard(tmp_path):
+def test_damaged_images_are_named_and_count_nowhere_even_from_a_part(tmp_path):
     source = tiny.Pictures(COUNT, damaged=(1, 9))
     with pytest.raises(ImageError, match=r"picture1\.png"):
         evaluate(source)
     for _ in range(2):
-        outcome = evaluate(source, on_error="skip", workers=2, shards=Shards(tmp_path, "key"))
+        outcome = evaluate(source, on_error="skip", workers=2, parts=Parts(tmp_path, "key"))
         assert outcome.skipped == ("picture1.png", "picture9.png")
         kept = np.delete(np.arange(COUNT), [1, 9])
         np.testing.assert_array_equal(outcome.samples["hr"]["index"], kept)
@@ -224,8 +232,8 @@ class WithSets(tiny.Pictures):
 
 
 def test_a_guess_in_the_set_of_labels_is_right(tmp_path):
-    shards = Shards(tmp_path, "key")
-    outcome = evaluate(WithSets(COUNT), batch_size=4, options={"shard_size": 1}, shards=shards)
+    parts = Parts(tmp_path, "key")
+    outcome = evaluate(WithSets(COUNT), batch_size=4, part_size=1, parts=parts)
     guess, sets = plain_outcome().samples["hr"]["guess"], outcome.samples["hr"]["label"]
     assert sets.shape == (COUNT, 2)
     np.testing.assert_array_equal(sets[:, 0], labels)
@@ -240,14 +248,12 @@ def test_tokens_change_the_guesses():
 
 
 def test_impossible_options():
-    with pytest.raises(UserError, match="no low resolutions"):
-        evaluate(resolutions=(16, "hr"))
     with pytest.raises(UserError, match="batch_size 9 does not divide over 8 devices"):
         evaluate(predictor=cached_predictor(8), batch_size=9)
     with pytest.raises(UserError, match="no images"):
         evaluate(tiny.Pictures(0))
-    with pytest.raises(UserError, match=r"16 bits.*the data set has 32769"):
-        zoom.run(cached_predictor(), tiny.Pictures(1), tiny.unit_rows(0, 32769), batch_size=8)
+    with pytest.raises(UserError, match=r"16 bits.*pictures has 32769"):
+        ask(Zoom(), tiny.Pictures(1), tiny.unit_rows(0, 32769), predictor=cached_predictor())
 
 
 @pytest.mark.parametrize("name", ["imagenet_a", "imagenet_r"])

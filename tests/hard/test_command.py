@@ -1,4 +1,4 @@
-"""`python -m lrjax.questions.zoom.hard` in this process: from zoom tables to a data set, again, after an interruption, and scores."""
+"""The command of hard sets, in this process: from zoom tables to a data set, again, interrupted, and scores."""
 
 import json
 import re
@@ -151,7 +151,7 @@ def test_scores_by_origin(results, tmp_path, capsys):
     labels = [open_source(name)[i]["label"] for i in range(5)]
     order = np.array([3, 1, 4, 0, 2])
     top5 = np.where(right, labels, np.add(labels, 1))[order][:, None]
-    source = store(tmp_path / "scores", name, [[]] * 5, evaluator="zeroshot")
+    source = store(tmp_path / "scores", name, [[]] * 5, kind="zeroshot")
     arrays = {"index": order, "label": np.asarray(labels)[order], "top5": top5}
     (stored,) = ResultStore(tmp_path / "scores").rows
     add(tmp_path / "scores", stored, arrays)

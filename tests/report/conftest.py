@@ -11,7 +11,7 @@ from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.leaderboard.studies.study import Finding, Study
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 ACCURACIES = {16: 0.25, 32: 0.45, 64: 0.55, 128: 0.65, "hr": 0.7}
@@ -23,14 +23,15 @@ def rows(model, variant, gain):
             model=model,
             variant=variant,
             dataset=dataset,
-            resolution=resolution,
+            condition={"resolution": resolution},
             metric="acc1",
             value=ACCURACIES[resolution] + gain * (resolution != "hr"),
             n=100,
             key="k",
             config_hash="c",
-            evaluator="zeroshot",
-            evaluator_version=1,
+            question="zeroshot",
+            kind="zeroshot",
+            question_version=1,
             seed=None,
             versions={},
             extra={"parameters": 149_691_137, "image_size": 224, "expected": 100},

@@ -13,7 +13,8 @@ from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.leaderboard.board import published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS
 from lrjax.report.command import main
-from lrjax.results.store import ResultStore, Row
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore
 
 BOARD = published_leaderboard()
 
@@ -25,14 +26,15 @@ def runs(published="EVA-02-CLIP-B/16", *, model="mine", datasets=DATASETS):
             model=model,
             variant="vanilla",
             dataset=dataset,
-            resolution=resolution,
+            condition={"resolution": resolution},
             metric="acc1",
             value=accuracies[DATASETS.index(dataset), number] if dataset in DATASETS else 0.5,
             n=100,
             key=f"{len(model)}-{dataset}",
             config_hash="c",
-            evaluator="zeroshot",
-            evaluator_version=1,
+            question="zeroshot",
+            kind="zeroshot",
+            question_version=1,
             seed=None,
             versions={},
             extra={"classes": PAPER_CLASS_COUNTS.get(dataset, 2), "expected": 100},

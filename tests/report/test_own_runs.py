@@ -22,7 +22,7 @@ from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table, run_tables
 from lrjax.report.write import write_report
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 BOARD = published_leaderboard()
 
@@ -32,14 +32,15 @@ def _row(variant: str, dataset: str, resolution: int | str, value: float, **chan
         "model": "M",
         "variant": variant,
         "dataset": dataset,
-        "resolution": resolution,
+        "condition": {"resolution": resolution},
         "metric": "acc1",
         "value": value,
         "n": 100,
         "key": f"{variant}-{dataset}",
         "config_hash": "c1",
-        "evaluator": "zeroshot",
-        "evaluator_version": 3,
+        "question": "zeroshot",
+        "kind": "zeroshot",
+        "question_version": 3,
         "seed": None,
         "versions": {"jax": "0.10"},
         "extra": {

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
+from lrjax.display.page import Page
 from lrjax.display.tables import Table
 from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.report.page import pages
@@ -61,9 +62,9 @@ def test_incomplete_runs_are_marked_on_every_page_and_have_no_rank(study):
         dataclasses.replace(row, n=20) if row.dataset == "dtd" else row for row in rows("EVA02-B-16", "vanilla", 0.2)
     ]
     board = add_runs(published_leaderboard(), few)
-    zoom = {"missing": [], "tables": [], "models": 1, "datasets": 1}
-    found = pages(board, studies=[study], zoom=zoom, skipped=[Skipped("EVA02-B-16 [vanilla]", "dtd", ("1.jpg",))],
-                  versions={}, command="")  # fmt: skip
+    page = Page(name="own", label="Own", title="A question", lead="", teaser="", sections=[])
+    skipped = [Skipped("EVA02-B-16 [vanilla]", "dtd", ("1.jpg",))]
+    found = pages(board, studies=[study], questions=[page], skipped=skipped, versions={}, command="")
     reason = "EVA02-B-16 [vanilla] ‡ has no rank, for it saw only 20 of 100 images of dtd."
     for path, text in found.items():
         assert reason in plain(text), path

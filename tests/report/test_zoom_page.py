@@ -12,12 +12,12 @@ from PIL import Image
 from lrjax.data.datasets import open_source
 from lrjax.leaderboard.board import published_leaderboard
 from lrjax.metrics.zoom import STANDARD_VIEW, VIEW_SCALES, anchor_bounds, view_index
+from lrjax.questions.pages import question_pages
 from lrjax.questions.zoom.pictures import crop
 from lrjax.questions.zoom.report import covers
 from lrjax.questions.zoom.stored import load_tables
 from lrjax.report.command import main
 from lrjax.report.page import pages
-from lrjax.report.page_zoom import zoom_page
 from lrjax.results.store import ResultStore
 from report.reading import Reader, plain, rows_of
 from zoom_study.tables import add, row, samples, store_with_images
@@ -31,7 +31,7 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     for model, right in RIGHT.items():
         store_with_images(folder, "shapes", right, model=model)
-    skipped = row("one", "shapes", key="zeroshot", evaluator="zeroshot")
+    skipped = row("one", "shapes", key="zeroshot", kind="zeroshot")
     skipped = dataclasses.replace(skipped, value=1.0, extra={"classes": 12, "skipped": ["torn.jpg"]})
     add(folder, skipped, {"index": np.arange(5), "label": np.arange(5), "top5": np.arange(5)[:, None]})
     return folder
@@ -97,29 +97,29 @@ def test_damaged_images_are_named(folder):
 
 def read(directory):
     store = ResultStore(directory)
-    return zoom_page(store.rows, store.samples)
+    (page,) = question_pages(store.rows, store.samples)
+    return page
 
 
-def small(**zoom):
+def small(*questions):
     board = published_leaderboard()
     few = {name: getattr(board, name)[:2] for name in ("entries", "top1", "reference")}
-    return pages(dataclasses.replace(board, **few), studies=[], versions={}, command="x", **zoom)
+    return pages(dataclasses.replace(board, **few), studies=[], versions={}, command="x", questions=questions)
 
 
 def test_images_that_are_gone_and_arrays_that_are_missing(results, tmp_path):
     add(tmp_path, row("one", "scenes"), samples([[1], []]))
     add(tmp_path, row("two", "scenes"), None)
     page = read(tmp_path)
-    assert page["missing"] == ["two on scenes"]
-    text = plain(small(zoom=page)["zoom.html"])
+    text = plain(small(page)["zoom.html"])
     assert "Left out, because their per-image arrays are missing: two on scenes." in text
     assert "none could be opened again. scenes: the result does not tell where its images are" in text
-    assert "<img" not in small(zoom=page)["zoom.html"]
-    empty = zoom_page(ResultStore(tmp_path).rows, None)
-    assert "one on scenes, two on scenes" in plain(small(zoom=empty)["zoom.html"])
-    other = [one for one in ResultStore(results).rows if one.evaluator != "zoom"]
-    assert zoom_page(other, None) is None
-    assert "zoom.html" not in small(zoom=None)
+    assert "<img" not in small(page)["zoom.html"]
+    (empty,) = question_pages(ResultStore(tmp_path).rows, None)
+    assert "one on scenes, two on scenes" in plain(small(empty)["zoom.html"])
+    other = [one for one in ResultStore(results).rows if one.kind != "zoom"]
+    assert question_pages(other, None) == []
+    assert "zoom.html" not in small()
 
 
 def test_results_of_zooming_alone(tmp_path, capsys):

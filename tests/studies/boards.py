@@ -6,7 +6,7 @@ import numpy as np
 
 from lrjax.leaderboard.board import Entry, Leaderboard, published_leaderboard
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 RESOLUTIONS = (16, 32, 64, 128, "hr")
 
@@ -44,14 +44,15 @@ def rows(datasets, model="EVA02-B-16", value=0.4):
                     model=model,
                     variant="vanilla",
                     dataset=dataset,
-                    resolution=resolution,
+                    condition={"resolution": resolution},
                     metric="acc1",
                     value=2 * value if resolution == "hr" else value,
                     n=100,
                     key=f"{model}-{dataset}",
                     config_hash="c",
-                    evaluator="zeroshot",
-                    evaluator_version=1,
+                    question="zeroshot",
+                    kind="zeroshot",
+                    question_version=1,
                     seed=None,
                     versions={},
                     extra={

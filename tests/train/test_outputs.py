@@ -31,7 +31,8 @@ def test_a_run_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
         workdir=str(run),
         devices=1,
         data={"names": ("shapes",), "count": 6, "workers": 0},
-        evaluation={"resolutions": (8,), "batch_size": 4},
+        questions={"zeroshot": {"resolutions": (8,)}},
+        evaluation={"batch_size": 4},
         train={"steps": 4, "prompts": 2, "evaluate_every": 2, "save_every": 3, "tensorboard": True, **options},
         report={"plots": True, "weights": "equal"},
     )

@@ -9,7 +9,8 @@ from lrjax.data.datasets import get_dataset, open_source
 from lrjax.data.reopen import where
 from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.ops.zoom import VIEWS
-from lrjax.results.store import ResultStore, Row
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore
 
 # right views by model, data set and image; image 4 of shapes is right under none, and so are images 0 and 2 of scenes
 RIGHT = {
@@ -33,11 +34,12 @@ def bits(right):
     return correct
 
 
-def row(model, dataset, *, key=None, n=5, evaluator="zoom", classes=40):
-    metric = "zoom_acc1" if evaluator == "zoom" else "acc1"
+def row(model, dataset, *, key=None, n=5, kind="zoom", classes=40):
+    metric = "zoom_acc1" if kind == "zoom" else "acc1"
     return Row(
-        model=model, variant="vanilla", dataset=dataset, resolution="hr", metric=metric, value=0.5, n=n,
-        key=key or f"{model}-{dataset}", config_hash="c", evaluator=evaluator, evaluator_version=1, seed=0, versions={},
+        model=model, variant="vanilla", dataset=dataset, condition={}, metric=metric, value=0.5, n=n,
+        key=key or f"{model}-{dataset}", config_hash="c", question=kind, kind=kind,
+        question_version=1, seed=0, versions={},
         extra={} if classes is None else {"classes": classes},
     )  # fmt: skip
 
@@ -52,11 +54,11 @@ def add(directory, one, arrays):
 
 
 def store(directory, **more):
-    """Writes the tables, and one result of another evaluator; the images of "two" lie in reverse order.
+    """Writes the tables, and one result of another question; the images of "two" lie in reverse order.
 
     The arrays `more` are of "one" on shapes.
     """
-    add(directory, row("one", "shapes", key="other", evaluator="zeroshot"), {"index": np.arange(5)})
+    add(directory, row("one", "shapes", key="other", kind="zeroshot"), {"index": np.arange(5)})
     for (model, dataset), right in RIGHT.items():
         found = samples(right)
         if (model, dataset) == ("one", "shapes"):

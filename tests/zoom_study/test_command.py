@@ -56,7 +56,7 @@ def test_tables_and_pictures_are_written(results, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "error: there are no results of the evaluator 'zoom' in nowhere"),
+        (["nowhere"], "error: there are no results of the question 'zoom' in nowhere"),
         (
             ["results", "--dataset", "paintings"],
             "error: there is no zoom table on paintings; use one of scenes, shapes",

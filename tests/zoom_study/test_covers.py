@@ -52,7 +52,7 @@ def test_a_model_that_is_never_right_has_no_cover(tmp_path):
             '{"format": 1, "covers": [{"model": "one", "variant": "x", "views": []}]}',
             r"of one \(vanilla\), only of: one \(x\)",
         ),
-        ('{"format": 1, "covers": []}', r"only of: none; write it with `python -m lrjax\.zoom_study"),
+        ('{"format": 1, "covers": []}', r"only of: none; write it with `python -m lrjax\.questions\.zoom"),
     ],
 )
 def test_wrong_files_are_named(text, message, tmp_path):

@@ -113,6 +113,6 @@ def test_incomplete_arrays_are_named(arrays, message, tmp_path):
 
 
 def test_results_of_other_evaluators_are_not_enough(tmp_path):
-    ResultStore(tmp_path).add([row("one", "shapes", evaluator="zeroshot")])
-    with pytest.raises(UserError, match="no results of the evaluator 'zoom'"):
+    ResultStore(tmp_path).add([row("one", "shapes", kind="zeroshot")])
+    with pytest.raises(UserError, match="no results of the question 'zoom'"):
         load_tables([tmp_path])

@@ -1,4 +1,4 @@
-"""Tables of correctness as the zoom evaluator stores them: one bit per image and view."""
+"""Tables of correctness as the question "zoom" stores them: one bit per image and view."""
 
 import dataclasses
 import itertools
@@ -11,10 +11,11 @@ import numpy as np
 from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import MARK, shortfall
 from lrjax.ops.zoom import VIEWS
-from lrjax.results.store import ResultStore, Row, told_apart
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore, told_apart
 
-EVALUATOR = "zoom"
-"""Name of the evaluator whose rows are read."""
+KIND = "zoom"
+"""The kind of question whose rows are read."""
 
 _BYTES = -(-VIEWS // 8)
 _OPTIONAL = {"guesses": "guess"} | {name: name for name in ("confidence", "crops", "centre", "aggregated")}
@@ -110,9 +111,7 @@ def load_tables(directories: Sequence[str | os.PathLike], *, duplicates: str = "
     for directory, store in zip(directories, stores, strict=True):
         own = list(itertools.islice(rows, len(store.rows)))
         if not (tables := tables_of(own, store.samples, duplicates=duplicates, place=str(directory))):
-            raise UserError(
-                f"there are no results of the evaluator {EVALUATOR!r} in {store.path}; evaluate with it first"
-            )
+            raise UserError(f"there are no results of the question {KIND!r} in {store.path}; evaluate with it first")
         found += tables
     return _distinct(found, duplicates)
 
@@ -127,7 +126,7 @@ def tables_of(
     """Makes the tables of rows.
 
     Args:
-        rows: result rows; those of other evaluators are passed over.
+        rows: result rows; those of other kinds are passed over.
         samples: gives the per-image arrays of a key, or None.
         duplicates: as in `load_tables`.
         place: what messages call the results.
@@ -138,7 +137,7 @@ def tables_of(
     Raises:
         UserError: arrays are missing or damaged, or there are several tables of one kind.
     """
-    newest = {(row.model, row.variant, row.key): row for row in rows if row.evaluator == EVALUATOR}
+    newest = {(row.model, row.variant, row.key): row for row in rows if row.kind == KIND}
     tables = [_table(row, samples(row.key), f"{place}, key {row.key}") for row in newest.values()]
     return _distinct(tables, duplicates)
 
@@ -170,7 +169,7 @@ def _table(row: Row, samples: Mapping[str, np.ndarray] | None, place: str) -> Zo
     return ZoomTable(
         model=row.model,
         variant=row.variant,
-        dataset=row.dataset,
+        dataset=row.test_set,
         resolution=row.resolution,
         classes=row.extra.get("classes"),
         correct=correct,

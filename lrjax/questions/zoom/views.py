@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from lrjax.data.images import host_windows
-from lrjax.data.pixels import PixelBatch
+from lrjax.data.loader import Batch
 from lrjax.ops.zoom import (
     WindowSpec,
     WindowTaps,
@@ -26,18 +26,16 @@ from lrjax.types import Array
 Places = tuple[tuple[int, int, bool], ...]
 
 
-def view_maker(
-    batch: PixelBatch, mesh: Mesh, *, sizes: np.ndarray, any_large: bool, workers: int
-) -> Callable[..., Array]:
+def view_maker(batch: Batch, mesh: Mesh, *, sizes: np.ndarray, any_large: bool, workers: int) -> Callable[..., Array]:
     """Puts the images of a batch on the mesh.
 
     That takes 3 bytes per pixel of the canvas, at most 3 MiB per image. Large images stay with the host, in 4 bytes per
     pixel, which resizes them for each scale anew; of them only the views are put on the mesh.
 
     Args:
-        batch: the rows of this process.
+        batch: the rows of this process, whole images.
         mesh: the devices.
-        sizes: int [B, 2] of `PixelBatch`, of all processes.
+        sizes: int [B, 2] of `Batch`, of all processes.
         any_large: whether there is a large image in any process.
         workers: threads of this process for large images.
 
@@ -46,6 +44,8 @@ def view_maker(
         uint8 [B, V, size, size, 3] over all processes, on the mesh, the views in the order of the windows and places.
         All processes call it together.
     """
+    assert batch.images is not None
+    sizes, own_sizes = (np.maximum(one, 1) for one in (sizes, batch.sizes))
     margin = round_up(int(sizes.max())) - batch.images.shape[1]
     canvas = put_batch(np.pad(batch.images, ((0, 0), (0, margin), (0, margin), (0, 0))), mesh)
     on_host = np.isin(np.arange(len(batch.mask)), list(batch.large))
@@ -54,7 +54,7 @@ def view_maker(
         parts = []
         for specs in lists:
             shape = tuple(np.max([window_shape(sizes, spec) for spec in specs], axis=0).tolist())
-            items = stack_window_taps([batch_window_taps(batch.sizes, spec, shape=shape) for spec in specs])
+            items = stack_window_taps([batch_window_taps(own_sizes, spec, shape=shape) for spec in specs])
             parts.append(_renderer(mesh, specs[0].size, specs[0].places)(canvas, put_batch(items, mesh)))
         if len(parts) == 1 and not any_large:
             return parts[0]

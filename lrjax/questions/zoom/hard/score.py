@@ -8,9 +8,9 @@ from lrjax.data.reopen import open_again
 from lrjax.display.tables import Estimate, Table
 from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import footnote, marked, shortfall, shortfalls
-from lrjax.leaderboard.scores import METRIC
+from lrjax.leaderboard.scores import accuracies_of
 from lrjax.metrics.intervals import accuracy_interval, right
-from lrjax.results.store import Row
+from lrjax.results.row import Row
 
 
 def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.ndarray] | None]) -> Table:
@@ -28,20 +28,20 @@ def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.
         UserError: no row is on images that tell their origin, or images or arrays are missing.
     """
     lines, missing, found, origins_of = [], [], {}, {}
-    for row in (row for row in rows if row.metric == METRIC):
-        if row.dataset not in origins_of:
+    for row in accuracies_of(rows):
+        if row.test_set not in origins_of:
             source = open_again(row.extra.get("images"))[1]
-            origins_of[row.dataset] = getattr(source, "origins", None)
-        if (origins := origins_of[row.dataset]) is None:
+            origins_of[row.test_set] = getattr(source, "origins", None)
+        if (origins := origins_of[row.test_set]) is None:
             continue
         arrays = samples(row.key)
         if arrays is None:
-            raise UserError(f"the per-image arrays of {row.model} on {row.dataset} are missing; evaluate again")
+            raise UserError(f"the per-image arrays of {row.model} on {row.test_set} are missing; evaluate again")
         hits, names = right(arrays), np.asarray(origins)[np.sort(arrays["index"])]
         for origin in ("all", *dict.fromkeys(names.tolist())):
             part = hits if origin == "all" else hits[names == origin]
             accuracy = Estimate(*(100 * float(value) for value in (part.mean(), *accuracy_interval(part))))
-            lines.append((row.model, row.variant, row.dataset, str(row.resolution), origin, len(part), accuracy))
+            lines.append((row.model, row.variant, row.test_set, str(row.resolution), origin, len(part), accuracy))
             missing.append(shortfall(row))
         found.setdefault(row.model, {}).update(shortfalls([row]))
     if not lines:

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.results.shards import Shards
+from lrjax.results.parts import Parts
 
 
 def test_parts_come_back_and_belong_to_their_key(tmp_path):
-    one, other = Shards(tmp_path / "new", "one"), Shards(tmp_path / "new", "other")
+    one, other = Parts(tmp_path / "new", "one"), Parts(tmp_path / "new", "other")
     arrays = {"index": np.arange(3), "score": np.float16([0.5, 1, 2]), "none": np.zeros((0, 4), np.int32)}
     one.add("0-3", arrays)
     other.add("0-3", {"index": np.arange(9)})
@@ -24,7 +24,7 @@ def test_parts_come_back_and_belong_to_their_key(tmp_path):
 
 
 def test_damaged_and_missing_parts_are_named(tmp_path):
-    shards = Shards(tmp_path, "key")
+    shards = Parts(tmp_path, "key")
     shards.add("0-3", {"index": np.arange(100)})
     path = tmp_path / "key-0-3.npz"
     path.write_bytes(path.read_bytes()[:40])
@@ -37,4 +37,4 @@ def test_damaged_and_missing_parts_are_named(tmp_path):
 def test_pickles_are_not_executed(tmp_path):
     np.savez(tmp_path / "key-0-1.npz", index=np.array([object()]))
     with pytest.raises(UserError, match="is damaged"):
-        Shards(tmp_path, "key").get("0-1")
+        Parts(tmp_path, "key").get("0-1")

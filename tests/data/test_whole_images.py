@@ -1,16 +1,22 @@
+"""Batches of whole images, for questions that look at every part of them."""
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import tiny
 from lrjax.data.images import ImageError
-from lrjax.data.pixels import pixel_batches
+from lrjax.data.loader import batches
 
 
-def rows(batches):
+def whole(source, batch_size, **options):
+    return batches(source, batch_size, specs=(), **options)
+
+
+def rows(found):
     return [
-        (int(index), image[:height, :width], label[label >= 0].tolist())
-        for batch in batches
+        (int(index), image[:height, :width], np.atleast_1d(label).tolist())
+        for batch in found
         for image, (height, width), label, index, there in zip(
             batch.images, batch.sizes, batch.labels, batch.index, batch.mask, strict=True
         )
@@ -23,11 +29,8 @@ def rows(batches):
 def test_every_image_once_and_whole(workers, shards):
     source = tiny.Pictures(11)
     indices = range(2, 11)
-    parts = [
-        list(pixel_batches(source, 2, indices=indices, shard=(shard, shards), workers=workers))
-        for shard in range(shards)
-    ]
-    assert {len(batches) for batches in parts} == {-(-len(indices) // (2 * shards))}
+    parts = [list(whole(source, 2, indices=indices, shard=(shard, shards), workers=workers)) for shard in range(shards)]
+    assert {len(part) for part in parts} == {-(-len(indices) // (2 * shards))}
     side_by_side = [batch for step in zip(*parts, strict=True) for batch in step]
     found = rows(side_by_side)
     assert [index for index, *_ in found] == list(indices)
@@ -37,7 +40,7 @@ def test_every_image_once_and_whole(workers, shards):
     padding = side_by_side[-1]
     assert (padding.index[~padding.mask] == -1).all()
     assert not padding.images[~padding.mask].any()
-    assert (padding.sizes[~padding.mask] == 1).all()
+    assert (padding.sizes[~padding.mask] == 0).all()
 
 
 class Palettes(tiny.Pictures):
@@ -48,8 +51,8 @@ class Palettes(tiny.Pictures):
 
 def test_files_of_other_modes_become_rgb_and_sets_of_labels_are_filled_up():
     source = Palettes(3)
-    (batch,) = pixel_batches(source, 3, indices=range(3))
-    np.testing.assert_array_equal(batch.labels, [[0, -1, -1], [0, 1, -1], [0, 1, 2]])
+    (batch,) = whole(source, 3, indices=range(3))
+    np.testing.assert_array_equal(batch.labels, [[0, -1, -1, -1], [0, 1, -1, -1], [0, 1, 2, -1]])
     expected = np.asarray(source[2]["image"].convert("RGB"))
     np.testing.assert_array_equal(batch.images[2, : expected.shape[0], : expected.shape[1]], expected)
 
@@ -57,11 +60,11 @@ def test_files_of_other_modes_become_rgb_and_sets_of_labels_are_filled_up():
 def test_damaged_images_stop_or_are_masked():
     source = tiny.Pictures(5, damaged=(1,))
     with pytest.raises(ImageError, match=r"picture1\.png"):
-        list(pixel_batches(source, 2, indices=range(5)))
-    batches = list(pixel_batches(source, 2, indices=range(5), on_error="skip"))
-    assert [index for index, *_ in rows(batches)] == [0, 2, 3, 4]
-    assert batches[0].index.tolist() == [0, 1]
-    assert batches[0].mask.tolist() == [True, False]
+        list(whole(source, 2, indices=range(5)))
+    found = list(whole(source, 2, indices=range(5), on_error="skip"))
+    assert [index for index, *_ in rows(found)] == [0, 2, 3, 4]
+    assert found[0].index.tolist() == [0, 1]
+    assert found[0].mask.tolist() == [True, False]
 
 
 class Sizes(tiny.Pictures):
@@ -74,9 +77,9 @@ class Sizes(tiny.Pictures):
 
 
 def test_large_images_stay_off_the_canvas():
-    (batch,) = pixel_batches(Sizes((20, 1025), (1024, 9), (1300, 1030)), 4, indices=range(3))
+    (batch,) = whole(Sizes((20, 1025), (1024, 9), (1300, 1030)), 4, indices=range(3))
     assert batch.images.shape == (4, 1024, 1024, 3)
-    assert batch.sizes.tolist() == [[1, 1], [1024, 9], [1, 1], [1, 1]]
+    assert batch.sizes.tolist() == [[0, 0], [1024, 9], [0, 0], [0, 0]]
     assert {row: (image.mode, *image.size) for row, image in batch.large.items()} == {
         0: ("RGB", 1025, 20),
         2: ("RGB", 1030, 1300),
@@ -88,6 +91,6 @@ def test_large_images_stay_off_the_canvas():
 def test_a_large_image_may_not_be_a_thread():
     source = Sizes((10, 1001), (10, 1025), (5, 5))
     with pytest.raises(ImageError, match="'picture1' is too elongated to be zoomed, 1025 x 10 pixels"):
-        list(pixel_batches(source, 3, indices=range(3)))
-    (batch,) = pixel_batches(source, 3, indices=range(3), on_error="skip")
+        list(whole(source, 3, indices=range(3)))
+    (batch,) = whole(source, 3, indices=range(3), on_error="skip")
     assert batch.mask.tolist() == [True, False, True]

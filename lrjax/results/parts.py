@@ -1,4 +1,4 @@
-"""Finished parts of a long evaluation on disk, so that an interrupted one goes on where it was."""
+"""Finished parts of a long sweep on disk, so that an interrupted one goes on where it was."""
 
 import os
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from lrjax.errors import UserError
 from lrjax.results.store import npz_bytes, write_atomically
 
 
-class Shards:
-    """The parts of one evaluation, one npz file each.
+class Parts:
+    """The parts of one sweep, one npz file each.
 
     Args:
         directory: where the files are; created by the first `add`.
-        key: hash of all that determines the arrays (`results.content_key`); it becomes a part of the file names.
+        key: hash of all that determines the arrays (`store.content_key`); it becomes a part of the file names.
     """
 
     def __init__(self, directory: str | os.PathLike, key: str):
@@ -42,10 +42,10 @@ class Shards:
 
     def add(self, part: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Stores a finished part; in a run with several processes only process 0 may."""
-        write_atomically(self._path(part), npz_bytes(arrays))
+        write_atomically(self._path(part), npz_bytes(arrays, compress=False))
 
     def clear(self) -> None:
-        """Deletes all parts of this evaluation, once its results are stored."""
+        """Deletes all parts of this sweep, once its records are stored."""
         for path in self.directory.glob(f"{self.key}-*.npz"):
             path.unlink()
 

@@ -1,0 +1,99 @@
+"""The contract of a question: what it must be told about a model, and how it makes numbers of it.
+
+A question is a frozen dataclass whose fields are its options. It plans cases, the cells of its result table; a case
+names the records that it needs, which are made once, whichever questions need them, and scores them on the host.
+`docs/architecture.md` walks through an example.
+"""
+
+import abc
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from lrjax.config import Group
+from lrjax.display.page import Page, Section
+from lrjax.display.tables import Table, counted
+from lrjax.errors import UserError
+from lrjax.questions.bench import Bench
+from lrjax.questions.case import Arrays, Case, Need, Samples, Score, Setting
+from lrjax.results.row import Row
+
+
+class Question(Group, abc.ABC):
+    """A question; its fields are its options, checked when it is made.
+
+    Attributes:
+        version: raised when its numbers change; part of every key.
+        headline: the metric that stands for the question where there is room for one.
+        higher_is_better: by metric, whether more of it is better.
+        choosing: options that only say which cases there are; another value computes no case again.
+    """
+
+    version: ClassVar[int]
+    headline: ClassVar[str]
+    higher_is_better: ClassVar[Mapping[str, bool]]
+    choosing: ClassVar[frozenset[str]] = frozenset()
+
+    def options(self) -> dict[str, Any]:
+        """Returns the options that are part of every key."""
+        return {name: value for name, value in vars(self).items() if name not in self.choosing}
+
+    def check(self, setting: Setting) -> None:
+        """Refuses what cannot be asked, before weights are read.
+
+        Raises:
+            UserError: an option does not fit the model or the data sets.
+        """
+        return None
+
+    @abc.abstractmethod
+    def plan(self, setting: Setting) -> Iterable[Case]:
+        """Returns the cases, in the order of the results."""
+
+    def inputs(self, setting: Setting) -> Mapping[str, Any]:
+        """Returns what the files that the options name say; in keys it takes the place of their paths.
+
+        Raises:
+            UserError: a file is missing or wrong.
+        """
+        return {}
+
+    def record(self, need: Need, setting: Setting, bench: Bench) -> Arrays:
+        """Makes the record of a need that reads "own", with `Bench.sweep`."""
+        raise NotImplementedError(f"{type(self).__name__} plans records of its own and does not make them")
+
+    @abc.abstractmethod
+    def score(self, case: Case, records: Mapping[str, Arrays]) -> Score:
+        """Makes the numbers of a case from its records, by role; on the host, without the model."""
+
+    @classmethod
+    def page(cls, rows: Sequence[Row], samples: Samples, *, duplicates: str = "error") -> Page | None:
+        """Returns what a report shows of results; by default a table of all numbers.
+
+        Args:
+            rows: results of this kind of question, of any models and data sets.
+            samples: gives the arrays that were stored beside the rows of a key.
+            duplicates: "error", or "newest" to take the last of several results for one number.
+
+        Raises:
+            UserError: there are two results for one number, or arrays are damaged.
+        """
+        numbers: dict[tuple[Any, ...], Row] = {}
+        for row in rows:
+            if row.identity in numbers and duplicates == "error":
+                raise UserError(
+                    f"there are two results for {row.metric} of {row.model} on {row.test_set}; use --newest"
+                )
+            numbers[row.identity] = row
+        lines = tuple(
+            (row.model, row.variant, row.test_set, str(row.resolution), row.metric, row.n, row.value)
+            for row in numbers.values()
+        )
+        name, title = rows[0].question, cls.__name__
+        header = ("Model", "Variant", "Data set", "At", "Metric", "Examples", "Value")
+        table = Table(title, "As measured.", header, lines, labels=5)
+        sections = [Section(name="numbers", title="Numbers", blocks=[table])]
+        lead = (cls.__doc__ or title).strip().splitlines()[0]
+        teaser = f"{counted(len(lines), 'number')}."
+        return Page(
+            name=name, label=title, title=title, lead=lead, teaser=teaser, sections=sections, tables={name: table}
+        )

@@ -1,0 +1,283 @@
+"""Asks questions of a loaded model: records are made once, cases are scored, rows are stored."""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from lrjax.checks.text import printable
+from lrjax.config import Config, config_hash
+from lrjax.data.dataset import Dataset
+from lrjax.data.datasets import prompts_hash
+from lrjax.data.reopen import open_again
+from lrjax.data.sources.base import left_out
+from lrjax.models.build import count_params
+from lrjax.models.predict import Predictor
+from lrjax.questions.base import Question
+from lrjax.questions.bench import Bench, damaged_name
+from lrjax.questions.case import Case, Need, Score, Setting
+from lrjax.questions.classifiers import text_classifier
+from lrjax.results.parts import Parts
+from lrjax.results.records import Records
+from lrjax.results.row import Row
+from lrjax.results.store import ResultStore, content_key, package_versions
+from lrjax.sharding import from_first
+from lrjax.types import Array
+from lrjax.weights.naming import Model
+
+_LOG = logging.getLogger(__name__)
+RECORD_VERSION = 1
+"""Raised when records would come out different from what they were before."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run asks, and of which images.
+
+    Attributes:
+        config: the run.
+        questions: by name.
+        datasets: the data sets with their images, in order.
+        places: where the images of each data set are, see `data.reopen.where`.
+    """
+
+    config: Config
+    questions: Mapping[str, Question]
+    datasets: Sequence[tuple[Dataset, Any]]
+    places: Mapping[str, Mapping[str, Any]]
+
+    def setting(self, model: Model, variant: str) -> Setting:
+        """Returns the setting of a model."""
+        return Setting(model=model.name, variant=variant, backbone=model.row, datasets=self.datasets)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A loaded model that is asked, with what was trained for it.
+
+    Attributes:
+        model: which model it is.
+        predictor: the model, loaded.
+        variant: "vanilla", "lr_tk0", ...
+        weights: hash of its weights, and of what was trained beside tokens.
+        tokens: float [L + 1, N, D], or None without LR tokens.
+    """
+
+    model: Model
+    predictor: Predictor
+    variant: str
+    weights: str
+    tokens: Array | None = None
+
+    def identity(self, precision: str) -> dict[str, Any]:
+        """Returns what determines the embeddings of the model, for keys."""
+        row = self.predictor.row
+        return {
+            "weights": self.weights,
+            "architecture": dataclasses.asdict(row.spec),
+            "tokenizer": self.predictor.tokenizer.fingerprint,
+            "tokens": None if self.tokens is None else np.asarray(self.tokens),
+            "preprocess": vars(row.preprocess),
+            "precision": precision,
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A case of a question with the keys of its result and of its records."""
+
+    name: str
+    question: Question
+    case: Case
+    key: str
+    records: Mapping[str, str]
+
+
+class Asking:
+    """All questions of a run, asked of one subject.
+
+    Args:
+        plan: the questions and the data sets.
+        subject: who is asked.
+        store: where rows go and where finished ones are found.
+    """
+
+    def __init__(self, plan: Plan, subject: Subject, store: ResultStore):
+        self.plan, self.subject, self.store, self.config = plan, subject, store, plan.config
+        self.setting = plan.setting(subject.model, subject.variant)
+        self.cache = Records(store.directory / "records", limit=int(self.config.evaluation.record_gib * 2**30))
+        self.fresh: dict[str, dict[str, np.ndarray]] = {}  # of the last sweep
+        self.bench = Bench(
+            predictor=subject.predictor,
+            head=self._head,
+            lr_tokens=subject.tokens,
+            batch_size=self.config.evaluation.batch_size,
+            workers=self.config.data.workers,
+            on_error=self.config.data.on_error,
+            rgb=self.config.data.rgb,
+            part_size=self.config.evaluation.part_size,
+        )
+
+    def rows(self) -> list[Row]:
+        """Returns the rows of all cases, in order."""
+        cells = self.cells()
+        done = [_of_model(self.store.find(cell.key), self.subject.model) for cell in cells]
+        absent = from_first(np.array([not rows for rows in done]))  # only process 0 may see the store
+        todo = [cell for cell, missing in zip(cells, absent, strict=True) if missing]
+        for name, dataset in {(one.name, one.case.dataset.name): one for one in cells}:
+            if not any((one.name, one.case.dataset.name) == (name, dataset) for one in todo):
+                _LOG.info("%s on %s (%s): finished earlier", name, dataset, self.subject.variant)
+        found = {cell.key: rows for cell, rows in zip(cells, done, strict=True)}
+        while todo:
+            records = self._obtain(todo)
+            found[todo[0].key] = self._score(todo[0], records)
+            todo = todo[1:]
+        return [row for cell in cells for row in found[cell.key]]
+
+    def cells(self) -> list[Cell]:
+        """Returns all cases, in the order of the results."""
+        return [cell for name, question in self.plan.questions.items() for cell in self._cells(name, question)]
+
+    def _cells(self, name: str, question: Question) -> Iterable[Cell]:
+        """The cases of a question, with their keys."""
+        own = {"question": f"{type(question).__module__}.{type(question).__qualname__}", "version": question.version}
+        inputs = question.inputs(self.setting)
+        for case in question.plan(self.setting):
+            options = question.options() | dict(inputs)
+            records = {role: self._record_key(need, own | options) for role, need in case.needs.items()}
+            key = content_key(
+                **own,
+                options=options,
+                dataset=case.dataset.name,
+                condition=dict(case.condition),
+                prompts=prompts_hash(case.dataset),
+                records=records,
+            )
+            yield Cell(name=name, question=question, case=case, key=key, records=records)
+
+    def _record_key(self, need: Need, own: Mapping[str, Any]) -> str:
+        """Hashes all that determines a record, so that it is found again, and not where anything has changed."""
+        read = {"own": own} if need.read == "own" else {"views": vars(need.views), "rgb": self.config.data.rgb}
+        return content_key(
+            version=RECORD_VERSION,
+            images=need.source.fingerprint,
+            prompts=prompts_hash(need.dataset),
+            on_error=self.config.data.on_error,
+            **read,
+            **self.subject.identity(self.config.precision),
+        )
+
+    def _obtain(self, todo: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
+        """The records of the first case, by role; in process 0 only where they were made before."""
+        cell, records = todo[0], {}
+        for role, need in cell.case.needs.items():
+            key = cell.records[role]
+            found = self.fresh.get(key) or (self.cache.find(key) if jax.process_index() == 0 else None)
+            if from_first(np.array(found is None)):
+                self._make(cell, need, key, todo)
+                found = self.fresh[key]
+            records[role] = found or {}
+        return records
+
+    def _make(self, cell: Cell, need: Need, key: str, todo: Sequence[Cell]) -> None:
+        """Makes a record, and in the same sweep those that other cases will need of the same images."""
+        title = printable(f"{cell.case.dataset.name} ({self.subject.variant})")
+        group = {key: need} | (self._together(need, todo) if need.read == "logits" else {})
+        parts = Parts(self.store.directory / "parts", content_key(records=list(group)))
+        bench = dataclasses.replace(self.bench, parts=parts, title=title)
+        made = (
+            bench.logits(list(group.values()))
+            if need.read == "logits"
+            else [cell.question.record(need, self.setting, bench)]
+        )
+        self.fresh = {one: dict(record) for one, record in zip(group, made, strict=True)}
+        if len(skipped := self.fresh[key]["skipped"]):
+            for index in skipped:
+                name = damaged_name(need.source, int(index))
+                _LOG.warning("%s: skipped damaged image %s", cell.case.dataset.name, name)
+            place = self.plan.places[need.dataset.name]
+            open_again(place)  # damaged as they were when the key was made, not since then
+        if jax.process_index() == 0:
+            for one, record in self.fresh.items():
+                self.cache.add(one, record)
+            parts.clear()
+
+    def _together(self, need: Need, todo: Sequence[Cell]) -> dict[str, Need]:
+        """The logits that are still to be made of the same images and classes, by key."""
+        wanted = {
+            key: other
+            for one in todo
+            for key, other in zip(one.records.values(), one.case.needs.values(), strict=True)
+            if other.read == "logits" and other.source is need.source and other.dataset == need.dataset
+        }
+        there = from_first(np.array([self.cache.has(key) for key in wanted]))
+        return {key: other for (key, other), known in zip(wanted.items(), there, strict=True) if not known}
+
+    def _score(self, cell: Cell, records: Mapping[str, Mapping[str, np.ndarray]]) -> list[Row]:
+        """Scores a case and stores its rows; only process 0 has all records."""
+        if jax.process_index() > 0:
+            return []
+        score = cell.question.score(cell.case, records)
+        rows = self._rows(cell, score, records)
+        self.store.add(rows, {cell.key: score.samples})
+        return rows
+
+    def _rows(self, cell: Cell, score: Score, records: Mapping[str, Mapping[str, np.ndarray]]) -> list[Row]:
+        dataset, predictor, tokens = cell.case.dataset, self.subject.predictor, self.subject.tokens
+        added = count_params({name: part for name, part in predictor.adaptation.items() if name != "blocks"})
+        skipped = [
+            damaged_name(cell.case.needs[role].source, int(index))
+            for role, record in records.items()
+            for index in record["skipped"]
+        ]
+        sources = {id(need.source): need.source for need in cell.case.needs.values()}.values()
+        left = {suffix: one.count for source in sources for suffix, one in left_out(source).items()}
+        extra = self.subject.model.facts | {
+            "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
+            "classes": dataset.paper_classes,
+            "expected": dataset.expected_count,
+            "image_size": predictor.row.spec.image.size,
+            "skipped": skipped,
+            "left_out": left,
+            "prompts": prompts_hash(dataset),
+            "precision": self.config.precision,
+            "images": self.plan.places[dataset.name],
+        }
+        return [
+            Row(
+                key=cell.key,
+                model=self.subject.model.name,
+                variant=self.subject.variant,
+                question=cell.name,
+                kind=self.config.questions[cell.name].get("type", cell.name),
+                question_version=cell.question.version,
+                dataset=dataset.base,
+                condition={**dataset.condition, **cell.case.condition},
+                config_hash=config_hash(self.config),
+                seed=self.config.seed,
+                versions=package_versions(),
+                extra=extra,
+                **vars(one),
+            )
+            for one in score.measurements
+        ]
+
+    def _head(self, dataset: Dataset) -> np.ndarray:
+        return text_classifier(
+            self.subject.predictor,
+            dataset,
+            self.store.directory / "classifiers",
+            weights=self.subject.weights,
+            precision=self.config.precision,
+        )
+
+
+def _of_model(found: Sequence[Row], model: Model) -> list[Row]:
+    """Rows of one key under the name that the model has now; of rows under several names those of this or the last."""
+    names = [row.model for row in found]
+    name = model.name if model.name in names else names[-1] if names else ""
+    rows = [row for row in found if row.model == name]
+    return [dataclasses.replace(row, model=model.name, extra={**row.extra, **model.facts}) for row in rows]

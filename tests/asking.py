@@ -1,0 +1,55 @@
+"""Asks a question of a model without a run around it."""
+
+from dataclasses import dataclass, field
+
+from lrjax.data.dataset import Dataset
+from lrjax.questions.bench import Bench, damaged_name
+from lrjax.questions.case import Setting
+
+
+@dataclass
+class Answer:
+    """Everything that a question says of one data set.
+
+    Attributes:
+        values: (value, n) by metric and resolution; without the resolution where there is only one case.
+        samples: arrays by resolution.
+        skipped: names of the damaged images.
+    """
+
+    values: dict = field(default_factory=dict)
+    samples: dict = field(default_factory=dict)
+    skipped: tuple = ()
+
+
+def dataset(classes):
+    names = tuple(f"class {number}" for number in range(classes))
+    return Dataset("pictures", ("test",), names, ("a {}",), None, "top1", None, classes)
+
+
+def ask(question, source, head, *, predictor, batch_size=8, model="tiny", variant="vanilla", **options):
+    """Asks a question of one source.
+
+    Args:
+        question: the question.
+        source: the images.
+        head: float32 [K, E], the classifier.
+        predictor: the model.
+        **options: of `Bench`.
+    """
+    pictures = dataset(len(head))
+    setting = Setting(model=model, variant=variant, backbone=predictor.row, datasets=[(pictures, source)])
+    question.check(setting)
+    bench = Bench(predictor=predictor, head=lambda _: head, batch_size=batch_size, **options)
+    cases = list(question.plan(setting))
+    needs = [case.needs["test"] for case in cases]
+    if needs[0].read == "logits":
+        records = bench.logits(needs)
+    else:
+        records = [question.record(need, setting, bench) for need in needs]
+    answer = Answer(skipped=tuple(damaged_name(source, int(index)) for index in records[0]["skipped"]))
+    for case, record in zip(cases, records, strict=True):
+        score, side = question.score(case, {"test": record}), case.condition.get("resolution", "hr")
+        answer.values |= {(one.metric, side): (one.value, one.n) for one in score.measurements}
+        answer.samples[side] = dict(score.samples)
+    return answer

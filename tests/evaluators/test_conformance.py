@@ -1,0 +1,126 @@
+"""What holds for every question: each option, and all that makes a number, is part of its key."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import tiny
+from lrjax import questions
+from lrjax.data.datasets import get_dataset
+from lrjax.data.procedural import ProceduralSource
+from lrjax.results.store import ResultStore
+from lrjax.runs.asking import Asking, Plan, Subject
+
+OTHER = {
+    "zeroshot": {"resolutions": (8,)},
+    "zoom": {"normalisation": "native", "scales_at_once": 2, "keep": ("guess",), "aggregate": "FILE", "crops": False},
+}
+"""Another value of every option than its default."""
+
+
+@pytest.fixture(scope="module")
+def parts():
+    config = tiny.config("run", tiny.train_options())
+    return {
+        "config": config,
+        "dataset": get_dataset("shapes"),
+        "source": ProceduralSource("shapes", 12, seed=0),
+        "predictor": tiny.predictor(),
+        "weights": "w",
+        "tokens": tiny.random_tokens(),
+    }
+
+
+def keys(parts, folder, question):
+    plan = Plan(
+        config=parts["config"],
+        questions={"one": question},
+        datasets=[(parts["dataset"], parts["source"])],
+        places={},
+    )
+    subject = Subject(
+        model=tiny.model(parts["predictor"].row),
+        predictor=parts["predictor"],
+        variant="lr_tk0",
+        weights=parts["weights"],
+        tokens=parts["tokens"],
+    )
+    return {cell.key for cell in Asking(plan, subject, ResultStore(folder)).cells()}
+
+
+def of_row(parts, **changes):
+    predictor = tiny.predictor()
+    predictor.row = dataclasses.replace(predictor.row, **changes)
+    return {"predictor": predictor}
+
+
+def of_preprocess(parts, **changes):
+    return of_row(parts, preprocess=dataclasses.replace(parts["predictor"].row.preprocess, **changes))
+
+
+def of_data(parts, **changes):
+    config = parts["config"]
+    return {"config": dataclasses.replace(config, data=dataclasses.replace(config.data, **changes))}
+
+
+CHANGES = {
+    "weights": lambda parts: {"weights": "v"},
+    "kernel": lambda parts: of_preprocess(parts, kernel="bilinear"),
+    "mode": lambda parts: of_preprocess(parts, mode="squash"),
+    "mean": lambda parts: of_preprocess(parts, mean=(0.5, 0.5, 0.4)),
+    "std": lambda parts: of_preprocess(parts, std=(0.5, 0.5, 0.4)),
+    "pass_order": lambda parts: of_preprocess(parts, pass_order="pillow12"),
+    "no tokens": lambda parts: {"tokens": None},
+    "tokens": lambda parts: {"tokens": parts["tokens"] + np.float32(1e-6)},
+    "data set": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], name="other")},
+    "templates": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], templates=("a {}",))},
+    "classes": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], classes=("a", "b"))},
+    "images": lambda parts: {"source": ProceduralSource("shapes", 12, seed=1)},
+    "count": lambda parts: {"source": ProceduralSource("shapes", 11, seed=0)},
+    "precision": lambda parts: {"config": dataclasses.replace(parts["config"], precision="bfloat16")},
+    "on_error": lambda parts: of_data(parts, on_error="skip"),
+}
+
+
+@pytest.mark.parametrize("name", questions.QUESTIONS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_all_that_makes_a_number_is_part_of_its_key(parts, tmp_path, name, change):
+    question = questions.find(name)()
+    before = keys(parts, tmp_path, question)
+    assert keys(parts, tmp_path, question) == before
+    assert keys(parts | CHANGES[change](parts), tmp_path, question).isdisjoint(before)
+
+
+@pytest.mark.parametrize("name", questions.QUESTIONS)
+def test_what_changes_no_number_is_no_part_of_a_key(parts, tmp_path, name):
+    question = questions.find(name)()
+    config = dataclasses.replace(parts["config"], workdir="elsewhere", seed=7, devices=2, placement="fsdp")
+    config = dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, batch_size=3, part_size=9))
+    assert keys(parts | {"config": config}, tmp_path, question) == keys(parts, tmp_path, question)
+
+
+@pytest.mark.parametrize("name", questions.QUESTIONS)
+def test_every_option_counts(parts, tmp_path, name):
+    kind = questions.find(name)
+    covers = {"model": "tiny", "variant": "lr_tk0", "views": [[0, 0, 10]]}
+    (tmp_path / "covers.json").write_text(json.dumps({"format": 1, "dataset": "shapes", "covers": [covers]}))
+    assert OTHER[name].keys() == {field.name for field in dataclasses.fields(kind)}
+    before = keys(parts, tmp_path, kind())
+    for option, value in OTHER[name].items():
+        value = str(tmp_path / "covers.json") if value == "FILE" else value
+        found = keys(parts, tmp_path, kind(**{option: value}))
+        if option in kind.choosing:  # other cases, of which those that stay are not computed again
+            assert found != before
+            assert found & before
+        else:
+            assert found.isdisjoint(before), option
+
+
+@pytest.mark.parametrize("name", questions.QUESTIONS)
+def test_another_version_is_computed_again(parts, tmp_path, name, monkeypatch):
+    question = questions.find(name)()
+    before = keys(parts, tmp_path, question)
+    monkeypatch.setattr(type(question), "version", question.version + 1)
+    assert keys(parts, tmp_path, question).isdisjoint(before)
