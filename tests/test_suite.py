@@ -209,6 +209,31 @@ def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe,
     assert repeated() == []
 
 
+def test_questions_share_records_and_may_be_of_one_kind(command, tmp_path, recipe, calls):
+    both = ("--config", recipe, "--config.data.names=shapes")
+    text = recipe.read_text().replace(
+        "'zeroshot': {", "'low': {'type': 'zeroshot', 'resolutions': (16, 8)}, 'zeroshot': {"
+    )
+    recipe.write_text(text)
+    succeeds(command(*both))
+    assert [sorted(map(str, sides)) for *_, sides in calls] == [["16", "8", "hr"]]
+    rows = ResultStore(tmp_path / "run").rows
+    assert {row.kind for row in rows} == {"zeroshot"}
+    values = {}
+    for row in rows:
+        values.setdefault((row.resolution, row.metric), {})[row.question] = row.value
+    assert values["hr", "acc1"].keys() == values[8, "acc1"].keys() == {"low", "zeroshot"}
+    assert values[16, "acc1"].keys() == {"low"}
+    assert all(len(set(by_question.values())) == 1 for by_question in values.values())
+    kept = results(tmp_path)
+    succeeds(command(*both))
+    assert results(tmp_path) == kept
+    recipe.write_text(text.replace("'low'", "'other'"))  # another name computes nothing
+    succeeds(command(*both))
+    assert {row.question for row in ResultStore(tmp_path / "run").rows} == {"other", "zeroshot"}
+    assert len(calls) == 1
+
+
 def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe, monkeypatch):
     given = []
 

@@ -24,6 +24,7 @@ from lrjax.results.parts import Parts
 from lrjax.results.records import Records
 from lrjax.results.row import Row
 from lrjax.results.store import ResultStore, content_key, package_versions
+from lrjax.runs.config_reader import kind_of
 from lrjax.sharding import from_first
 from lrjax.types import Array
 from lrjax.weights.naming import Model
@@ -124,18 +125,33 @@ class Asking:
     def rows(self) -> list[Row]:
         """Returns the rows of all cases, in order."""
         cells = self.cells()
-        done = [_of_model(self.store.find(cell.key), self.subject.model) for cell in cells]
+        done = [self._earlier(cell) for cell in cells]
         absent = from_first(np.array([not rows for rows in done]))  # only process 0 may see the store
         todo = [cell for cell, missing in zip(cells, absent, strict=True) if missing]
         for name, dataset in {(one.name, one.case.dataset.name): one for one in cells}:
             if not any((one.name, one.case.dataset.name) == (name, dataset) for one in todo):
                 _LOG.info("%s on %s (%s): finished earlier", name, dataset, self.subject.variant)
-        found = {cell.key: rows for cell, rows in zip(cells, done, strict=True)}
+        found = {(cell.name, cell.key): rows for cell, rows in zip(cells, done, strict=True)}
         while todo:
             records = self._obtain(todo)
-            found[todo[0].key] = self._score(todo[0], records)
+            found[todo[0].name, todo[0].key] = self._score(todo[0], records)
             todo = todo[1:]
-        return [row for cell in cells for row in found[cell.key]]
+        return [row for cell in cells for row in found[cell.name, cell.key]]
+
+    def _earlier(self, cell: Cell) -> list[Row]:
+        """The stored rows of a case, under the names that model and question have now."""
+        model, found = self.subject.model, self.store.find(cell.key)
+        names = [(row.model, row.question) for row in found]
+        name = (model.name, cell.name) if (model.name, cell.name) in names else names[-1] if names else None
+        now = {"model": model.name, "question": cell.name, "kind": self._kind(cell)}
+        return [
+            dataclasses.replace(row, **now, extra={**row.extra, **model.facts})
+            for row in found
+            if (row.model, row.question) == name
+        ]
+
+    def _kind(self, cell: Cell) -> str:
+        return kind_of(cell.name, self.config.questions[cell.name])
 
     def cells(self) -> list[Cell]:
         """Returns all cases, in the order of the results."""
@@ -252,7 +268,7 @@ class Asking:
                 model=self.subject.model.name,
                 variant=self.subject.variant,
                 question=cell.name,
-                kind=self.config.questions[cell.name].get("type", cell.name),
+                kind=self._kind(cell),
                 question_version=cell.question.version,
                 dataset=dataset.base,
                 condition={**dataset.condition, **cell.case.condition},
@@ -273,11 +289,3 @@ class Asking:
             weights=self.subject.weights,
             precision=self.config.precision,
         )
-
-
-def _of_model(found: Sequence[Row], model: Model) -> list[Row]:
-    """Rows of one key under the name that the model has now; of rows under several names those of this or the last."""
-    names = [row.model for row in found]
-    name = model.name if model.name in names else names[-1] if names else ""
-    rows = [row for row in found if row.model == name]
-    return [dataclasses.replace(row, model=model.name, extra={**row.extra, **model.facts}) for row in rows]
