@@ -222,8 +222,3 @@ def tree_shardings(tree: Tree, mesh: Mesh, rules: Rules) -> Tree:
         return NamedSharding(mesh, spec)
 
     return jax.tree_util.tree_map_with_path(place, tree)
-
-
-def place_tree(tree: Tree, mesh: Mesh, rules: Rules) -> Tree:
-    """Puts a tree of host arrays on the mesh, leaf by leaf, as `tree_shardings` says."""
-    return jax.tree.map(jax.device_put, tree, tree_shardings(tree, mesh, rules))

@@ -24,7 +24,7 @@ class Answer:
 
 def dataset(classes):
     names = tuple(f"class {number}" for number in range(classes))
-    return Dataset("pictures", ("test",), names, ("a {}",), None, "top1", None, classes)
+    return Dataset("pictures", ("test",), names, ("a {}",), None, None, classes)
 
 
 def ask(question, source, head, *, predictor, batch_size=8, model="tiny", variant="vanilla", **options):

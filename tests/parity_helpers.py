@@ -60,6 +60,11 @@ class Reference:
         """The JAX model, to reach its parts."""
         return nnx.merge(_graph(self.spec), jax.tree.map(jnp.asarray, self.params))
 
+    def block_outputs(self, lr_tokens: Any = None, params: Any = None) -> jax.Array:
+        """The output of every image block, [L, B, N + 1, D], of these or other parameters."""
+        model = self.model if params is None else replace(self, params=params).model
+        return model.image(jnp.asarray(self.images), lr_tokens=lr_tokens, features=True)[1]
+
     @cached_property
     def run_image(self) -> Callable[..., "ImageOutputs"]:
         """The image tower as one program of (params, images), because compiling takes most of the time."""

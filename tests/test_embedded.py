@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import checkpoints_conv
+import tiny
 from asking import ask
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.data.prompts import class_prompts
@@ -13,7 +14,7 @@ from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.models.predict import Predictor
 from lrjax.questions.zeroshot import ZeroShot
-from lrjax.sharding import REPLICATE, make_mesh, place_tree
+from lrjax.sharding import REPLICATE, make_mesh
 from lrjax.weights.checkpoint import load_params, locate
 
 ROW = zoo.get("EVA02-embedded")
@@ -25,7 +26,7 @@ def predictor():
     mesh = make_mesh(1)
     params = load_params(ROW, "embedded", target=abstract_params(ROW.spec))
     tokenizer = get_tokenizer(f"file:{locate('embedded').parent / 'tokenizer.json'}", ROW.spec.text.context)
-    return Predictor(ROW, place_tree(params, mesh, REPLICATE), tokenizer, mesh)
+    return Predictor(ROW, tiny.place_tree(params, mesh, REPLICATE), tokenizer, mesh)
 
 
 def test_file_is_small_and_in_the_layout_of_open_clip():

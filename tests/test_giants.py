@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import tiny
 from lrjax.models import zoo
 from lrjax.models.build import Encoders, abstract_params
-from lrjax.sharding import FSDP, batch_sharding, make_mesh, place_tree, put_batch, tree_shardings
+from lrjax.sharding import FSDP, batch_sharding, make_mesh, put_batch, tree_shardings
 
 DEVICES = 8
 
@@ -73,7 +74,7 @@ def test_spread_parameters_give_the_same_embeddings(name):
         "image": generator.normal(size=(DEVICES, 32, 32, 3)).astype(np.float32),
         "text": generator.integers(1, 64, (DEVICES, spec.text.context)).astype(np.int32),
     }
-    spread, placed = place_tree(params, mesh, FSDP), put_batch(batch, mesh)
+    spread, placed = tiny.place_tree(params, mesh, FSDP), put_batch(batch, mesh)
     for tower in ("image", "text"):
         expected = jax.jit(getattr(Encoders(spec), tower))(params, batch[tower])
         found = jax.jit(getattr(Encoders(spec, mesh=mesh), tower))(spread, placed[tower])

@@ -14,7 +14,7 @@ from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.models.spec import ResNetSpec
-from lrjax.sharding import FSDP, PLACEMENTS, REPLICATE, make_mesh, place_tree, put_batch, tree_shardings
+from lrjax.sharding import FSDP, PLACEMENTS, REPLICATE, make_mesh, put_batch, tree_shardings
 
 
 def test_mesh_has_the_devices_asked_for():
@@ -60,12 +60,12 @@ def test_parameters_that_do_not_divide_are_named():
 
 @pytest.mark.parametrize("placement", ["replicate", "fsdp"])
 def test_placement_keeps_the_values(placement):
-    placed = place_tree(tiny.params(), make_mesh(8), PLACEMENTS[placement])
+    placed = tiny.place_tree(tiny.params(), make_mesh(8), PLACEMENTS[placement])
     jax.tree.map(np.testing.assert_array_equal, placed, tiny.params())
 
 
 def test_fsdp_shards_the_matrices_of_blocks_and_the_token_table():
-    placed = place_tree(tiny.params(), make_mesh(8), FSDP)
+    placed = tiny.place_tree(tiny.params(), make_mesh(8), FSDP)
     width, depth = tiny.WIDTH, tiny.DEPTH
     image, text = placed["image"]["blocks"], placed["text"]
     shapes = {

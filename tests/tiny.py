@@ -15,7 +15,7 @@ from lrjax.data.tokenizers import Tokenizer
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.models.predict import Predictor
-from lrjax.sharding import PLACEMENTS, make_mesh, place_tree
+from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
 from lrjax.weights.naming import Model
 
 SIZE, PATCH, WIDTH, DEPTH, HEADS, EMBEDDING = 32, 8, 32, 2, 2, 16
@@ -69,6 +69,10 @@ def tokenizer():
         return [[1 + ord(letter) % (VOCABULARY - 3) for letter in text] for text in texts]
 
     return Tokenizer(encode, "letters", context=CONTEXT, sot_id=VOCABULARY - 2, eot_id=VOCABULARY - 1)
+
+
+def place_tree(tree, mesh, rules):
+    return jax.tree.map(jax.device_put, tree, tree_shardings(tree, mesh, rules))
 
 
 def predictor(devices=1, *, placement="replicate", dtype=jnp.float32):

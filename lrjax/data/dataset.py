@@ -13,7 +13,6 @@ class Dataset:
         classes: class names in the order of the labels.
         templates: prompt templates with one "{}" each.
         expected_count: number of test images; None where it is not known.
-        metric: how the data set is scored: "top1".
         tfds: TFDS name and split; None where TFDS has no such test split.
         paper_classes: number of classes that the published robustness scores use for chance accuracy; equals
             len(classes) but for misprints kept for comparison.
@@ -39,7 +38,6 @@ class Dataset:
     classes: tuple[str, ...]
     templates: tuple[str, ...]
     expected_count: int | None
-    metric: str
     tfds: tuple[str, str] | None
     paper_classes: int
     folders: tuple[str, ...] | None = None

@@ -292,7 +292,6 @@ def _registered(name: str) -> Dataset:
             classes=tuple(drawn.classes),
             templates=tuple(drawn.templates),
             expected_count=None,
-            metric="top1",
             tfds=None,
             paper_classes=len(drawn.classes),
             procedural=True,

@@ -112,7 +112,6 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
         classes=classes,
         templates=templates,
         expected_count=row.get("count"),
-        metric="top1",
         tfds=sources.get("tfds"),
         paper_classes=row.get("paper_classes", len(classes)),
         folders=folders,

@@ -19,41 +19,8 @@ AGGREGATES = tuple(f"{group} {rule}" for group in GROUPS for rule in RULES)
 """Predictions from the views of a set that zoom in, that zoom out, and that do neither."""
 
 
-def aggregate(probabilities: ArrayLike, *, views: ArrayLike | None = None, rule: str) -> np.ndarray:
-    """Predicts one class per image from its probabilities under several views.
-
-    The views may also be the crops of 5-crop or 10-crop.
-
-    Args:
-        probabilities: float [N, V, K], softmax over the classes of the data set; not logits.
-        views: the set, int [M], M >= 1; default all.
-        rule: "mean" or "max" over the views.
-
-    Returns:
-        Classes, int [N]; of equal ones the first.
-
-    Raises:
-        UserError: another shape, an empty set, an unknown rule, or values that are not probabilities.
-    """
-    values = np.asarray(probabilities)
-    if rule not in RULES:
-        raise UserError(f'rule={rule!r} is unknown; use "mean" or "max"')
-    if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
-        raise UserError(
-            f"the probabilities are {values.dtype} {list(values.shape)}; give float [images, views, classes]"
-        )
-    if views is not None:
-        values = values[:, check_views(views, values.shape[1])]
-    if not values.shape[1]:
-        raise UserError("the set of views is empty; give at least one view")
-    if not ((values >= 0) & (values <= 1)).all():
-        raise UserError("the probabilities have values outside 0 to 1; apply softmax to logits first")
-    combined = values.max(axis=1) if rule == "max" else values.mean(axis=1, dtype=np.float32)
-    return combined.argmax(axis=1)
-
-
 def most_confident(confidence: ArrayLike, guesses: ArrayLike, *, views: ArrayLike | None = None) -> np.ndarray:
-    """Predicts the guess of the view that is surest, which is `aggregate` with the rule "max" without all the classes.
+    """Predicts the guess of the view that is surest: the class of the highest probability over views and classes.
 
     Where the confidence was rounded, as to float16, more views are equally sure than by the probabilities themselves.
 

@@ -1,7 +1,5 @@
 """Accuracy where an image has several right classes, as in ReaL and ImageNet-Hard (numpy)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -9,31 +7,6 @@ from lrjax.errors import UserError
 
 NO_LABEL = -1
 """What fills the rows of images with fewer labels than others."""
-
-
-def pad_label_sets(label_sets: Sequence[Sequence[int]], *, width: int | None = None) -> np.ndarray:
-    """Turns sets of labels into an array.
-
-    Args:
-        label_sets: the labels of each image, 0 or above, at least one.
-        width: number of columns; default that of the largest set. ImageNet-Hard has 10.
-
-    Returns:
-        int32 [N, width], `NO_LABEL` behind the labels.
-
-    Raises:
-        UserError: an image has no label, a negative one, or more labels than columns.
-    """
-    largest = max(map(len, label_sets), default=1)
-    width = largest if width is None else width
-    if largest > width:
-        raise UserError(f"an image has {largest} labels, more than the {width} columns; give width={largest}")
-    table = np.full((len(label_sets), width), NO_LABEL, np.int32)
-    for position, labels in enumerate(label_sets):
-        if not len(labels) or min(labels) < 0:
-            raise UserError(f"the labels of image {position} are {list(labels)}; give at least one, each 0 or above")
-        table[position, : len(labels)] = labels
-    return table
 
 
 def in_label_set(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:

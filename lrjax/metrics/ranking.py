@@ -348,30 +348,3 @@ def spearman_interval(
     correlations = np.clip((ranks[0] * ranks[1]).sum(-1), -1, 1)
     value, (low, high) = float(correlations[0]), np.nanquantile(correlations[1:], tails)
     return Interval(value, min(float(low), value), max(float(high), value))
-
-
-def paired_difference_interval(
-    a: ArrayLike, b: ArrayLike, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> Interval:
-    """Mean of a - b over pairs with its percentile bootstrap interval.
-
-    Args:
-        a, b: one value per pair, [M], finite, at least 3.
-        resamples: number of resamples, at least 100.
-        seed: of the resamples.
-        level: of the interval, in (0, 1).
-
-    Returns:
-        The mean difference and the ends of its interval, in the unit of a and b; of width 0 where all differences are
-        equal.
-
-    Raises:
-        UserError: fewer than 3 pairs, a and b of different length, a value that is not finite, or an option that is out
-        of range.
-    """
-    _tails(resamples, level)
-    a, b = _pairs(a=a, b=b)
-    result = stats.bootstrap(
-        (a - b,), np.mean, n_resamples=resamples, confidence_level=level, method="percentile", rng=seed
-    )
-    return Interval(float(np.mean(a - b)), *map(float, result.confidence_interval))

@@ -156,13 +156,6 @@ class Encoders:
             )
             return normalize_rows(embeddings), first, model.image.norm(last)
 
-    def image_features(self, params: Tree, images: Array, lr_tokens: Array | None = None) -> Array:
-        """Returns the output of every block, [L, B, N + 1, D], for images as in `image`."""
-        check_lr_tokens(self.spec.image, lr_tokens)
-        model = self._merge(params)
-        with self._tracing():
-            return model.image(jnp.asarray(images, self.dtype), lr_tokens=lr_tokens, features=True)[1]
-
     def text(self, params: Tree, tokens: Array) -> Array:
         """Embeds token ids, int32 [B, context], as float32 [B, E], L2-normalised."""
         model = self._merge(params)

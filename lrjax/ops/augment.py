@@ -164,18 +164,3 @@ def resized_crop(
             )
     vertical_first = vertical_pass_first((height, width), (bank.size, bank.size), pass_order=bank.pass_order)
     return apply_taps(image, _crop_axis(top, height, bank), _crop_axis(left, width, bank), vertical_first)
-
-
-def random_resized_crop(key: Array, image: ArrayLike, bank: CropBank) -> Array:
-    """Draws a box and returns the crop resized to the bank's size.
-
-    Args:
-        key: jax.random key, consumed.
-        image: uint8 [S, S, C], 0..255, S = bank.source_size.
-        bank: from `crop_bank`.
-
-    Returns:
-        uint8 [size, size, C].
-    """
-    top, left, height, width = random_crop_box(key, bank)
-    return resized_crop(image, top, left, height, width, bank)

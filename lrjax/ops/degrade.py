@@ -98,17 +98,3 @@ def random_side(key: Array, bank: LowResolutionBank) -> Array:
         int32 scalar in [bank.low, bank.high), in pixels.
     """
     return jax.random.randint(key, (), bank.low, bank.high)
-
-
-def random_lr(key: Array, image: ArrayLike, bank: LowResolutionBank) -> Array:
-    """Degrades a square image to a random side of the bucket.
-
-    Args:
-        key: jax.random key, consumed.
-        image: uint8 [S, S, C], 0..255.
-        bank: taps from `lr_bank`.
-
-    Returns:
-        uint8 [S, S, C].
-    """
-    return degrade(image, random_side(key, bank), bank)

@@ -39,7 +39,6 @@ def test_rows_have_the_published_counts(name):
     assert len(dataset.classes) == classes
     assert len(dataset.templates) == len(set(dataset.templates)) == templates
     assert " ".join(dataset.group) == group
-    assert dataset.metric == "top1"
     if dataset.folders is not None:
         assert len(set(dataset.folders)) == classes
     assert dataset.paper_classes == {"caltech101": 102, "food101": 102, "aircraft": 102}.get(name, classes)

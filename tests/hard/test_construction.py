@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lrjax.errors import UserError
-from lrjax.metrics.label_sets import pad_label_sets
 from lrjax.questions.zoom.hard.construction import (
     CONFUSABLE_CLASSES,
     HardImage,
@@ -24,7 +23,7 @@ def image(index, *labels):
 def test_only_images_that_no_model_solves_are_hard():
     first = np.array([[1, 0], [0, 0], [0, 0], [0, 0]], bool)
     second = np.array([[0, 0], [0, 1], [0, 0], [0, 0]], bool)
-    labels = pad_label_sets([(1,), (2,), (9, 3), (4,)])
+    labels = np.array([[1, -1], [2, -1], [9, 3], [4, -1]])
     found = hard_images("shapes", [first, second], index=[10, 11, 12, 13], labels=labels)
     assert found == [image(12, 3, 9), image(13, 4)]
     alone = hard_images("shapes", [first], index=[10, 11, 12, 13], labels=[1, 2, 3, 4])

@@ -114,7 +114,7 @@ def test_remat_changes_neither_the_embedding_nor_its_gradient(eva02):
 def test_features_are_returned_only_when_asked_for(eva02):
     image = eva02.spec.image
     assert eva02.model.image(jnp.asarray(eva02.images))[1] is None
-    features = Encoders(eva02.spec).image_features(eva02.params, eva02.images)
+    features = eva02.block_outputs()
     assert features.shape == (image.blocks.depth, 3, image.patches + 1, image.blocks.width)
 
 

@@ -58,7 +58,7 @@ def test_tokens_of_another_backbone_are_refused(eva02):
     encoders = Encoders(eva02.spec)
     depth, patches, width = token_shape(eva02.spec.image)
     for shape in ((depth - 1, patches, width), (depth, patches + 1, width), (depth, patches, 1)):
-        for encode in (encoders.image, encoders.image_features, jax.jit(encoders.image)):
+        for encode in (encoders.image, encoders.image_and_patches, jax.jit(encoders.image)):
             with pytest.raises(UserError, match=rf"shape \[{shape[0]}, .* needs \[{depth}, {patches}, {width}\]"):
                 encode(eva02.params, eva02.images, jnp.zeros(shape))
     with pytest.raises(UserError, match="a ResNet has no patch rows"):
@@ -69,10 +69,7 @@ def test_zero_tokens_change_no_bit(reference):
     encoders, zeros = Encoders(reference.spec), jnp.zeros(token_shape(reference.spec.image))
     vanilla = encoders.image(reference.params, reference.images)
     chex.assert_trees_all_equal(encoders.image(reference.params, reference.images, zeros), vanilla)
-    chex.assert_trees_all_equal(
-        encoders.image_features(reference.params, reference.images, zeros),
-        encoders.image_features(reference.params, reference.images),
-    )
+    chex.assert_trees_all_equal(reference.block_outputs(zeros), reference.block_outputs())
 
 
 def test_no_tokens_are_the_vanilla_model(reference):
@@ -109,20 +106,16 @@ def test_gradients_equal_those_of_the_torch_twin(reference, remat):
 
 
 def test_tables_reach_patch_rows_only_and_one_block_each(eva02):
-    encoders, params = Encoders(eva02.spec), without_blocks(eva02.params)
-    tokens = draw_tokens(eva02.spec)
-    difference = np.asarray(
-        encoders.image_features(params, eva02.images, tokens) - encoders.image_features(params, eva02.images)
-    )
+    params, tokens = without_blocks(eva02.params), draw_tokens(eva02.spec)
+    difference = np.asarray(eva02.block_outputs(tokens, params) - eva02.block_outputs(None, params))
     np.testing.assert_array_equal(difference[:, :, 0], 0)
     added = np.cumsum(tokens, axis=0)[1:, None]  # after block i: table 0 of the patchify and those of blocks 0 to i
     np.testing.assert_allclose(difference[:, :, 1:], np.broadcast_to(added, difference[:, :, 1:].shape), atol=1e-5)
 
 
 def test_first_table_leaves_the_class_row_untouched(eva02):
-    encoders, params = Encoders(eva02.spec), without_blocks(eva02.params)
-    tokens = draw_tokens(eva02.spec).at[1:].set(0)
-    vanilla, moved = (encoders.image_features(params, eva02.images, given)[0] for given in (None, tokens))
+    params, tokens = without_blocks(eva02.params), draw_tokens(eva02.spec).at[1:].set(0)
+    vanilla, moved = (eva02.block_outputs(given, params)[0] for given in (None, tokens))
     chex.assert_trees_all_equal(moved[:, 0], vanilla[:, 0])
     position = eva02.params["image"]["position"][0] + eva02.params["image"]["class_token"]
     chex.assert_trees_all_equal(np.asarray(moved[:, 0]), np.broadcast_to(position, moved[:, 0].shape))
@@ -133,5 +126,5 @@ def test_tokens_follow_the_compute_dtype(eva02):
     encoders, tokens = Encoders(eva02.spec, jnp.bfloat16), draw_tokens(eva02.spec)
     exact = Encoders(eva02.spec).image(eva02.params, eva02.images, tokens)
     rough = encoders.image(eva02.params, eva02.images, tokens)
-    assert encoders.image_features(eva02.params, eva02.images, tokens).dtype == jnp.bfloat16
+    assert encoders.image_and_patches(eva02.params, eva02.images, tokens)[1].dtype == jnp.bfloat16
     assert (1 - jnp.sum(exact * rough, axis=-1)).max() < 0.01

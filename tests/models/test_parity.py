@@ -64,7 +64,7 @@ def test_one_block(reference):
 def test_every_image_block(reference):
     trunk = reference.module.visual.trunk
     expected = hooked(trunk.blocks, lambda: trunk(reference.torch_images))
-    features = Encoders(reference.spec).image_features(reference.params, reference.images)
+    features = reference.block_outputs()
     assert features.shape == (3, 3, reference.spec.image.patches + 1, 48)
     chex.assert_trees_all_close(features, expected, atol=ATOL)
 

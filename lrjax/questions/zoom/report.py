@@ -33,11 +33,8 @@ def covers(tables: Sequence[ZoomTable], *, of: str | None = None, among: Sequenc
     for table in tables:
         source = table
         if of is not None:
-            kind = (table.model, table.variant, table.resolution, of)
-            source = next(
-                (one for one in (*tables, *among) if (one.model, one.variant, one.resolution, one.dataset) == kind),
-                None,
-            )
+            kind = (table.model, table.variant, of)
+            source = next((one for one in (*tables, *among) if (one.model, one.variant, one.dataset) == kind), None)
             if source is None:
                 raise UserError(f"{table.name} has no zoom table on {of}, where its cover is to be found; evaluate it")
         found.append(zoom.minimum_cover(source.correct))

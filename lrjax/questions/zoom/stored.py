@@ -29,7 +29,6 @@ class ZoomTable:
         model: its name.
         variant: "vanilla", "lr_tk0", ...
         dataset: key of the data set.
-        resolution: that of its rows, "hr" where the views are not degraded.
         classes: number of classes, None where the rows do not tell.
         correct: bool [N, 324].
         index: int [N], positions of the images in the data set.
@@ -46,7 +45,6 @@ class ZoomTable:
     model: str
     variant: str
     dataset: str
-    resolution: int | str
     classes: int | None
     correct: np.ndarray
     index: np.ndarray
@@ -61,9 +59,8 @@ class ZoomTable:
 
     @property
     def name(self) -> str:
-        """Model and variant, and the resolution where the views are degraded."""
-        variant = "" if self.variant == "vanilla" else f" {self.variant}"
-        return f"{self.model}{variant}" + ("" if self.resolution == "hr" else f" at {self.resolution} px")
+        """Model and variant."""
+        return self.model if self.variant == "vanilla" else f"{self.model} {self.variant}"
 
     @property
     def title(self) -> str:
@@ -96,8 +93,7 @@ def load_tables(directories: Sequence[str | os.PathLike], *, duplicates: str = "
 
     Args:
         directories: each with a `results.jsonl` and `samples`.
-        duplicates: "error", or "newest" to take the last of several tables of one model, variant, data set and
-            resolution.
+        duplicates: "error", or "newest" to take the last of several tables of one model, variant and data set.
 
     Returns:
         In the order in which they were stored, at least one.
@@ -145,7 +141,7 @@ def tables_of(
 def _distinct(tables: Sequence[ZoomTable], duplicates: str) -> list[ZoomTable]:
     found: dict[tuple, ZoomTable] = {}
     for table in tables:
-        kind = (table.model, table.variant, table.dataset, table.resolution)
+        kind = (table.model, table.variant, table.dataset)
         if kind in found and duplicates == "error":
             raise UserError(
                 f"there are two zoom tables of {table.name} on {table.dataset}; name one directory, or use --newest"
@@ -170,7 +166,6 @@ def _table(row: Row, samples: Mapping[str, np.ndarray] | None, place: str) -> Zo
         model=row.model,
         variant=row.variant,
         dataset=row.test_set,
-        resolution=row.resolution,
         classes=row.extra.get("classes"),
         correct=correct,
         index=samples["index"],
