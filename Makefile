@@ -3,13 +3,19 @@ PYTHON ?= python3
 RUN := .venv
 TEST := .venv-test
 
-.PHONY: run test lint browser clean
+PYTEST := $(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: run test test-slow lint browser clean
 
 run: $(RUN)/ready
 	$(RUN)/bin/python -m lrjax.main --config configs/lr_tk0_eva.py
 
 test: lint browser
-	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+# Full-size models, kills, several processes: what is long and seldom breaks.
+test-slow: $(TEST)/ready
+	$(PYTEST) -m slow
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .
