@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
+from lrjax.checks.files import read_text
 from lrjax.checks.home import expand_home
 from lrjax.checks.parse import parse_json
 from lrjax.checks.text import brief, one_line, printable
@@ -135,7 +135,7 @@ def read_numbers(name: str) -> dict[str, float]:
         UserError: the file is missing, or holds something else.
     """
     try:
-        found = parse_json(Path(name).read_text(encoding="utf-8"))
+        found = parse_json(read_text(name))
     except (OSError, ValueError) as error:
         raise UserError(f'{name} is not a JSON file like {{"cars": 0.5}} ({error})') from error
     if not isinstance(found, dict) or not found:

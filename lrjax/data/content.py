@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from lrjax.data.files import open_regular
+from lrjax.checks.files import open_regular
 from lrjax.errors import UserError
 
 _LOG = logging.getLogger(__name__)

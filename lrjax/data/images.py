@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from lrjax.data.files import open_regular
+from lrjax.checks.files import open_regular
 from lrjax.data.memory import MEMORY
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_side_size

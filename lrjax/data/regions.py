@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from lrjax.checks.files import read_regular
 from lrjax.data.dataset import Dataset
-from lrjax.data.files import read_regular
 from lrjax.data.images import ImageError, to_rgb
 from lrjax.errors import UserError
 

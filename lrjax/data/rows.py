@@ -39,10 +39,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from lrjax.checks.files import check_inside, read_text
 from lrjax.checks.parse import parse_json, parse_yaml
 from lrjax.checks.text import brief
 from lrjax.data.dataset import Dataset
-from lrjax.data.files import check_inside, read_text
 from lrjax.data.locations import split_location
 from lrjax.data.sources.names import exact
 from lrjax.errors import UserError

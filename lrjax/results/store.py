@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from lrjax import __version__
+from lrjax.checks.files import read_regular
 from lrjax.errors import UserError
 from lrjax.results.row import SCHEMA, OtherSchemaError, Row, line_of, read_line
 
@@ -147,7 +148,7 @@ class ResultStore:
         if not self.path.exists():
             return []
         rows = []
-        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
+        for number, line in enumerate(read_regular(self.path).split(b"\n"), start=1):
             if line.strip():
                 try:
                     rows.append(read_line(line))

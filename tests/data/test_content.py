@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from lrjax.checks.files import open_regular
 from lrjax.data import content
-from lrjax.data.files import open_regular
 from lrjax.errors import UserError
 from on_disk import write
 

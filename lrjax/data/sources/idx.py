@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from lrjax.data.files import open_regular
+from lrjax.checks.files import open_regular
 from lrjax.data.memory import MEMORY
 from lrjax.data.sources.base import ListedImages
 from lrjax.errors import UserError

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lrjax.data.files import check_inside, check_regular
+from lrjax.checks.files import check_inside, check_regular
 from lrjax.data.sources.base import ListedImages, as_labels
 from lrjax.errors import UserError
 

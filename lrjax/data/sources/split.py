@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from lrjax.checks.files import check_inside, read_text
 from lrjax.checks.parse import parse_json
-from lrjax.data.files import check_inside, read_text
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.errors import UserError
 

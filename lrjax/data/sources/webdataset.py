@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from lrjax.checks.files import open_regular, read_text
 from lrjax.checks.parse import parse_json
-from lrjax.data.files import open_regular, read_text
 from lrjax.data.images import FORMATS
 from lrjax.data.sources.base import Label, ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, gaps, is_image

@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from lrjax.checks.files import read_text
 from lrjax.checks.parse import parse_json
 from lrjax.errors import UserError
 from lrjax.metrics.zoom import VIEW_ANCHORS, VIEW_SCALES, view_index
@@ -58,7 +58,7 @@ def read_cover(path: str | os.PathLike, *, model: str, variant: str) -> np.ndarr
         UserError: the file is missing or of another form, or has no set of the model.
     """
     try:
-        content = parse_json(Path(path).read_bytes())
+        content = parse_json(read_text(path))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r} instead of {FORMAT}")
         found = {(one["model"], one["variant"]): one["views"] for one in content["covers"]}

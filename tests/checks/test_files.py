@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import on_disk
+from lrjax.checks.files import check_inside, check_regular, open_regular, read_text
+from lrjax.command_line import read_numbers
 from lrjax.data.datasets import get_dataset, open_source, open_training_source
-from lrjax.data.files import check_inside, check_regular, open_regular, read_text
 from lrjax.data.images import ImageError, decode
 from lrjax.data.regions import read_boxes
 from lrjax.data.sources.idx import IdxImages
@@ -17,6 +18,7 @@ from lrjax.data.sources.parquet import ParquetImages
 from lrjax.data.sources.split import open_metadata, open_split, read_json
 from lrjax.data.sources.webdataset import TarImages
 from lrjax.errors import UserError
+from lrjax.questions.zoom.covers import read_cover
 
 PNG = on_disk.png("a")
 MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
@@ -222,3 +224,11 @@ def test_parquet_of_two_configurations(tmp_path):
     source = ParquetImages(tmp_path / "two")
     with pytest.raises(ImageError, match="the file is empty"):
         source[1]
+
+
+@ENDLESS
+def test_files_that_options_name_are_regular(tmp_path, make):
+    make(tmp_path / "file.json")
+    for read in (read_numbers, lambda path: read_cover(path, model="m", variant="vanilla")):
+        with pytest.raises(UserError, match=r"file\.json.*(cannot be read|is not a JSON file)"):
+            read(tmp_path / "file.json")
