@@ -11,6 +11,7 @@ from PIL import Image
 
 from lrjax.config import Config, Data, Train
 from lrjax.data.images import ImageError
+from lrjax.data.source import Source
 from lrjax.data.tokenizers import Tokenizer
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
@@ -106,11 +107,13 @@ def picture(seed, height, width):
     return np.clip(np.asarray(coarse) + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
-class Pictures:
+class Pictures(Source):
     """Rendered pictures, landscape, portrait and square in turn, with labels below `classes`.
 
     The aspect ratios stay below two: Pillow 12 and 13 differ beyond.
     """
+
+    fingerprint = "pictures"
 
     def __init__(self, count, *, classes=7, damaged=(), square=None):
         self.count, self.classes, self.damaged, self.square = count, classes, damaged, square

@@ -29,8 +29,7 @@ from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source, uncorrupted
 from lrjax.data.images import ImageError, to_rgb
 from lrjax.data.memory import GIB, MEMORY
-from lrjax.data.sources.base import left_out
-from lrjax.data.sources.tree import LeftOut
+from lrjax.data.source import LeftOut
 from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.runs.recipes import read_config
@@ -82,7 +81,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
             source, place = find_source(uncorrupted(dataset), data.root or None, sources=data.sources)
     except UserError as error:
         return Finding(dataset, None, None, 0, None, (str(error),))
-    problems = [*getattr(source, "doubts", ()), *getattr(source, "gaps", ())]
+    problems = [*source.doubts, *source.gaps]
     if dataset.expected_count not in (None, len(source)):
         problems.append(f"{len(source):,} images instead of {dataset.expected_count:,}; check the split")
     total = len(source) if full else min(len(source), SAMPLE)
@@ -118,8 +117,8 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
         problems.append(
             f"no image of class '{empty[0]}' ({len(empty)} of {len(dataset.classes)} classes without images)"
         )
-    matched, others = getattr(source, "matched", None), left_out(source)
-    return Finding(dataset, place, len(source), total - len(damaged), matched, tuple(problems), others)
+    decoded = total - len(damaged)
+    return Finding(dataset, place, len(source), decoded, source.matched, tuple(problems), source.left_out)
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lrjax.data.images import to_rgb
+from lrjax.data.source import Derived, Source
 from lrjax.errors import UserError
 from lrjax.ops.corruptions import CORRUPTIONS, corrupt
 
@@ -20,7 +21,7 @@ def check_corruption(name: str, severity: int) -> None:
         raise UserError(f"there is no {name!r} of severity {severity}; use 1 to 5 of {', '.join(CORRUPTIONS)}")
 
 
-class CorruptedSource:
+class CorruptedSource(Derived):
     """A source with every image corrupted at its full size; an image is the same in every run.
 
     Args:
@@ -36,12 +37,10 @@ class CorruptedSource:
     Reference: arXiv 2304.05538 (ImageNet-Hard: ImageNet-C made anew at full size).
     """
 
-    def __init__(self, source: Any, name: str, *, severity: int, seed: int = 0, texture: np.ndarray | None = None):
+    def __init__(self, source: Source, name: str, *, severity: int, seed: int = 0, texture: np.ndarray | None = None):
         check_corruption(name, severity)
-        self.source, self.name, self.severity, self.seed, self.texture = source, name, severity, seed, texture
-
-    def __len__(self) -> int:
-        return len(self.source)
+        super().__init__(source)
+        self.name, self.severity, self.seed, self.texture = name, severity, seed, texture
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.source[index]

@@ -25,6 +25,7 @@ from lrjax.data.dataset import Dataset
 from lrjax.data.locations import locate, open_located
 from lrjax.data.relabel import relabel
 from lrjax.data.rows import SUFFIXES, read_row
+from lrjax.data.source import Source
 from lrjax.data.sources.base import Part
 from lrjax.data.sources.captioned import CaptionedImages, holds_captioned_images
 from lrjax.data.sources.folder import ImageList
@@ -117,7 +118,7 @@ def open_source(
     count: int | None = None,
     seed: int = 0,
     on_doubt: str = "error",
-) -> Any:
+) -> Source:
     """Open the images of a data set; warns of what they lack.
 
     Args:
@@ -174,7 +175,7 @@ def open_source(
     return Part(source, np.sort(np.random.default_rng(seed).permutation(len(source))[:count]))
 
 
-def open_sources(datasets: Sequence[Dataset], data: Data) -> dict[str, Any]:
+def open_sources(datasets: Sequence[Dataset], data: Data) -> dict[str, Source]:
     """Open the images of the data sets of a run, by name; those that corrupted ones share are opened once.
 
     Args:
@@ -184,7 +185,7 @@ def open_sources(datasets: Sequence[Dataset], data: Data) -> dict[str, Any]:
     Raises:
         UserError: as `open_source`.
     """
-    opened: list[tuple[Dataset, Any]] = []
+    opened: list[tuple[Dataset, Source]] = []
     found = {}
     for dataset in datasets:
         base = uncorrupted(dataset)
@@ -203,7 +204,7 @@ def open_sources(datasets: Sequence[Dataset], data: Data) -> dict[str, Any]:
     return found
 
 
-def _corrupted(dataset: Dataset, images: Any, seed: int) -> Any:
+def _corrupted(dataset: Dataset, images: Source, seed: int) -> Source:
     if dataset.corruption is None:
         return images
     name, severity = dataset.corruption
@@ -244,7 +245,7 @@ def find_source(
     return relabel(images, path, mode=dataset.labels, classes=len(dataset.classes)), f"{place} with {path}"
 
 
-def open_training_source(root: str | os.PathLike, *, count: int, seed: int, images_per_caption: int = 0) -> Any:
+def open_training_source(root: str | os.PathLike, *, count: int, seed: int, images_per_caption: int = 0) -> Source:
     """Open the images of a training.
 
     Args:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lrjax.data.images import RGB, ImageError, prepare, render_view, to_rgb, whole
 from lrjax.data.memory import MEMORY
+from lrjax.data.source import Examples
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import ViewSpec, canvas_side
 
@@ -61,7 +62,7 @@ class _Views(NamedTuple):
 
 
 def batches(
-    source: Any,
+    source: Examples,
     batch_size: int,
     *,
     specs: Sequence[ViewSpec],
@@ -111,7 +112,7 @@ def batches(
 
 
 def training_batches(
-    source: Any,
+    source: Examples,
     batch_size: int,
     *,
     seed: int,
@@ -188,7 +189,7 @@ def _check(batch_size: int, shard: tuple[int, int]) -> None:
 
 
 def shard_positions(
-    source: Any, batch_size: int, shard: tuple[int, int], indices: Sequence[int] | np.ndarray | None = None
+    source: Examples, batch_size: int, shard: tuple[int, int], indices: Sequence[int] | np.ndarray | None = None
 ) -> np.ndarray:
     """Return the positions in the source that a shard reads, in batches that side by side are the global ones.
 
@@ -223,7 +224,7 @@ def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
 
 
 def _read(
-    source: Any, plan: np.ndarray, batch_size: int, workers: int, on_error: str, views: _Views
+    source: Examples, plan: np.ndarray, batch_size: int, workers: int, on_error: str, views: _Views
 ) -> Iterator[Batch]:
     if len(plan) == 0:
         return
@@ -246,7 +247,7 @@ def _read(
             group = []
 
 
-def _row(source: Any, views: _Views, index: int) -> tuple[int, dict[str, Any] | ImageError | None]:
+def _row(source: Examples, views: _Views, index: int) -> tuple[int, dict[str, Any] | ImageError | None]:
     if index < 0:
         return -1, None
     try:
@@ -310,7 +311,7 @@ def _label_array(labels: Sequence[int | tuple[int, ...]]) -> np.ndarray:
     return array
 
 
-def _training_row(source: Any, size: int, index: int) -> dict[str, Any]:
+def _training_row(source: Examples, size: int, index: int) -> dict[str, Any]:
     with MEMORY.hold():
         row = source[int(index)]
         image = _square(to_rgb(row["image"]), size)

@@ -13,6 +13,7 @@ import numpy as np
 from lrjax.checks.files import read_regular
 from lrjax.data.dataset import Dataset
 from lrjax.data.images import ImageError, to_rgb
+from lrjax.data.source import Derived, Source
 from lrjax.errors import UserError
 
 REGIONS = ("foreground", "background")
@@ -92,7 +93,7 @@ def inside_boxes(boxes: Boxes, height: int, width: int) -> np.ndarray:
     return inside
 
 
-class RegionSource:
+class RegionSource(Derived):
     """A source whose images show only what is inside of their bounding boxes, or only what is outside of all.
 
     Args:
@@ -109,15 +110,13 @@ class RegionSource:
     Reference: arXiv 2304.05538, appendix C.1 (FGSet and BGSet).
     """
 
-    def __init__(self, source: Any, region: str, *, boxes: Mapping[str, Boxes] | None = None, name: str = "images"):
+    def __init__(self, source: Source, region: str, *, boxes: Mapping[str, Boxes] | None = None, name: str = "images"):
         if region not in REGIONS:
             raise UserError(f"the region {region!r} is unknown; use one of {', '.join(REGIONS)}")
-        if boxes is None and not getattr(source, "has_boxes", False):
+        if boxes is None and not source.has_boxes:
             raise UserError(f"'{name}' has no bounding boxes of its own; set config.data.boxes to a folder of them")
-        self.source, self.region, self.boxes = source, region, boxes
-
-    def __len__(self) -> int:
-        return len(self.source)
+        super().__init__(source)
+        self.region, self.boxes = region, boxes
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.source[index]
@@ -149,7 +148,7 @@ class RegionSource:
 
 
 def cut(
-    dataset: Dataset, source: Any, region: str, *, boxes: Mapping[str, Boxes] | None = None
+    dataset: Dataset, source: Source, region: str, *, boxes: Mapping[str, Boxes] | None = None
 ) -> tuple[Dataset, RegionSource]:
     """Leaves only a region of the images of a data set, under a name of its own, by which its results are told apart.
 

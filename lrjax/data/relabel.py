@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lrjax.data.source import Source
 from lrjax.data.sources.base import Part
 from lrjax.data.sources.split import read_json
 from lrjax.errors import UserError
@@ -11,7 +12,7 @@ from lrjax.errors import UserError
 _VALIDATION = re.compile(r"ILSVRC2012_val_(\d{8})")
 
 
-def relabel(source: Any, path: Path, *, mode: str, classes: int) -> Part:
+def relabel(source: Source, path: Path, *, mode: str, classes: int) -> Part:
     """Gives images other labels.
 
     Args:

@@ -7,12 +7,13 @@ from lrjax.config import Data
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.data.regions import cut, read_boxes
+from lrjax.data.source import Source
 from lrjax.errors import UserError
 
 _KEYS = {"name", "root", "sources", "count", "seed", "region", "boxes", "fingerprint"}
 
 
-def where(name: str, dataset: Dataset, source: Any, data: Data) -> dict[str, Any]:
+def where(name: str, dataset: Dataset, source: Source, data: Data) -> dict[str, Any]:
     """Describes the images of a data set, in a form that can be stored as JSON.
 
     Args:
@@ -36,7 +37,7 @@ def where(name: str, dataset: Dataset, source: Any, data: Data) -> dict[str, Any
     }
 
 
-def open_again(place: Mapping[str, Any] | None) -> tuple[Dataset, Any]:
+def open_again(place: Mapping[str, Any] | None) -> tuple[Dataset, Source]:
     """Opens the images of a result again.
 
     Args:

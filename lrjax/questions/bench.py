@@ -15,6 +15,7 @@ from tqdm import tqdm
 from lrjax.data.dataset import Dataset
 from lrjax.data.images import ImageError
 from lrjax.data.loader import Batch, batches
+from lrjax.data.source import Examples
 from lrjax.errors import UserError
 from lrjax.models.build import similarities
 from lrjax.models.predict import Predictor, check_finite
@@ -85,7 +86,7 @@ class Bench:
         rows = {name: found[name] for name in ("index", "label", "skipped")}
         return [rows | {"logits": found["logits"][:, number]} for number in range(len(needs))]
 
-    def sweep(self, source: Any, program: Program, *, specs: Sequence[ViewSpec] = ()) -> dict[str, np.ndarray]:
+    def sweep(self, source: Examples, program: Program, *, specs: Sequence[ViewSpec] = ()) -> dict[str, np.ndarray]:
         """Runs a program over every image of a source exactly once, in order.
 
         Args:
@@ -145,7 +146,7 @@ class Bench:
         return [range(first, min(first + step, count)) for first in range(0, count, step)]
 
     def _results(
-        self, source: Any, parts: Sequence[range], program: Program, specs: Sequence[ViewSpec]
+        self, source: Examples, parts: Sequence[range], program: Program, specs: Sequence[ViewSpec]
     ) -> Iterator[Mapping[str, Array]]:
         """What the program computes of every batch, on its way."""
         mesh, processes = self.predictor.mesh, jax.process_count()
@@ -224,7 +225,7 @@ def _joined(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
     return joined | {"label": np.concatenate(labels)}
 
 
-def _whole(source: Any, parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
+def _whole(source: Examples, parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
     """All parts; every image of the source is in them once."""
     found = _joined(parts)
     index, skipped, label = found["index"], found["skipped"], found["label"]
@@ -236,7 +237,7 @@ def _whole(source: Any, parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
     return found | {"label": label[:, 0] if label.shape[1] == 1 else label}
 
 
-def damaged_name(source: Any, index: int) -> str:
+def damaged_name(source: Examples, index: int) -> str:
     """Returns the name of an image that cannot be read."""
     try:
         return str(source[index]["id"])

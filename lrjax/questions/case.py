@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from lrjax.data.dataset import Dataset
+from lrjax.data.source import Source
 from lrjax.models.row import Backbone
 
 Arrays = Mapping[str, np.ndarray]
@@ -41,7 +42,7 @@ class Need:
     """
 
     dataset: Dataset
-    source: Any
+    source: Source
     views: Views = Views()
     read: Literal["logits", "own"] = "logits"
 
@@ -103,4 +104,4 @@ class Setting:
     model: str
     variant: str
     backbone: Backbone
-    datasets: Sequence[tuple[Dataset, Any]]
+    datasets: Sequence[tuple[Dataset, Source]]

@@ -13,7 +13,7 @@ from lrjax.config import Config, config_hash
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import prompts_hash
 from lrjax.data.reopen import open_again
-from lrjax.data.sources.base import left_out
+from lrjax.data.source import Source
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
 from lrjax.questions.base import Question
@@ -47,7 +47,7 @@ class Plan:
 
     config: Config
     questions: Mapping[str, Question]
-    datasets: Sequence[tuple[Dataset, Any]]
+    datasets: Sequence[tuple[Dataset, Source]]
     places: Mapping[str, Mapping[str, Any]]
 
     def setting(self, model: Model, variant: str) -> Setting:
@@ -250,7 +250,7 @@ class Asking:
             for index in record["skipped"]
         ]
         sources = {id(need.source): need.source for need in cell.case.needs.values()}.values()
-        left = {suffix: one.count for source in sources for suffix, one in left_out(source).items()}
+        left = {suffix: one.count for source in sources for suffix, one in source.left_out.items()}
         extra = self.subject.model.facts | {
             "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
             "classes": dataset.paper_classes,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from lrjax.config import Config
 from lrjax.data.datasets import open_training_source
 from lrjax.data.loader import training_batches
+from lrjax.data.source import Source
 from lrjax.errors import UserError
 from lrjax.models.predict import Predictor
 from lrjax.models.zoo import Backbone
@@ -33,7 +34,7 @@ def total_steps(config: Config, images: int) -> int:
     return config.train.steps or config.train.epochs * (images // config.train.batch_size)
 
 
-def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Any, int]:
+def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Source, int]:
     """Checks a training before anything long is done.
 
     Args:
@@ -73,7 +74,7 @@ def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Any, i
     return source, total_steps(config, len(source))
 
 
-def check_tokens(config: Config, source: Any, *, row: Backbone, weights: str) -> None:
+def check_tokens(config: Config, source: Source, *, row: Backbone, weights: str) -> None:
     """Checks that the checkpoints in the working directory, if there are any, are those of this training.
 
     Args:
@@ -99,7 +100,7 @@ _INDIFFERENT = ("root", "count", "microbatches", "remat", "save_every", "evaluat
 own, what a step costs, and what is written."""
 
 
-def _determinants(config: Config, source: Any, row: Backbone, weights: str) -> dict[str, Any]:
+def _determinants(config: Config, source: Source, row: Backbone, weights: str) -> dict[str, Any]:
     """All that a training depends on, by name."""
     options = {f"train.{name}": value for name, value in vars(config.train).items() if name not in _INDIFFERENT}
     return options | {
@@ -118,7 +119,7 @@ def train_tokens(
     predictor: Predictor,
     *,
     weights: str,
-    source: Any = None,
+    source: Source | None = None,
     name: str = "",
     evaluate: Callable[[Tree, int], float] | None = None,
 ) -> Tree:

@@ -13,12 +13,13 @@ from lrjax.data.__main__ import check
 from lrjax.data.corrupted import CorruptedSource
 from lrjax.data.datasets import get_dataset, get_datasets, open_source
 from lrjax.data.loader import batches
+from lrjax.data.source import Source
 from lrjax.errors import UserError
 from lrjax.ops.corruptions import corrupt
 from lrjax.ops.preprocess import ViewSpec
 
 
-class Greys:
+class Greys(Source):
     """Grey PIL images in mode L, whose label is their position."""
 
     fingerprint = "greys"

@@ -17,6 +17,7 @@ from lrjax.data.procedural.vocabulary import (
     SHAPES,
     TEXTURES,
 )
+from lrjax.data.source import Source
 from lrjax.errors import UserError
 
 
@@ -117,7 +118,7 @@ def _index(index: int, count: int) -> int:
     return int(index)
 
 
-class ProceduralSource:
+class ProceduralSource(Source):
     """The pictures of one zero-shot data set, each a function of (data set, seed, index) only."""
 
     def __init__(self, dataset: str, count: int, *, seed: int) -> None:
@@ -172,7 +173,7 @@ class ProceduralSource:
         return f"procedural:{VERSION}:{self.dataset.name}:{self.seed}:{self.count}"
 
 
-class CaptionSource:
+class CaptionSource(Source):
     """Caption-image pairs of the training distribution, each a function of (seed, index) only.
 
     With several images per caption, each a function of (seed, caption, image of the caption) only, the captions are

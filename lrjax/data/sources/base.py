@@ -6,28 +6,27 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from lrjax.data.content import digests
 from lrjax.data.images import decode
-from lrjax.data.sources.tree import LeftOut
+from lrjax.data.source import Derived, Label, Source
 from lrjax.errors import UserError
 
-Label = int | str | tuple[int | str, ...]
+T = TypeVar("T")
 
 
-class ListedImages:
+class ListedImages(Source):
     """Images whose ids and labels are known without reading them.
 
     A kind of source gives these, implements `encoded` and sets `files`, all files that hold images. Its labels are
-    those of the files: numbers or class names. `origins` names the data set that each image comes from; None where the
-    files do not tell. `left_out` counts files that are not read, `gaps` are sentences on those that may be images.
-    `form` is what texts among the labels are: "typed" in files that tell them from numbers, "text" in files that do
-    not (CSV), and "folder" for paths of folders, of which some part is a class name.
+    those of the files: numbers or class names. `form` is what texts among the labels are: "typed" in files that tell
+    them from numbers, "text" in files that do not (CSV), and "folder" for paths of folders, of which some part is a
+    class name.
 
     Args:
         location: what errors call the source.
@@ -42,7 +41,6 @@ class ListedImages:
     """
 
     files: Sequence[Path]
-    origins: Sequence[str] | None = None
     form: Literal["typed", "text", "folder"] = "typed"
 
     def __init__(
@@ -56,8 +54,6 @@ class ListedImages:
         self.location, self.ids, self.labels = str(location), ids, labels
         self.names = None if names is None else tuple(names)
         self.folders = folders
-        self.left_out: Mapping[str, LeftOut] = {}
-        self.gaps: Sequence[str] = ()
         if not ids:
             raise UserError(f"'{location}' holds no image; add images, or correct the location")
         name, times = Counter(ids).most_common(1)[0]
@@ -81,7 +77,7 @@ class ListedImages:
         return content_fingerprint(zip(self.ids, self.labels, strict=True), self.files)
 
 
-class Part:
+class Part(Derived):
     """Some images of a source, with labels of their own.
 
     Args:
@@ -95,7 +91,7 @@ class Part:
 
     def __init__(
         self,
-        source: Any,
+        source: Source,
         positions: Sequence[int] | np.ndarray,
         labels: Sequence[Label] | None = None,
         *,
@@ -103,10 +99,12 @@ class Part:
         doubts: Sequence[str] = (),
         gaps: Sequence[str] = (),
     ):
-        self.source, self.positions, self._labels = source, positions, labels
-        self.matched, self.doubts = getattr(source, "matched", matched), (*getattr(source, "doubts", ()), *doubts)
-        self.gaps = (*getattr(source, "gaps", ()), *gaps)
-        self.left_out = left_out(source)
+        super().__init__(source)
+        self.positions, self._labels = positions, labels
+        self.ids, self.origins = self._chosen(source.ids), self._chosen(source.origins)
+        self.labels = labels or self._chosen(source.labels)
+        self.matched = source.matched or matched
+        self.doubts, self.gaps = (*source.doubts, *doubts), (*source.gaps, *gaps)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -115,23 +113,8 @@ class Part:
         row = self.source[int(self.positions[index])]
         return row if self._labels is None else row | {"label": self._labels[index]}
 
-    @property
-    def ids(self) -> list[str] | None:
-        """Ids of the images; None where only reading them tells."""
-        known = getattr(self.source, "ids", None)
-        return None if known is None else [known[position] for position in self.positions]
-
-    @property
-    def labels(self) -> Sequence[Label] | None:
-        """Labels of the images; None where only reading them tells."""
-        known = getattr(self.source, "labels", None)
-        return self._labels or (None if known is None else [known[position] for position in self.positions])
-
-    @property
-    def origins(self) -> list[str] | None:
-        """The data set that each image comes from; None where the whole does not tell."""
-        known = getattr(self.source, "origins", None)
-        return None if known is None else [known[position] for position in self.positions]
+    def _chosen(self, column: Sequence[T] | None) -> Sequence[T] | None:
+        return None if column is None else [column[position] for position in self.positions]
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -140,13 +123,6 @@ class Part:
             return self.source.fingerprint
         labels = self._labels or [None] * len(self)
         return f"{self.source.fingerprint}:{fingerprint(zip(map(int, self.positions), labels, strict=True))}"
-
-
-def left_out(source: Any) -> Mapping[str, LeftOut]:
-    """Returns the files that a source, or the one inside of it, does not read, by their suffix."""
-    while not hasattr(source, "left_out") and hasattr(source, "source"):
-        source = source.source
-    return getattr(source, "left_out", {})
 
 
 def content_fingerprint(rows: Iterable[Sequence[Any]], files: Sequence[str | os.PathLike]) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lrjax.data.images import FORMATS, decode
+from lrjax.data.source import Source
 from lrjax.data.sources.base import content_fingerprint
 from lrjax.data.sources.tree import by_suffix, gaps, is_image, walk
 from lrjax.errors import UserError
 
 
-class ImageFolder:
+class ImageFolder(Source):
     """A folder with one folder of images per class.
 
     Images are searched below the class folders at any depth, in sorted order; hidden files are ignored. `left_out`
@@ -59,6 +60,7 @@ class ImageFolder:
                 )
             self.paths.extend(tree.images)
             self.labels.extend([label] * len(tree.images))
+        self.ids = [_below(self.root, path) for path in self.paths]
         others = [_below(self.root, path) for tree in trees for path in tree.others]
         visible = (path for path in sorted(self.root.iterdir()) if not path.name.startswith("."))
         loose = [path.name for path in visible if is_image(path.name) and path.is_file()]
@@ -69,13 +71,7 @@ class ImageFolder:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        path = self.paths[index]
-        return {"image": decode(path), "label": self.labels[index], "id": _below(self.root, path)}
-
-    @property
-    def ids(self) -> list[str]:
-        """Paths of the images below the folder."""
-        return [_below(self.root, path) for path in self.paths]
+        return {"image": decode(self.paths[index]), "label": self.labels[index], "id": self.ids[index]}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -83,7 +79,7 @@ class ImageFolder:
         return content_fingerprint(zip(self.ids, self.labels, strict=True), self.paths)
 
 
-class ImageList:
+class ImageList(Source):
     """All images below a folder, without labels; `left_out` and `gaps` are as those of `ImageFolder`.
 
     Args:

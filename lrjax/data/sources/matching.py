@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lrjax.data.sources.base import Label, ListedImages, Part
+from lrjax.data.source import Label
+from lrjax.data.sources.base import ListedImages, Part
 from lrjax.data.sources.folder import subfolders
 from lrjax.data.sources.names import Names, exact
 from lrjax.errors import UserError

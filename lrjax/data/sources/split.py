@@ -9,7 +9,8 @@ from typing import Any
 
 from lrjax.checks.files import check_inside, read_text
 from lrjax.checks.parse import parse_json
-from lrjax.data.sources.base import Label, ListedImages, as_labels
+from lrjax.data.source import Label
+from lrjax.data.sources.base import ListedImages, as_labels
 from lrjax.errors import UserError
 
 METADATA = ("metadata.jsonl", "metadata.csv")

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from lrjax.data.images import decode
-from lrjax.data.sources.base import Label, content_fingerprint
+from lrjax.data.source import Label, Source
+from lrjax.data.sources.base import content_fingerprint
 from lrjax.errors import UserError
 
 INFO = "dataset_info.json"
 
 
-class TfdsSource:
+class TfdsSource(Source):
     """A split of TensorFlow Datasets that was prepared as array_record, read and decoded without TensorFlow.
 
     Args:

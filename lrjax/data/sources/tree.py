@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrjax.data.images import FORMATS, SUFFIXES
+from lrjax.data.source import LeftOut
 from lrjax.errors import UserError
 
 _HARMLESS = {
@@ -14,18 +15,6 @@ _HARMLESS = {
     ".txt", ".xml", ".yaml", ".yml",
 }  # fmt: skip
 """Suffixes of what commonly lies beside images: labels, annotations, captions, notes, thumbnails of file managers."""
-
-
-class LeftOut(NamedTuple):
-    """Files of one suffix that are not read, for the suffix is that of no format that is decoded.
-
-    Attributes:
-        count: how many there are.
-        first: name of the first one.
-    """
-
-    count: int
-    first: str
 
 
 class Tree(NamedTuple):

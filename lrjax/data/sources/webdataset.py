@@ -12,7 +12,8 @@ from typing import NamedTuple
 from lrjax.checks.files import open_regular, read_text
 from lrjax.checks.parse import parse_json
 from lrjax.data.images import FORMATS
-from lrjax.data.sources.base import Label, ListedImages, as_labels
+from lrjax.data.source import Label
+from lrjax.data.sources.base import ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, gaps, is_image
 from lrjax.errors import UserError
 

@@ -1,6 +1,7 @@
 """Every kind of source gives the same pictures and labels of the same data set."""
 
 import concurrent.futures
+import json
 import pickle
 import shutil
 
@@ -9,7 +10,13 @@ import pytest
 
 import on_disk
 from lrjax.data import datasets
+from lrjax.data.corrupted import CorruptedSource
 from lrjax.data.locations import detect, locate
+from lrjax.data.procedural import ProceduralSource
+from lrjax.data.regions import Boxes, RegionSource, inside_boxes
+from lrjax.data.source import LeftOut
+from lrjax.data.sources.base import Part
+from lrjax.data.sources.split import open_metadata
 from lrjax.errors import UserError
 
 EXPECTED = sorted(
@@ -153,3 +160,37 @@ def test_idx(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match="labels-idx1-ubyte' cannot be read"):
         datasets.open_source("mnist", tmp_path)
+
+
+WRAPPERS = {
+    "corrupted": lambda source: CorruptedSource(source, "fog", severity=3),
+    "region": lambda source: RegionSource(source, "foreground", boxes={}),
+    "whole": lambda source: Part(source, range(len(source))),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_what_is_known_of_a_source_is_known_of_one_made_of_it(wrap, tmp_path):
+    rows = [{"file_name": f"{i}.png", "label": i % 2, "origin": "one" if i < 2 else "two"} for i in range(3)]
+    for row in rows:
+        on_disk.write(tmp_path / row["file_name"], on_disk.png(row["file_name"]))
+    on_disk.write(tmp_path / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    listed = open_metadata(tmp_path)
+    listed.gaps, listed.left_out = ("a gap",), {".heic": LeftOut(3, "x.heic")}
+    made = wrap(listed)
+    assert (list(made.ids), list(made.labels)) == (["0.png", "1.png", "2.png"], [0, 1, 0])
+    assert list(made.origins) == ["one", "one", "two"]
+    assert (tuple(made.gaps), made.left_out, made.has_boxes) == (("a gap",), listed.left_out, False)
+    chosen = Part(made, [2, 0], doubts=("a doubt",))
+    assert (chosen.ids, chosen.labels, chosen.origins) == (["2.png", "0.png"], [0, 0], ["two", "one"])
+    assert (chosen.matched, chosen.doubts, chosen.gaps) == ("by name", ("a doubt",), ("a gap",))
+    assert Part(made, [2, 0], [7, 8]).labels == [7, 8]
+
+
+def test_boxes_stay_through_a_corruption():
+    drawn = ProceduralSource("shapes", 2, seed=0)
+    foggy = CorruptedSource(drawn, "fog", severity=1)
+    front = RegionSource(foggy, "foreground")
+    assert drawn.has_boxes and foggy.has_boxes and Part(front, [1]).has_boxes
+    inside = inside_boxes(Boxes(drawn[1]["boxes"], (224, 224)), 224, 224)[..., None]
+    np.testing.assert_array_equal(Part(front, [1])[0]["image"], np.where(inside, foggy[1]["image"], np.uint8(0)))

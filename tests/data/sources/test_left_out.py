@@ -13,8 +13,7 @@ import on_disk
 from lrjax.data import images
 from lrjax.data.__main__ import main
 from lrjax.data.datasets import find_source, get_dataset, open_training_source
-from lrjax.data.sources.base import left_out
-from lrjax.data.sources.tree import LeftOut
+from lrjax.data.source import LeftOut
 from lrjax.data.sources.webdataset import TarImages
 from lrjax.errors import UserError
 from run_helpers import write_recipe
@@ -77,7 +76,7 @@ def test_other_files_are_counted_and_named(tmp_path, caplog):
     for location in ("img", "img.tar"):
         source = open_own(tmp_path, location=location)
         assert len(source) == 2
-        assert source.left_out == left_out(source) == expected
+        assert source.left_out == expected
         assert [re.match(r"files (with the suffix \S+|without a suffix)", one)[0] for one in source.gaps] == [
             "files with the suffix .heic",
             "files without a suffix",

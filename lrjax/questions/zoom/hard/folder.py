@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 from PIL import Image
 from tqdm import tqdm
 
 from lrjax.data.dataset import Dataset
+from lrjax.data.source import Source
 from lrjax.errors import UserError
 from lrjax.questions.zoom.hard.construction import HardImage
 from lrjax.questions.zoom.hard.manifest import Manifest, manifest_text
@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # the others are kept as TIFF, so that no pixel changes
 
 
-def write_folder(folder: Path, manifest: Manifest, *, sources: Mapping[str, Any], like: Dataset) -> Path:
+def write_folder(folder: Path, manifest: Manifest, *, sources: Mapping[str, Source], like: Dataset) -> Path:
     """Writes a set; a second run, or one after an interruption, writes only what is missing.
 
     `manifest.json` comes first and the row last, so a folder with a row is complete.
@@ -91,7 +91,7 @@ def _written(folder: Path, image: HardImage) -> str | None:
     return next((name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()), None)
 
 
-def _write(folder: Path, image: HardImage, source: Any) -> str:
+def _write(folder: Path, image: HardImage, source: Source) -> str:
     picture = source[image.index]["image"]
     picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     kind = "png" if picture.mode in _PNG_MODES else "tiff"

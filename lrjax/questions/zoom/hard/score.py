@@ -31,7 +31,7 @@ def origins_table(rows: Sequence[Row], samples: Callable[[str], Mapping[str, np.
     for row in accuracies_of(rows):
         if row.test_set not in origins_of:
             source = open_again(row.extra.get("images"))[1]
-            origins_of[row.test_set] = getattr(source, "origins", None)
+            origins_of[row.test_set] = source.origins
         if (origins := origins_of[row.test_set]) is None:
             continue
         arrays = samples(row.key)

@@ -1,0 +1,82 @@
+"""What a source of images is: its examples, the hash of their content, and what is known of them unread."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+Label = int | str | tuple[int | str, ...]
+"""A number, a class name, or several of them, any of which is right."""
+
+
+class LeftOut(NamedTuple):
+    """Files of one suffix that are not read, for the suffix is that of no format that is decoded.
+
+    Attributes:
+        count: how many there are.
+        first: name of the first one.
+    """
+
+    count: int
+    first: str
+
+
+class Examples(Protocol):
+    """Random access to `len(examples)` images: {"image": PIL image or uint8 [H, W, 3], "id": str, perhaps "label"}."""
+
+    def __len__(self) -> int:
+        """Returns the number of examples."""
+        ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        """Returns an example.
+
+        Raises:
+            ImageError: the image is damaged.
+        """
+        ...
+
+
+class Source(Examples, Protocol):
+    """Examples whose content has a fingerprint. A kind derives from it and sets what it knows without reading images.
+
+    Attributes:
+        ids: name of each image; None where only reading tells, as for `labels`.
+        labels: label of each image.
+        origins: the data set that each image comes from; None where the files do not tell.
+        has_boxes: whether the examples have "boxes", see `lrjax.data.regions`.
+        matched: how the labels were matched with the classes, such as "by name"; None where they were not.
+        doubts: sentences on what may be wrong with the labels.
+        gaps: sentences on what the images lack, such as some classes, though all labels are right.
+        left_out: files that are not read, by suffix.
+    """
+
+    ids: Sequence[str] | None = None
+    labels: Sequence[Label] | None = None
+    origins: Sequence[str] | None = None
+    has_boxes: bool = False
+    matched: str | None = None
+    doubts: Sequence[str] = ()
+    gaps: Sequence[str] = ()
+    left_out: Mapping[str, LeftOut] = {}
+
+    @property
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Tells the content, images and labels, from any other."""
+
+
+class Derived(Source):
+    """A source made of another one, of which it knows the same.
+
+    Args:
+        source: the other one.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+        self.ids, self.labels, self.origins = source.ids, source.labels, source.origins
+        self.has_boxes, self.matched, self.doubts = source.has_boxes, source.matched, source.doubts
+        self.gaps, self.left_out = source.gaps, source.left_out
+
+    def __len__(self) -> int:
+        return len(self.source)
