@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from lrjax.data.published import load_published
-from lrjax.models.row import Backbone, Preprocess
+from lrjax.models.row import IMAGENET, Backbone, Preprocess
 from lrjax.models.spec import Activation, ImageSpec, ModelSpec, ResNetSpec, TextSpec, TransformerSpec
 
 _OPENAI = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 _CROP = Preprocess(mode="crop", kernel="bicubic", **_OPENAI)
@@ -280,7 +279,7 @@ def _metaclip_rows() -> Iterator[Backbone]:
 
 
 def _clipa_rows() -> Iterator[Backbone]:
-    native = Preprocess(mode="squash", kernel="bilinear", **_IMAGENET)
+    native = Preprocess(mode="squash", kernel="bilinear", mean=IMAGENET[0], std=IMAGENET[1])
     image_parameters = {
         ("L-14", 224): 303_964_160,
         ("L-14", 336): 304_291_840,

@@ -5,6 +5,9 @@ from typing import Literal
 
 from lrjax.models.spec import ModelSpec
 
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation of the channels of ImageNet, of values in [0, 1]."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preprocess:

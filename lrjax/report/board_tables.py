@@ -32,21 +32,20 @@ def leaderboard_table(
     Raises:
         UserError: the metric or the resolution is unknown.
     """
-    ranks, numbers = board.ranks(metric, resolution), _chosen(board, metric, resolution, top, families)
+    ranked = _ranked(board, metric, resolution, top, families)
     scores = {name: board.score(name, resolution) for name in METRICS}
     label = str(resolution).upper()
     header = ("#", "Model", "Family", *(f"{name.upper()}-{label}" for name in METRICS), "Params", "Input")
     lines = []
-    for number in numbers:
+    for number, rank in ranked.items():
         entry = board.entries[number]
-        rank = None if np.isnan(ranks[number]) else int(ranks[number])
         size = None if entry.image_size is None else f"{entry.image_size}{'' if entry.native_hr else '*'}"
         values = [_percent(scores[name][number]) for name in METRICS]
         lines.append((rank, entry.name, entry.family, *values, parameter_count(entry.parameters), size))
     caption = _caption(board, f"{len(board.entries)} models, ranked by {metric.upper()}-{label}")
-    if any(not board.entries[number].native_hr for number in numbers):
+    if any(not board.entries[number].native_hr for number in ranked):
         caption += " *: HR accuracy of images that were resized to 224 pixels first."
-    caption = " ".join([caption, *(sentence for number in numbers for sentence in board.notes(number))])
+    caption = " ".join([caption, *(sentence for number in ranked for sentence in board.notes(number))])
     return Table(f"Leaderboard by {metric.upper()}-{label}", caption, header, tuple(lines), labels=3)
 
 
@@ -73,15 +72,14 @@ def leaderboard_data(
     Raises:
         UserError: as `leaderboard_table`.
     """
-    ranks, numbers = board.ranks(metric, resolution), _chosen(board, metric, resolution, top, families)
+    ranked = _ranked(board, metric, resolution, top, families)
     columns = [(name, at) for at in board.resolutions for name in METRICS]
     scores = {column: board.score(*column) for column in columns}
     facts = ("family", "backbone", "parameters", "image_size", "gflops", "data", "pairs", "finetuned")
     header = ("rank", "model", "own", "native_hr", *facts, *(f"{name}{at}" for name, at in columns), "incomplete")
     lines = []
-    for number in numbers:
+    for number, rank in ranked.items():
         entry = board.entries[number]
-        rank = None if np.isnan(ranks[number]) else int(ranks[number])
         known = [getattr(entry, fact) for fact in facts]
         values = [_percent(scores[column][number]) for column in columns]
         flags = (str(entry.own).lower(), str(entry.native_hr).lower())
@@ -126,14 +124,15 @@ def model_table(board: Leaderboard, number: int) -> Table:
     return Table(name, caption, header, tuple(lines), labels=1)
 
 
-def _chosen(
+def _ranked(
     board: Leaderboard, metric: str, resolution: int | str, top: int | None, families: Collection[str] | None
-) -> list[int]:
-    numbers = board.order(metric, resolution)
+) -> dict[int, int | None]:
+    """The rank of each chosen entry, None where a run was not evaluated, the best first."""
+    ranks, numbers = board.ranks(metric, resolution), board.order(metric, resolution)
     if families is not None:
         entries = board.entries
         numbers = [i for i in numbers if entries[i].family in families or (entries[i].own and "own" in families)]
-    return numbers[:top]
+    return {number: None if np.isnan(ranks[number]) else int(ranks[number]) for number in numbers[:top]}
 
 
 def _percent(value: float) -> float | None:

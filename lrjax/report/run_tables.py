@@ -18,7 +18,7 @@ def run_tables(rows: Sequence[Row], **options: Unpack[Options]) -> dict[str, Tab
     """Makes all tables of own runs.
 
     Args:
-        rows: result rows.
+        rows: result rows; those of other metrics than "acc1" are passed over.
         **options: see `Options`; with `samples` there are confidence intervals.
 
     Returns:
@@ -26,14 +26,14 @@ def run_tables(rows: Sequence[Row], **options: Unpack[Options]) -> dict[str, Tab
         "differences" and "intervals_per_dataset", and where a model has not the name of its backbone "models".
 
     Raises:
-        UserError: as `robustness_table`.
+        UserError: results are missing, ambiguous or not comparable; the message names them.
     """
     results = Results(rows, **options)
     models = models_table(results)
     return {
-        "table2": robustness_table(rows, **options),
-        "comparison": comparison_table(rows, **options),
-        "per_dataset": dataset_table(rows, **options),
+        "table2": robustness_table(results),
+        "comparison": comparison_table(results),
+        "per_dataset": dataset_table(results),
         **interval_tables(Replicates(results)),
         **({"models": models} if models.rows else {}),
     }
@@ -55,22 +55,20 @@ def models_table(results: Results) -> Table:
     return Table("Models", caption, ("Model", "Backbone", "Weights", "SHA-256"), tuple(lines), labels=3)
 
 
-def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+def robustness_table(results: Results) -> Table:
     """Aggregates robustness over data sets: SAR, WAR and mean top-1 by resolution, one line per model and variant.
 
     Args:
-        rows: result rows; those of other metrics than "acc1" are passed over.
-        **options: see `Options`.
+        results: the rows.
 
     Returns:
         The table, in percent; None where a variant was not evaluated at a resolution.
 
     Raises:
-        UserError: results are missing, ambiguous or not comparable; the message names them.
+        UserError: data sets and weights differ, or a reference accuracy is missing.
 
     Reference: arXiv 2502.03950, Table 2.
     """
-    results = Results(rows, **options)
     header = ["Model", "Variant", "Parameters"]
     for resolution in results.resolutions:
         header += [f"{name}-{_label(resolution)}" for name in ("SAR", "WAR", "ACC")]
@@ -97,20 +95,15 @@ def robustness_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
     return marked(table, [results.incomplete_text(model) for model, *_ in lines])
 
 
-def dataset_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+def dataset_table(results: Results) -> Table:
     """Lists top-1 by data set and resolution, one line per model, data set and variant.
 
     Args:
-        rows: result rows.
-        **options: see `Options`.
+        results: the rows.
 
     Returns:
         The table; chance and accuracies in percent.
-
-    Raises:
-        UserError: as `robustness_table`.
     """
-    results = Results(rows, **options)
     header = ("Model", "Variant", "Data set", "Classes", "Images", "Chance", *map(_label, results.resolutions))
     lines = []
     for model, dataset, line_variants in _by_dataset(results):
@@ -125,20 +118,15 @@ def dataset_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
     return marked(table, [results.incomplete[model].get(dataset) for model, _, dataset, *_ in lines])
 
 
-def comparison_table(rows: Sequence[Row], **options: Unpack[Options]) -> Table:
+def comparison_table(results: Results) -> Table:
     """Lists top-1 by data set and resolution with all variants of a model in one cell, "before → after".
 
     Args:
-        rows: result rows.
-        **options: see `Options`.
+        results: the rows.
 
     Returns:
         The table; chance and accuracies in percent.
-
-    Raises:
-        UserError: as `robustness_table`.
     """
-    results = Results(rows, **options)
     header = ("Model", "Data set", "Images", "Chance", *map(_label, results.resolutions))
     lines = []
     for model, dataset, line_variants in _by_dataset(results):

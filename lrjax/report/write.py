@@ -86,7 +86,7 @@ def write_report(
         The files written.
 
     Raises:
-        UserError: as `robustness_table`; jinja2 or matplotlib is not installed; or the directory holds files that no
+        UserError: as `run_tables`; jinja2 or matplotlib is not installed; or the directory holds files that no
             report wrote. Nothing is written then.
     """
     require(plots=plots, studies=False)

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from lrjax.api import load
 from lrjax.config import Config
+from lrjax.leaderboard.scores import Results
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
 from lrjax.report.run_tables import comparison_table
@@ -88,5 +89,5 @@ def train_backbone(
     adaptation = train_tokens(config, predictor, **given, evaluate=evaluate)
     rows = suite.run_adapted(predictor, adaptation, model=model, store=store, variant=variant)
     if jax.process_index() == 0:
-        write_card(config, model, adaptation, comparison_table([*vanilla, *rows], datasets=suite.names))
+        write_card(config, model, adaptation, comparison_table(Results([*vanilla, *rows], datasets=suite.names)))
     return rows

@@ -66,14 +66,14 @@ ROWS = [
 
 def test_a_data_set_without_robustness_is_left_out_and_told():
     rows = [*ROWS[:-1], _row("vanilla", "b", "hr", 0.0)]
-    table = robustness_table(rows)
+    table = robustness_table(Results(rows))
     np.testing.assert_allclose([row[3:6] for row in table.rows], [[50, 50, 25], [75, 75, 45]], atol=1e-4)
     assert "SAR of M is over 1 of 2 data sets: on b its HR accuracy is not above chance" in table.caption
     assert "WAR of M is over 1 of 2 data sets: on b its HR accuracy is 0" in table.caption
-    weighted = robustness_table(rows, weights={"a": 1.0, "b": 3.0})
+    weighted = robustness_table(Results(rows, weights={"a": 1.0, "b": 3.0}))
     np.testing.assert_allclose(weighted.rows[0][3:6], [50, 50, 25], atol=1e-4)
-    assert robustness_table(rows, weights={"a": 0.0, "b": 3.0}).rows[0][4] is None
-    whole = robustness_table(ROWS)
+    assert robustness_table(Results(rows, weights={"a": 0.0, "b": 3.0})).rows[0][4] is None
+    whole = robustness_table(Results(ROWS))
     assert "SAR of M" not in whole.caption and "WAR of M" not in whole.caption
 
 
@@ -83,7 +83,7 @@ def test_a_data_set_without_robustness_is_left_out_and_told():
 )
 def test_sar_of_a_model_that_guesses_is_a_dash(high, sar, tmp_path):
     rows = [_row("vanilla", "a", 16, 0.9), _row("vanilla", "a", "hr", high)]
-    table = robustness_table(rows)
+    table = robustness_table(Results(rows))
     assert table.rows[0][3] == (None if sar is None else pytest.approx(sar))
     assert table.rows[0][6] == (None if sar is None else pytest.approx(100))
     assert ("SAR of M is undefined: on a its HR accuracy is not above chance" in table.caption) == (sar is None)
@@ -97,18 +97,18 @@ def test_sar_of_a_model_that_guesses_is_a_dash(high, sar, tmp_path):
 
 def test_a_data_set_of_one_class_takes_no_table_with_it(tmp_path):
     one = [_row("vanilla", "c", at, 1.0, extra={"classes": 1}) for at in (16, "hr")]
-    table = robustness_table([*ROWS[4:], *one])
+    table = robustness_table(Results([*ROWS[4:], *one]))
     np.testing.assert_allclose(table.rows[0][3:6], [35, 35, (40 + 10 + 100) / 3], atol=1e-3)
     assert "SAR of M is over 2 of 3 data sets: on c" in table.caption
     assert "WAR of M is over 2 of 3 data sets: on c its HR accuracy is 0 or it has one class" in table.caption
     write_report([*ROWS[4:], *one], tmp_path / "out", board=BOARD)
-    alone = robustness_table(one)
+    alone = robustness_table(Results(one))
     assert alone.rows[0][3:] == (None, None, 100.0) * 2
     assert "SAR of M is undefined" in alone.caption and "WAR of M is undefined" in alone.caption
 
 
 def test_robustness_table_by_hand():
-    table = robustness_table(ROWS)
+    table = robustness_table(Results(ROWS))
     assert table.header == (
         "Model",
         "Variant",
@@ -128,22 +128,22 @@ def test_robustness_table_by_hand():
 
 
 def test_weights_by_hand():
-    table = robustness_table(ROWS, weights={"a": 3.0, "b": 1.0})
+    table = robustness_table(Results(ROWS, weights={"a": 3.0, "b": 1.0}))
     np.testing.assert_allclose(table.rows[1][3:6], [67.5, (3 * 75 + 60) / 4, 45], atol=1e-3)
     assert "a 3, b 1" in table.caption and "equally" not in table.caption
     with pytest.raises(UserError, match=r"no weight for b.*renormalise"):
-        robustness_table(ROWS, weights={"a": 3.0})
-    table = robustness_table(ROWS, weights={"a": 3.0}, missing="renormalise")
+        robustness_table(Results(ROWS, weights={"a": 3.0}))
+    table = robustness_table(Results(ROWS, weights={"a": 3.0}, missing="renormalise"))
     np.testing.assert_allclose(table.rows[1][4], 75, atol=1e-3)
     assert "renormalised without b" in table.caption
 
 
 def test_chosen_data_sets_only():
-    table = robustness_table(ROWS, datasets=["a"])
+    table = robustness_table(Results(ROWS, datasets=["a"]))
     np.testing.assert_allclose(table.rows[1][3:6], [75, 75, 60], atol=1e-3)
     assert "over 1 data set (a)" in table.caption
     with pytest.raises(UserError, match="'c' has no results"):
-        robustness_table(ROWS, datasets=["a", "c"])
+        robustness_table(Results(ROWS, datasets=["a", "c"]))
 
 
 INCOMPLETE = [
@@ -179,11 +179,11 @@ def test_what_is_incomplete_is_marked_in_every_table_and_file(tmp_path):
 def test_class_counts_can_be_given():
     # at chance Gamma vanishes, and gamma is undefined
     near_chance = [_row("vanilla", "a", n, v, extra={"classes": 2}) for n, v in ((16, 0.25), ("hr", 0.5))]
-    assert robustness_table(near_chance).rows[0][3:5] == (None, pytest.approx(0))
-    table = robustness_table(near_chance, classes={"a": 4})
+    assert robustness_table(Results(near_chance)).rows[0][3:5] == (None, pytest.approx(0))
+    table = robustness_table(Results(near_chance, classes={"a": 4}))
     np.testing.assert_allclose(table.rows[0][4], 50 * (1 - np.exp(-200 * 0.25**2)), rtol=1e-12)
     with pytest.raises(UserError, match="no class count is given for data set 'a'"):
-        robustness_table(near_chance, classes={"b": 4})
+        robustness_table(Results(near_chance, classes={"b": 4}))
 
 
 def test_published_baseline():
@@ -193,7 +193,7 @@ def test_published_baseline():
         for i, dataset in enumerate(DATASETS)
         for j, resolution in enumerate(RESOLUTIONS)
     ]
-    table = robustness_table(rows, weights=PAPER_WEIGHTS, classes=PAPER_CLASS_COUNTS)
+    table = robustness_table(Results(rows, weights=PAPER_WEIGHTS, classes=PAPER_CLASS_COUNTS))
     shown = [cell.strip() for cell in table.markdown().splitlines()[2].split("|")[4:-1]]
     expected = "38.0 30.7 28.1 74.4 64.8 53.5 92.4 85.8 65.2 98.4 96.1 68.8 100.0 100.0 69.6"  # Table 2 of the paper
     assert shown == expected.split()
@@ -202,11 +202,11 @@ def test_published_baseline():
 
 
 def test_data_set_tables_by_hand():
-    assert dataset_table(ROWS).rows[:2] == (
+    assert dataset_table(Results(ROWS)).rows[:2] == (
         ("M", "vanilla", "a", 2, 100, 50.0, 40.0, 80.0),
         ("M", "lr_tk0", "a", 2, 100, 50.0, 60.0, 76.0),
     )
-    table = comparison_table(ROWS)
+    table = comparison_table(Results(ROWS))
     assert table.header == ("Model", "Data set", "Images", "Chance", "16", "HR")
     assert table.rows == (
         ("M", "a", 100, 50.0, "40.0 → 60.0", "80.0 → 76.0"),
@@ -217,12 +217,12 @@ def test_data_set_tables_by_hand():
 
 def test_a_resolution_that_one_variant_lacks_is_a_dash():
     rows = [*ROWS, _row("vanilla", "a", 32, 0.5), _row("vanilla", "b", 32, 0.5)]
-    table = robustness_table(rows)
+    table = robustness_table(Results(rows))
     column = table.header.index("SAR-32")
     assert table.rows[0][column] is not None
     assert table.rows[1][column : column + 3] == (None, None, None)
     assert "| – |" in table.markdown()  # noqa: RUF001
-    assert comparison_table(rows).rows[0][5] == "50.0 → –"  # noqa: RUF001
+    assert comparison_table(Results(rows)).rows[0][5] == "50.0 → –"  # noqa: RUF001
 
 
 def images_of(rows, variant, *, fingerprint="same", skipped=()):
@@ -257,11 +257,11 @@ def images_of(rows, variant, *, fingerprint="same", skipped=()):
 )
 def test_results_that_cannot_be_compared(rows, reason):
     with pytest.raises(UserError, match=reason):
-        robustness_table(rows)
+        robustness_table(Results(rows))
 
 
 def test_the_newest_of_several_results_on_request():
-    table = robustness_table([*ROWS, _row("vanilla", "a", 16, 0.8)], duplicates="newest")
+    table = robustness_table(Results([*ROWS, _row("vanilla", "a", 16, 0.8)], duplicates="newest"))
     np.testing.assert_allclose(table.rows[0][3], (100 + 20) / 2)
     assert "1 older results" in table.caption
 
@@ -269,7 +269,7 @@ def test_the_newest_of_several_results_on_request():
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_printed_tables_lose_nothing_on_narrow_terminals(width):
     stream = io.StringIO()
-    print_tables([robustness_table(ROWS), comparison_table(ROWS)], Console(file=stream, width=width))
+    print_tables([robustness_table(Results(ROWS)), comparison_table(Results(ROWS))], Console(file=stream, width=width))
     text = stream.getvalue()
     assert all(len(line) <= width for line in text.splitlines())
     for part in ("SAR-16", "WAR-16", "ACC-HR", "vanilla", "2.60M", "67.5", "97.5", "10.0 → 30.0", "lr_tk0"):

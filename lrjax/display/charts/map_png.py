@@ -7,10 +7,10 @@ import numpy as np
 
 from lrjax.display.charts import names
 from lrjax.display.charts.maps import WRITTEN, Maps, Sheet
-from lrjax.display.charts.png import encode, require_matplotlib
+from lrjax.display.charts.png import INK, MUTED, encode, new_figure, require_matplotlib
 
-_INK, _MUTED, _RIGHT, _WRONG = "#222222", "#6B6B6B", "#009E73", "#D55E00"
-_DPI, _TITLE = 160, 11
+_RIGHT, _WRONG = "#009E73", "#D55E00"
+_TITLE = 11  # points
 _STYLE = {"font.family": "DejaVu Sans", "text.parse_math": False, "figure.facecolor": "white"}
 
 
@@ -42,7 +42,7 @@ def draw_maps(maps: Maps) -> bytes:
         for axis, one in zip(axes.flat, maps.maps, strict=False):
             axis.imshow(one.values, cmap=colours, norm=scale, interpolation="nearest")
             lines = [names.shorten(line, 9 / 72, 2.2) for line in one.title.split("\n")]
-            axis.set_title("\n".join(lines), fontsize=9, color=_INK, loc="left")
+            axis.set_title("\n".join(lines), fontsize=9, color=INK, loc="left")
             axis.set_xticks([])
             axis.set_yticks([])
             _lines(axis, one.values.shape, maps.block)
@@ -50,9 +50,9 @@ def draw_maps(maps: Maps) -> bytes:
                 _write_values(axis, one.values, scale)
         if maps.label:
             bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, shrink=0.8, aspect=25)
-            bar.set_label(maps.label, color=_INK, fontsize=9)
+            bar.set_label(maps.label, color=INK, fontsize=9)
             bar.outline.set_visible(False)
-            bar.ax.tick_params(labelsize=8, color=_MUTED, labelcolor=_INK)
+            bar.ax.tick_params(labelsize=8, color=MUTED, labelcolor=INK)
         return encode(figure)
 
 
@@ -80,21 +80,16 @@ def draw_sheet(sheet: Sheet) -> bytes:
             axis.imshow(picture)
             axis.set_xticks([])
             axis.set_yticks([])
-            axis.set_xlabel(caption, fontsize=7, color=_INK, labelpad=2)
+            axis.set_xlabel(caption, fontsize=7, color=INK, labelpad=2)
             colour = "white" if sheet.right is None else _RIGHT if sheet.right[number] else _WRONG
             axis.spines[:].set(color=colour, linewidth=2.5)
         return encode(figure)
 
 
 def _figure(width: float, height: float, title: str):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # not pyplot: no global state, and the Agg canvas whatever the display is
     lines = textwrap.wrap(title, max(10, int(width / (0.0092 * _TITLE)))) or [""]  # a bold letter's inches per point
-    figure = Figure(figsize=(width, height + 1.4 * len(lines) * _TITLE / 72), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle("\n".join(lines), fontsize=_TITLE, fontweight="bold", color=_INK, x=0.01, ha="left")
+    figure = new_figure(width, height + 1.4 * len(lines) * _TITLE / 72)
+    figure.suptitle("\n".join(lines), fontsize=_TITLE, fontweight="bold", color=INK, x=0.01, ha="left")
     return figure
 
 
@@ -104,12 +99,12 @@ def _lines(axis, shape: tuple[int, int], block: int | None) -> None:
         for at in range(1, count):
             strong = block is not None and at % block == 0
             line(
-                at - 0.5, color=_INK if strong else "white", linewidth=1.2 if strong else 0.6, zorder=3 if strong else 2
+                at - 0.5, color=INK if strong else "white", linewidth=1.2 if strong else 0.6, zorder=3 if strong else 2
             )
 
 
 def _write_values(axis, values: np.ndarray, scale) -> None:
     for (row, column), value in np.ndenumerate(values):
         if not math.isnan(value):
-            ink = "white" if scale(value) > 0.55 else _INK
+            ink = "white" if scale(value) > 0.55 else INK
             axis.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=8, color=ink)

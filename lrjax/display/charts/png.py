@@ -22,7 +22,7 @@ COLOURS = (
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "d")  # so that lines differ in grey print too
 _SHAPES = {"circle": "o", "star": "*", "square": "s", "diamond": "D"}
 _ENLARGED = {"*": 1.6, "^": 1.15, "v": 1.15, "<": 1.15, ">": 1.15, "P": 1.15, "X": 1.15, "h": 1.1, "D": 0.9}
-_INK, _MUTED, _GRID = "#222222", "#6B6B6B", "#E3E3E3"
+INK, MUTED, _GRID = "#222222", "#6B6B6B", "#E3E3E3"
 _DPI = 160
 _LEFT, _LEGEND_ROW = 0.12, 0.21  # inches
 _STYLE = {
@@ -30,16 +30,16 @@ _STYLE = {
     "text.parse_math": False,  # a name may hold dollar signs
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": _MUTED,
+    "axes.edgecolor": MUTED,
     "axes.linewidth": 0.8,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": _GRID,
     "grid.linewidth": 0.7,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "figure.facecolor": "white",
@@ -83,15 +83,15 @@ def draw(chart: Chart) -> bytes:
         header = title_inches + legend_rows * _LEGEND_ROW + 0.06
         height += header
         top = 1 - header / height
-        figure = _figure(width, height)
+        figure = new_figure(width, height)
         figure.get_layout_engine().set(rect=(0, 0, 1, top), wspace=0.03, hspace=0.04)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         _set_axes(axes, chart, x, y)
         for axis, panel in zip(axes.flat, chart.panels, strict=False):
             _draw_panel(axis, chart, panel, y)
         place = {"x": _LEFT / width, "y": 1 - 0.1 / height, "va": "top", "linespacing": 1.2}
-        figure.text(s=title, fontsize=title_size, fontweight="bold", color=_INK, **place)
-        font = {"fontsize": 9.5, "color": _INK}
+        figure.text(s=title, fontsize=title_size, fontweight="bold", color=INK, **place)
+        font = {"fontsize": 9.5, "color": INK}
         if len(chart.panels) == 1:
             axes[0, 0].set_xlabel(chart.x.label, **font)
             axes[0, 0].set_ylabel(chart.y.label, **font)
@@ -119,7 +119,8 @@ def encode(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float):
+def new_figure(width: float, height: float) -> Any:
+    """Makes an empty figure of matplotlib, of sides in inches, at 160 dots per inch."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -158,7 +159,7 @@ def _fit_legend(chart: Chart, width: float) -> tuple[int, int]:
     number = len(layout.legend_groups(chart)) + len(layout.level_names(chart))
     if not number:
         return 0, 0
-    figure = _figure(width, 1)
+    figure = new_figure(width, 1)
     for columns in range(number, 0, -1):
         legend = _legend(figure, chart, columns)
         inches = legend.get_window_extent(figure.canvas.get_renderer()).width / _DPI
@@ -183,14 +184,14 @@ def _legend(figure, chart: Chart, columns: int, **where):
         handles.append(Line2D([], [], markersize=size, markeredgecolor="white", markeredgewidth=0.6, **look))
         texts.append(name)
     for name in layout.level_names(chart):
-        handles.append(Line2D([], [], color=_MUTED, linestyle=(0, (4, 3)), linewidth=1.1))
+        handles.append(Line2D([], [], color=MUTED, linestyle=(0, (4, 3)), linewidth=1.1))
         texts.append(name)
     order = [i for first in range(columns) for i in range(first, len(texts), columns)]  # to be read line by line
     handles, texts = [handles[i] for i in order], [texts[i] for i in order]
     texts = [names.shorten(text, 9 / 72, figure.get_figwidth() - 1) for text in texts]
     visible = [f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text for text in texts]  # "_" hides a line
     where = {"borderaxespad": 0, "borderpad": 0, "labelspacing": 0.45, "columnspacing": 1.6} | where
-    return figure.legend(handles, visible, ncols=columns, frameon=False, fontsize=9, labelcolor=_INK, **where)
+    return figure.legend(handles, visible, ncols=columns, frameon=False, fontsize=9, labelcolor=INK, **where)
 
 
 def _set_axes(axes, chart: Chart, x: Scale, y: Scale) -> None:
@@ -225,10 +226,10 @@ def _marker(chart: Chart, series: Series) -> str:
 def _draw_panel(axis, chart: Chart, panel: Panel, values: Scale) -> None:
     if panel.level is not None:
         line = axis.axvline if chart.horizontal else axis.axhline
-        line(panel.level, color=_MUTED, linestyle=(0, (4, 3)), linewidth=1.1, zorder=2)
+        line(panel.level, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.1, zorder=2)
     if panel.title:
         room = axis.figure.get_figwidth() / axis.get_gridspec().ncols - 0.2
-        axis.set_title(names.shorten(panel.title, 9.5 / 72, room), fontsize=9.5, color=_INK, loc="left", pad=5)
+        axis.set_title(names.shorten(panel.title, 9.5 / 72, room), fontsize=9.5, color=INK, loc="left", pad=5)
     numbers = layout.group_numbers(chart)
     for depth, series in enumerate(layout.by_depth(panel)):
         colour = COLOURS[numbers[series.colour_group]]
@@ -280,7 +281,7 @@ def _diameters(chart: Chart, panel: Panel, series: Series) -> list[float]:
 def _print_names(figure, axes, chart: Chart) -> None:
     from matplotlib.patheffects import withStroke
 
-    look = {"fontsize": 7.5, "color": _INK, "zorder": 300, "annotation_clip": False}
+    look = {"fontsize": 7.5, "color": INK, "zorder": 300, "annotation_clip": False}
     look |= {
         "va": "center",
         "textcoords": "offset points",
@@ -324,6 +325,6 @@ def _print_names(figure, axes, chart: Chart) -> None:
 
 
 def _lead(axis, point: tuple[float, float], offset: tuple[float, float], radius: float) -> None:
-    line = {"arrowstyle": "-", "color": _MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": radius}
+    line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": radius}
     leader = axis.annotate("", point, offset, textcoords="offset points", arrowprops=line, annotation_clip=False)
     leader.set_in_layout(False)

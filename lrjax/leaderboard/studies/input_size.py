@@ -1,8 +1,7 @@
 """What a larger input size of the same model does to robustness."""
 
 from lrjax.leaderboard.board import Leaderboard
-from lrjax.leaderboard.studies import evidence, pairs
-from lrjax.leaderboard.studies.figures import low_resolutions
+from lrjax.leaderboard.studies import pairs
 from lrjax.leaderboard.studies.study import Study
 
 NAME = "input-size"
@@ -19,25 +18,14 @@ def study(board: Leaderboard) -> Study:
     """
     board = board.published
     found = pairs.input_pairs(board)
-    resolutions = low_resolutions(board)
-    findings = []
-    for metric in ("war", "acc"):
-        for resolution in resolutions if metric == "war" else resolutions[:1]:
-            estimate = pairs.estimate(board, found, metric, resolution)
-            if estimate is None:
-                continue
-            findings.append(
-                evidence.finding(
-                    estimate,
-                    claim="Models with a larger input are less robust to low resolution.",
-                    source="abstract (iii), Figure 7, left",
-                    measure=f"Mean difference of {metric.upper()}-{resolution}, larger minus smallest input, points; "
-                    f"{len(found)} models of {estimate.n} smallest, which are the units; "
-                    f"{pairs.signs(board, found, metric, resolution)}",
-                    expected=-1,
-                    rule=evidence.UNITS_RULE,
-                )
-            )
+    findings = pairs.pair_findings(
+        board,
+        found,
+        claim="Models with a larger input are less robust to low resolution.",
+        source="abstract (iii), Figure 7, left",
+        difference="larger minus smallest input",
+        units=("models", "smallest"),
+    )
     resized = sorted(board.entries[pair.other].name for pair in found if not board.entries[pair.other].native_hr)
     text = (
         "Models of one family, architecture and pre-training that differ in their input size, each against the one "
@@ -47,19 +35,13 @@ def study(board: Leaderboard) -> Study:
         "but of images that were first reduced to 224 pixels; a lower HR accuracy makes SAR and WAR look better, so "
         "the loss at the true input size would be larger. ACC does not depend on that."
     )
-    chart = pairs.pairs_chart(
+    return pairs.pair_study(
         board,
         found,
-        name="input-size-pairs",
-        title="Larger minus smaller input, by resolution",
-        alt="Differences of ACC, SAR and WAR between each larger input and the smallest, one panel per resolution.",
-    ) if found else None  # fmt: skip
-    table = pairs.pairs_table(board, found, "Larger minus smaller input", "Each larger input against the smallest.")
-    return Study(
         name=NAME,
         title=TITLE,
         text=text,
-        charts=(chart,) if chart else (),
-        tables=(table,) if found else (),
-        findings=tuple(findings),
+        difference="Larger minus smaller input",
+        sides=("each larger input", "the smallest"),
+        findings=findings,
     )

@@ -13,6 +13,7 @@ from lrjax.display.tables import Table
 from lrjax.leaderboard.board import METRICS, Entry, Leaderboard
 from lrjax.leaderboard.studies import evidence
 from lrjax.leaderboard.studies.figures import dots, low_resolutions, percent, shown
+from lrjax.leaderboard.studies.study import Finding, Study
 
 _SAME_MODEL = 0.01
 """Largest relative difference in parameters between input sizes of one model: that of its position embeddings."""
@@ -213,3 +214,62 @@ def pairs_table(board: Leaderboard, pairs: Sequence[Pair], title: str, caption: 
     note = f" {board.note.capitalize()}." if board.note else ""
     caption = f"{caption} Differences in points of percent, the second model minus the first.{note}"
     return Table(title, caption, header, tuple(lines), labels=1, group=len(METRICS))
+
+
+def pair_findings(
+    board: Leaderboard, pairs: Sequence[Pair], *, claim: str, source: str, difference: str, units: tuple[str, str]
+) -> tuple[Finding, ...]:
+    """Puts the claim that the other of a pair is less robust to WAR at the low resolutions and to ACC at the lowest.
+
+    Args:
+        board: a leaderboard.
+        pairs: its pairs; there is no finding where there is none.
+        claim: see `Finding`.
+        source: see `Finding`.
+        difference: what is subtracted from what.
+        units: what the others and what the bases are called.
+    """
+    resolutions = low_resolutions(board)
+    findings = []
+    for metric, resolution in [*(("war", resolution) for resolution in resolutions), ("acc", resolutions[0])]:
+        if (mean := estimate(board, pairs, metric, resolution)) is None:
+            continue
+        measure = (
+            f"Mean difference of {metric.upper()}-{resolution}, {difference}, points; {len(pairs)} {units[0]} of "
+            f"{mean.n} {units[1]}, which are the units; {signs(board, pairs, metric, resolution)}"
+        )
+        facts = {"claim": claim, "source": source, "measure": measure}
+        findings.append(evidence.finding(mean, **facts, expected=-1, rule=evidence.UNITS_RULE))
+    return tuple(findings)
+
+
+def pair_study(
+    board: Leaderboard,
+    pairs: Sequence[Pair],
+    *,
+    name: str,
+    title: str,
+    text: str,
+    difference: str,
+    sides: tuple[str, str],
+    findings: tuple[Finding, ...],
+) -> Study:
+    """Shows the differences of pairs; there is neither a chart nor a table where there is no pair.
+
+    Args:
+        board: a leaderboard.
+        pairs: its pairs.
+        name: see `Study`.
+        title: see `Study`.
+        text: see `Study`.
+        difference: what is subtracted from what, the heading of the chart and of the table.
+        sides: what the other and what the base of a pair is called.
+        findings: see `Study`.
+    """
+    study = Study(name=name, title=title, text=text, charts=(), tables=(), findings=findings)
+    if not pairs:
+        return study
+    alt = f"Differences of ACC, SAR and WAR between {sides[0]} and {sides[1]}, one panel per resolution."
+    chart = pairs_chart(board, pairs, name=f"{name}-pairs", title=f"{difference}, by resolution", alt=alt)
+    table = pairs_table(board, pairs, difference, f"{sides[0].capitalize()} against {sides[1]}.")
+    return dataclasses.replace(study, charts=(chart,), tables=(table,))

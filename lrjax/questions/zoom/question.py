@@ -19,6 +19,7 @@ from lrjax.metrics.aggregation import AGGREGATES, CROPS
 from lrjax.metrics.label_sets import NO_LABEL, in_label_set
 from lrjax.metrics.zoom import GROUPS, STANDARD_VIEW
 from lrjax.models.build import similarities
+from lrjax.models.row import IMAGENET
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.questions.base import Question
 from lrjax.questions.bench import LOGIT_SCALE, Bench
@@ -30,7 +31,6 @@ from lrjax.results.row import Row
 from lrjax.sharding import batch_sharding, put_batch, replicated
 from lrjax.types import Array
 
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TOP_VIEWS = 5
 _MOST_CLASSES = np.iinfo(np.int16).max + 1
 
@@ -106,7 +106,7 @@ class Zoom(Question):
     def _program(self, need: Need, setting: Setting, bench: Bench) -> Callable[[Batch, Array], Mapping[str, Array]]:
         """What is computed of a batch: the rows of all processes, on the mesh."""
         predictor, mesh, row = bench.predictor, bench.predictor.mesh, bench.predictor.row
-        constants = _IMAGENET if self.normalisation == "imagenet" else None
+        constants = IMAGENET if self.normalisation == "imagenet" else None
         shared = {"size": row.spec.image.size, "pass_order": row.preprocess.pass_order}
         zooms = [zoom_spec(scale, **shared) for scale in SCALES]
         ascending = np.argsort(SCALES)  # scales that are rendered together need similar numbers of taps
