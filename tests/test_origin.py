@@ -5,9 +5,9 @@ import safetensors.numpy
 import torch
 
 import lrjax
+import tiny
 from lrjax.errors import UserError
 from lrjax.models import zoo
-from lrjax.weights.checkpoint import save_params
 from lrjax.weights.origin import row_for
 
 GELU, QUICK = "ViT-B-32:laion2b_s34b_b79k", "ViT-B-32:openai"
@@ -60,7 +60,7 @@ def test_a_full_name_is_taken_as_it_is(tmp_path):
 def test_the_source_tells(tmp_path):
     scalars = ("input_resolution", "context_length", "vocab_size")
     snapshot = "models--timm--vit_base_patch32_clip_224.openai/snapshots/0a1b"
-    save_params({"a": WEIGHTS["a"].numpy()}, tmp_path / "converted", metadata={"model": GELU, "sha256": "0"})
+    tiny.save_params({"a": WEIGHTS["a"].numpy()}, tmp_path / "converted", metadata={"model": GELU, "sha256": "0"})
     torch.save(WEIGHTS, tmp_path / "vit_b_32-laion2b_e16-af8dbd0c.pth")
     for source, meant in (
         (archive(tmp_path / "any.pt", *scalars), QUICK),
@@ -86,7 +86,7 @@ def test_an_archive_or_a_name_of_another_maker_tells_nothing(tmp_path):
 
 
 def test_a_source_of_another_backbone_is_refused(tmp_path):
-    save_params({"a": WEIGHTS["a"].numpy()}, tmp_path / "converted", metadata={"model": QUICK, "sha256": "0"})
+    tiny.save_params({"a": WEIGHTS["a"].numpy()}, tmp_path / "converted", metadata={"model": QUICK, "sha256": "0"})
     for source in ("timm/vit_base_patch32_clip_224.openai", tmp_path / "converted"):
         with pytest.raises(UserError, match=f"holds {QUICK}, not {GELU}; name that model"):
             row_for(GELU, source)

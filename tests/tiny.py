@@ -17,7 +17,9 @@ from lrjax.models import zoo
 from lrjax.models.build import abstract_params
 from lrjax.models.predict import Predictor
 from lrjax.sharding import PLACEMENTS, make_mesh, tree_shardings
+from lrjax.weights.checkpoint import save_slices
 from lrjax.weights.naming import Model
+from lrjax.weights.streaming import named_leaves
 
 SIZE, PATCH, WIDTH, DEPTH, HEADS, EMBEDDING = 32, 8, 32, 2, 2, 16
 CONTEXT, VOCABULARY = 12, 96
@@ -63,6 +65,12 @@ def random_params(spec):
         return 0.1 * noise + np.float32(path[-1].key == "scale")
 
     return jax.tree_util.tree_map_with_path(draw, abstract_params(spec))
+
+
+def save_params(tree, directory, **options):
+    """Writes a tree as a converted directory, with the options of `save_slices`."""
+    slices = ((name, None, np.asarray(leaf)) for name, leaf in named_leaves(tree))
+    save_slices(slices, directory, target=tree, **options)
 
 
 def tokenizer():

@@ -99,30 +99,6 @@ def check_source(row: Backbone, source: str | Path) -> None:
         _check_model(row.weights, path)
 
 
-def save_params(
-    tree: Tree,
-    directory: str | Path,
-    *,
-    metadata: Mapping[str, Any],
-    files: Sequence[Path] = (),
-    overwrite: bool = False,
-) -> None:
-    """Write parameters and their metadata as a converted directory, completely or not at all.
-
-    Args:
-        tree: nested dictionary of arrays.
-        directory: as in `save_slices`, as are `metadata`, `files` and `overwrite`.
-        metadata: JSON values.
-        files: files that are copied.
-        overwrite: replace a converted directory of the same name.
-
-    Raises:
-        UserError: when the directory holds something that may not be replaced.
-    """
-    slices = ((name, None, np.asarray(leaf)) for name, leaf in named_leaves(tree))
-    save_slices(slices, directory, target=tree, metadata=metadata, files=files, overwrite=overwrite)
-
-
 def save_slices(
     slices: Iterable[Slice],
     directory: str | Path,
@@ -176,7 +152,7 @@ def save_slices(
 
 
 def check_writable(directory: str | Path, *, overwrite: bool = False) -> None:
-    """Check that `save_params` may write a directory, to be asked before long work.
+    """Check that `save_slices` may write a directory, to be asked before long work.
 
     Args:
         directory: directory to make.
@@ -202,10 +178,10 @@ def read_metadata(directory: str | Path) -> dict[str, Any]:
     """Return the metadata of a converted directory.
 
     Args:
-        directory: directory written by `save_params`.
+        directory: directory written by `save_slices`.
 
     Returns:
-        What was passed to `save_params` as `metadata`.
+        What was passed to `save_slices` as `metadata`.
 
     Raises:
         UserError: when it is not a converted directory.
@@ -232,7 +208,7 @@ def restore_params(
     """Restore the parameters of a converted directory, on the host or straight onto a mesh.
 
     Args:
-        directory: directory written by `save_params` or `save_slices`.
+        directory: directory written by `save_slices`.
         target: nested dictionary that gives every leaf's shape and dtype; None takes what is stored.
         dtype: dtype of every leaf, float32 or bfloat16; None keeps the dtypes of `target`.
         shardings: for every leaf its sharding, or None for a numpy array; None for numpy arrays throughout. Every

@@ -65,7 +65,7 @@ def _file_inside(directory: Path) -> Path:
 
 
 def is_converted(source: str | Path) -> bool:
-    """Tells whether a source is a directory of `checkpoint.save_params`."""
+    """Tells whether a source is a directory of `checkpoint.save_slices`."""
     return (Path(source) / METADATA).is_file()
 
 

@@ -8,10 +8,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import tiny
 from checkpoints_conv import FORMATS, convert, open_checkpoint
 from lrjax.errors import UserError
 from lrjax.sharding import FSDP, REPLICATE, make_mesh, tree_shardings
-from lrjax.weights.checkpoint import checkpoint_hash, load_params, read_metadata, restore_params, save_params
+from lrjax.weights.checkpoint import checkpoint_hash, load_params, read_metadata, restore_params
 
 METADATA = {"model": "Tiny-EVA02", "sha256": "ab" * 32}
 
@@ -24,7 +25,7 @@ def tree(eva02, source):
 
 @pytest.fixture
 def converted(tree, tmp_path):
-    save_params(tree, tmp_path / "converted", metadata=METADATA)
+    tiny.save_params(tree, tmp_path / "converted", metadata=METADATA)
     return tmp_path / "converted"
 
 
@@ -118,7 +119,7 @@ def test_lost_chunks_are_noticed(eva02, converted, placed):
 def test_converted_numbers_that_nothing_can_be_computed_with_are_refused(eva02, tree, tmp_path, placed, value):
     shardings = tree_shardings(eva02.target, make_mesh(8), FSDP) if placed else None
     tree["image"]["blocks"]["mlp"]["up"]["kernel"][-1, 2, 3] = value
-    save_params(tree, tmp_path / "converted", metadata=METADATA)
+    tiny.save_params(tree, tmp_path / "converted", metadata=METADATA)
     with pytest.raises(UserError, match=r"parameter image/blocks/mlp/up/kernel of .*converted holds NaN, infinite or"):
         load_params(eva02.row, tmp_path / "converted", target=eva02.target, shardings=shardings)
 
@@ -146,21 +147,21 @@ def test_hash_of_file_and_directory(source, converted):
 
 def test_save_replaces_only_converted_directories(tree, converted, tmp_path):
     with pytest.raises(UserError, match="not empty"):
-        save_params(tree, converted, metadata=METADATA)
-    save_params(tree, converted, metadata=METADATA | {"note": 1}, overwrite=True)
+        tiny.save_params(tree, converted, metadata=METADATA)
+    tiny.save_params(tree, converted, metadata=METADATA | {"note": 1}, overwrite=True)
     assert read_metadata(converted)["note"] == 1
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.tex").write_text("x")
     with pytest.raises(UserError, match="no converted checkpoint"):
-        save_params(tree, tmp_path / "precious", metadata=METADATA, overwrite=True)
+        tiny.save_params(tree, tmp_path / "precious", metadata=METADATA, overwrite=True)
     with pytest.raises(UserError, match="is a file"):
-        save_params(tree, tmp_path / "precious" / "thesis.tex", metadata=METADATA, overwrite=True)
+        tiny.save_params(tree, tmp_path / "precious" / "thesis.tex", metadata=METADATA, overwrite=True)
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_failed_save_leaves_the_earlier_result(tree, converted, tmp_path):
     with pytest.raises(TypeError):
-        save_params(tree, converted, metadata=METADATA | {"bad": object()}, overwrite=True)
+        tiny.save_params(tree, converted, metadata=METADATA | {"bad": object()}, overwrite=True)
     assert_same(restore_params(converted), tree)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["converted", "source.safetensors"]
 

@@ -16,7 +16,8 @@ from checkpoints_conv.positions import resample_positions, resize_matrix
 from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params
-from lrjax.weights.checkpoint import load_params, save_params
+from lrjax.weights.checkpoint import load_params
+from tiny import save_params
 from torch_reference import import_open_clip, original_eva_keys, tiny_eva, tiny_open_clip
 
 SIZES = [(7, 12), (14, 24), (16, 16), (24, 14), (13, 5), (5, 2), (3, 7), (2, 9), (9, 1)]
