@@ -7,7 +7,6 @@ import zlib
 
 import numpy as np
 import pytest
-from lrjax.data.pixels import pixel_batches
 from PIL import Image
 
 import on_disk
@@ -113,7 +112,7 @@ def test_a_bound_changes_no_batch(folder, limit, workers):
     def read():
         return (
             [batch.images for batch in batches(source, 4, specs=specs, **options)],
-            [batch.images for batch in pixel_batches(source, 4, indices=range(8), **options)],
+            [batch.images for batch in batches(source, 4, specs=(), indices=range(8), **options)],
             [next(training_batches(source, 4, seed=0, size=8, **options))["image"]],
         )
 
@@ -127,7 +126,7 @@ def test_a_bound_changes_no_batch(folder, limit, workers):
     limit(largest - 1)
     for start in (
         lambda: list(batches(source, 4, specs=specs, on_error="skip", **options)),
-        lambda: list(pixel_batches(source, 4, indices=range(8), on_error="skip", **options)),
+        lambda: list(batches(source, 4, specs=(), indices=range(8), on_error="skip", **options)),
         lambda: next(training_batches(source, 8, seed=0, size=8, **options)),
     ):
         with pytest.raises(UserError, match=r"config.data.decode_gib"):
@@ -140,10 +139,10 @@ def test_a_batch_of_large_images(tmp_path, limit):
         Image.new("L", (1100, 20)).save(path)
     source = ImageFolder(tmp_path)
     limit(20 * 22_000 + 1000)
-    assert len(list(pixel_batches(source, 3, indices=range(3)))) == 1  # 4 bytes per pixel
+    assert len(list(batches(source, 3, specs=(), indices=range(3)))) == 1  # 4 bytes per pixel
     limit(20 * 22_000 + 1000)
     with pytest.raises(UserError, match=r"a batch of large images takes .* config.data.decode_gib"):
-        list(pixel_batches(source, 8, indices=[0, 1, 2] * 2))
+        list(batches(source, 8, specs=(), indices=[0, 1, 2] * 2))
 
 
 def progressive(count, kind):
