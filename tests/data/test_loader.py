@@ -230,7 +230,6 @@ def test_bad_arguments():
         {"on_error": "ignore"},
         {"workers": -1},
         {"rgb": "never"},
-        {"specs": ()},
         {"specs": (ViewSpec(8), ViewSpec(9))},
     ):
         with pytest.raises(UserError):
