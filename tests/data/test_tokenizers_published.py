@@ -278,7 +278,7 @@ def test_the_hub_is_asked_for_one_file_after_the_other(siglip_json, monkeypatch)
 
     asked = []
 
-    def download(repository, file, *, local_files_only):
+    def download(repository, file, *, revision, local_files_only):
         if local_files_only:
             raise errors.LocalEntryNotFoundError("not cached")
         asked.append((repository, file))
