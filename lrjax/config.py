@@ -33,12 +33,16 @@ class Data(Group):
 
     Attributes:
         names: data sets, evaluated in this order.
-            A name of the registry, or the path of a YAML or JSON file that describes one (see `lrjax.data.rows`), with
-            "+CORRUPTION-SEVERITY" behind it for corrupted images, such as "imagenet+fog-3".
+            A name of the registry; the path of a YAML or JSON file that describes one (see `lrjax.data.rows`); or the
+            LOCATION or KIND:LOCATION of images whose files name their classes, such as a folder of class folders, for
+            which the prompt is "a photo of a {}." (see `lrjax.data.from_files`). "+CORRUPTION-SEVERITY" behind it
+            corrupts the images, as in "imagenet+fog-3".
         root: folder with NAME or NAME.tar for each data set; "tfds" for TensorFlow Datasets.
         sources: for a data set by name, LOCATION or KIND:LOCATION (see `lrjax.data.locations`) instead of the root.
         count: images per procedural data set.
-        seed: seed of the procedural images.
+        limit: at most this many images of every data set, a random sample that is the same for all models, for a quick
+            try; tables mark its results as incomplete. 0 takes all.
+        seed: seed of the procedural images, of corruptions and of the sample.
         on_error: what an image that cannot be decoded does: "error" stops the run, "skip" leaves it out and reports it.
             A file that is gone, or cannot be read, always stops it.
         on_doubt: what labels that are not certain do, such as class folders with unknown names in sorted order: "error"
@@ -57,6 +61,7 @@ class Data(Group):
     root: str = path_field(default="")
     sources: Mapping[str, str] = path_field(default_factory=dict)
     count: Positive = 240
+    limit: Count = 0
     seed: Seed = 0
     on_error: str = "error"
     on_doubt: str = "error"

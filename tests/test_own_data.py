@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 import on_disk
-from lrjax.data.datasets import get_dataset, prompts_hash
+import tiny
+from lrjax.data.datasets import get_dataset, open_source, prompts_hash
+from lrjax.data.prompts import content_hash
+from lrjax.data.reopen import open_again
 from lrjax.metrics.label_sets import in_label_set
 from lrjax.models import zoo
 from lrjax.questions.zoom.hard.__main__ import main as score
@@ -100,6 +103,54 @@ def test_mistakes_of_own_data_sets(run, tmp_path):
     assert "has no templates" in failure(run())
     (tmp_path / "own" / "birds.yaml").write_text("classes: [wren]\ntemplates: ['a {}.']\npath: birds.tar\n")
     assert re.fullmatch(r"'.*birds.yaml' has one class, 'wren'; a classifier needs two or more", failure(run()))
+
+
+def write_birds(folder):
+    for name in ("barn_owl", "wren"):
+        for number in range(5):
+            path = on_disk.write(folder / name / f"{number}.png", b"")
+            Image.fromarray(tiny.picture(number, 40, 36)).save(path)
+    return folder
+
+
+def test_a_folder_of_class_folders(run, tmp_path):
+    folder = write_birds(tmp_path / "birds")
+    status, _, stderr = run(f"--config.data.names={folder}", "--noconfig.report.plots")
+    assert status == 0, stderr
+    assumed = "the classes are those that its files name, the prompt is 'a photo of a {}.'"
+    assert f"data set 'birds': 2 classes; {assumed}" in stderr
+    rows = ResultStore(tmp_path / "run").rows
+    assert {(row.dataset, row.n, row.extra["assumed"], row.extra["expected"]) for row in rows} == {
+        ("birds", 10, assumed, None)
+    }
+    assert {row.value for row in rows if row.metric == "acc1"} == {0.5}  # every image gets the same class
+    assert {row.extra["prompts"] for row in rows} == {content_hash(["barn owl", "wren"], ["a photo of a {}."])}
+    assert f"birds: {assumed}." in (tmp_path / "run" / "report" / "report.md").read_text()
+
+
+def test_a_limit_takes_a_sample_that_is_marked(run, tmp_path):
+    folder, names = write_birds(tmp_path / "birds"), f"{tmp_path}/birds,{tmp_path}/birds+brightness-1,shapes"
+    given = (f"--config.data.names={names}", "--config.data.limit=4", "--config.data.count=3")
+    status, stdout, stderr = run(*given)
+    assert status == 0, stderr
+    assert "only a sample of at most 4 images of each data set is taken" in stderr
+    store = ResultStore(tmp_path / "run")
+    # the procedural data set has no more than the limit
+    counts = {(row.test_set, row.n, row.extra["expected"]) for row in store.rows}
+    assert counts == {("birds", 4, 10), ("birds+brightness-1", 4, 10), ("shapes", 3, 3)}
+    whole = open_source(get_dataset(str(folder)))
+    chosen = np.sort(np.random.default_rng(0).permutation(10)[:4])
+    for row in store.rows:
+        if row.dataset == "birds":
+            np.testing.assert_array_equal(store.samples(row.key)["label"], [whole.labels[i] for i in chosen])
+            assert len(open_again(row.extra["images"])[1]) == 4
+    assert "‡" in stdout
+    for name in ("table2.md", "per_dataset.csv", "per_dataset.tex", "report.md", "index.html"):
+        assert "4 of 10" in (tmp_path / "run" / "report" / name).read_text(), name
+    keys = {row.key for row in store.rows if row.dataset == "birds"}
+    assert run(f"--config.data.names={folder}")[0] == 0
+    newer = [row for row in ResultStore(tmp_path / "run").rows if row.key not in keys and row.dataset == "birds"]
+    assert {(row.n, row.extra["expected"]) for row in newer} == {(10, None)}
 
 
 def write_imagenet_hard(folder, label_sets):

@@ -30,6 +30,7 @@ class Dataset:
         get: how to get it.
         place: position among the fifteen of LR0.FM, from 1; 0 for others.
         corruption: name and severity of what is done to every image, see `lrjax.data.corrupted`; None leaves them.
+        assumed: what no row says of it and its files decide, as a clause; "" where a row says all.
         region: what of every image is shown, see `lrjax.data.regions`; "" for all.
     """
 
@@ -53,6 +54,7 @@ class Dataset:
     get: str = ""
     place: int = 0
     corruption: tuple[str, int] | None = None
+    assumed: str = ""
     region: str = ""
 
     @property

@@ -22,6 +22,7 @@ from lrjax.config import Data
 from lrjax.data import prompts
 from lrjax.data.corrupted import CorruptedSource, check_corruption
 from lrjax.data.dataset import Dataset
+from lrjax.data.from_files import dataset_of
 from lrjax.data.locations import locate, open_located
 from lrjax.data.relabel import relabel
 from lrjax.data.rows import SUFFIXES, read_row
@@ -46,7 +47,8 @@ def get_dataset(name: str, root: str | os.PathLike | None = None) -> Dataset:
     """Return a data set.
 
     Args:
-        name: one of `dataset_names()`, or the path of a YAML or JSON file (see `lrjax.data.rows`); with
+        name: one of `dataset_names()`; the path of a YAML or JSON file (see `lrjax.data.rows`); or LOCATION or
+            KIND:LOCATION of images whose files name their classes (see `lrjax.data.from_files`). With
             "+CORRUPTION-SEVERITY" behind it the same with corrupted images.
         root: folder in which NAME.yaml may describe a data set that the registry has not.
 
@@ -62,14 +64,26 @@ def get_dataset(name: str, root: str | os.PathLike | None = None) -> Dataset:
     own = [Path(name)] if name.endswith(SUFFIXES) else [Path(f"{Path(root or '') / name}{one}") for one in SUFFIXES]
     path = next((one.expanduser() for one in own if one.expanduser().is_file()), None)
     if path is None or (root is None and not name.endswith(SUFFIXES)):
+        if (dataset := dataset_of(name)) is not None:
+            return _unregistered(dataset, name)
         close = difflib.get_close_matches(name.lower(), dataset_names(), n=3, cutoff=0.5)
         proposal = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(dataset_names())}"
-        if name.endswith(SUFFIXES):
-            proposal = "there is no such file"
+        if name.endswith(SUFFIXES) or "/" in name:
+            proposal = "there is no such file or folder"
         raise UserError(f"unknown data set '{name}'; {proposal}")
     dataset = read_row(path, get_dataset)
     if dataset.name in dataset_names():
         raise UserError(f"'{path}' has the name of data set '{dataset.name}' of the registry; give it another 'name'")
+    return dataset
+
+
+def _unregistered(dataset: Dataset, place: str) -> Dataset:
+    """A data set of files; under a name of the registry its numbers would be taken for those of the benchmark."""
+    if dataset.name in dataset_names():
+        raise UserError(
+            f"'{place}' has the name of data set '{dataset.name}' of the registry; name that, with "
+            f"config.data.sources.{dataset.name}={place} for its classes and prompts, or rename the folder"
+        )
     return dataset
 
 
@@ -87,6 +101,9 @@ def get_datasets(
         UserError: a data set is unknown or wrong, or two have the same name.
     """
     found = tuple(get_dataset(name, root) for name in names)
+    for dataset in found:
+        if dataset.assumed:
+            _LOG.info("data set '%s': %d classes; %s", dataset.name, len(dataset.classes), dataset.assumed)
     known = [dataset.name for dataset in found]
     if len(set(known)) < len(known):
         raise UserError(f"config.data.names names {max(known, key=known.count)!r} twice; remove or rename one")
@@ -172,6 +189,19 @@ def open_source(
             f"data set '{dataset.name}' has {len(source)} images, fewer than the {count} asked for; ask for at most "
             f"{len(source)}"
         )
+    return sampled(source, count, seed)
+
+
+def sampled(source: Any, count: int, seed: int) -> Any:
+    """Returns a random sample of a source, without repetition and in order; the source where it has no more images.
+
+    Args:
+        source: the images.
+        count: images of the sample.
+        seed: 0 to 2**32 - 1.
+    """
+    if count >= len(source):
+        return source
     return Part(source, np.sort(np.random.default_rng(seed).permutation(len(source))[:count]))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lrjax.data.dataset import Dataset
-from lrjax.data.sources.base import Part
+from lrjax.data.sources.base import ListedImages, Part
 from lrjax.data.sources.folder import ImageFolder, subfolders
 from lrjax.data.sources.idx import IdxImages
 from lrjax.data.sources.matching import ClassNames
@@ -70,7 +70,7 @@ def locate(dataset: Dataset, root: str | Path | None, entry: str) -> tuple[str, 
             return kind, path if text else None
         if not path.exists():
             raise UserError(f"'{path}' of data set '{dataset.name}' does not exist; correct {key}{_remedy(dataset)}")
-        return kind or detect(path, dataset), path
+        return kind or detect(path, key=key, split=_split(dataset)), path
     if root is None:
         raise UserError(
             f"data set '{dataset.name}' needs files; give the folder that holds '{dataset.name}', or 'tfds', as "
@@ -88,34 +88,34 @@ def locate(dataset: Dataset, root: str | Path | None, entry: str) -> tuple[str, 
         )
     if len(found) > 1:
         raise UserError(f"data set '{dataset.name}' is both '{found[0]}' and '{found[1]}'; set {key}, or remove one")
-    return detect(found[0], dataset), found[0]
+    return detect(found[0], key=key, split=_split(dataset)), found[0]
 
 
-def detect(path: Path, dataset: Dataset) -> str:
+def detect(path: Path, *, key: str, split: str) -> str:
     """Returns the kind of what is at a path.
 
     Args:
         path: an existing file or folder.
-        dataset: the data set.
+        key: of the configuration, which may say the kind.
+        split: the split to read.
 
     Raises:
         UserError: it is of no kind, or of several.
     """
-    key = f"config.data.sources.{dataset.name}"
     if path.is_file():
         if is_archive(path):
             return "webdataset"
         if path.suffix not in _KIND_OF_FILE:
             raise UserError(f"'{path}' is of no known kind; set {key} to KIND:PATH, with one of {', '.join(KINDS)}")
         return _KIND_OF_FILE[path.suffix]
-    split = path / _split(dataset)
+    part = path / split
     markers = {
         "split": any(path.glob("split_*.json")),
-        "metadata": any((folder / table).is_file() for folder in (path, split) for table in METADATA),
-        "webdataset": any(any(folder.glob("*.tar")) for folder in (path, split, path / "test"))
+        "metadata": any((folder / table).is_file() for folder in (path, part) for table in METADATA),
+        "webdataset": any(any(folder.glob("*.tar")) for folder in (path, part, path / "test"))
         or (bool(archives(path)) and not subfolders(path)),
-        "parquet": any(any(folder.glob("*.parquet")) for folder in (path, split, path / "data"))
-        or any(path.glob(f"*/{split.name}/*.parquet")),
+        "parquet": any(any(folder.glob("*.parquet")) for folder in (path, part, path / "data"))
+        or any(path.glob(f"*/{part.name}/*.parquet")),
         "array_record": prepared_folder(path) is not None,
         "idx": any(path.glob("*-images-idx3-ubyte*")),
     }
@@ -168,23 +168,38 @@ def open_located(dataset: Dataset, kind: str, path: Path | None) -> Any:
             )
         source = ImageFolder(path, list(match.label_of))
         return Part(source, range(len(source)), matched=match.by, doubts=match.doubts)
+    split = _split(dataset) if kind != "split" else "test" if dataset.place else dataset.split
+    return classes.fit(open_listed(kind, path, split))
+
+
+def open_listed(kind: str, path: Path, split: str) -> ListedImages:
+    """Opens images with the labels of their files.
+
+    Args:
+        kind: one of `KINDS` but "folder", "tfds" and "array_record".
+        path: where they are.
+        split: the split to read.
+
+    Raises:
+        UserError: the files are missing or damaged.
+    """
     if kind == "split":
-        return classes.fit(open_split(_split_file(path), "test" if dataset.place else dataset.split))
+        return open_split(_split_file(path), split)
     if kind == "metadata":
-        return classes.fit(open_metadata(path, _split(dataset)))
+        return open_metadata(path, split)
     listed = {"webdataset": TarImages, "parquet": ParquetImages, "idx": IdxImages}[kind]
-    return classes.fit(listed(path, split=_split(dataset)))
+    return listed(path, split=split)
 
 
 def class_names(dataset: Dataset) -> ClassNames:
     """Returns the names by which the classes of a data set are found in files."""
     lists = [names for names in (dataset.folders, dataset.classes) if names is not None]
-    return ClassNames(dataset.name, lists, indices=dataset.indices, wordnet=_wordnet())
+    return ClassNames(dataset.name, lists, indices=dataset.indices, wordnet=wordnet())
 
 
 @functools.cache
-def _wordnet() -> dict[str, str]:
-    """ImageNet's names of its WordNet ids."""
+def wordnet() -> dict[str, str]:
+    """Returns ImageNet's names of its WordNet ids."""
     row = json.loads(resources.files("lrjax.data").joinpath("assets/datasets/imagenet.json").read_text("utf-8"))
     return dict(zip(row["folders"], row["classes"], strict=True))
 

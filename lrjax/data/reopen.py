@@ -5,7 +5,7 @@ from typing import Any
 
 from lrjax.config import Data
 from lrjax.data.dataset import Dataset
-from lrjax.data.datasets import get_dataset, open_source
+from lrjax.data.datasets import get_dataset, open_source, sampled
 from lrjax.data.regions import cut, read_boxes
 from lrjax.data.source import Source
 from lrjax.errors import UserError
@@ -30,6 +30,7 @@ def where(name: str, dataset: Dataset, source: Source, data: Data) -> dict[str, 
         "root": data.root,
         "sources": dict(data.sources),
         "count": data.count if dataset.procedural else None,
+        "limit": data.limit,
         "seed": data.seed,
         "region": data.region,
         "boxes": data.boxes,
@@ -58,6 +59,8 @@ def open_again(place: Mapping[str, Any] | None) -> tuple[Dataset, Source]:
     if place["region"]:
         boxes = read_boxes(place["boxes"]) if place["boxes"] else None
         dataset, source = cut(dataset, source, place["region"], boxes=boxes)
+    if place.get("limit"):  # results of earlier versions have none
+        source = sampled(source, place["limit"], place["seed"])
     if source.fingerprint != place["fingerprint"]:
         raise UserError(f"the images of {dataset.name} are others than those of the result; evaluate again")
     return dataset, source

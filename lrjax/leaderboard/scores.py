@@ -178,7 +178,10 @@ class Results:
                 missing = ", ".join(name for name in self.datasets if name not in names)
                 kept = f"is over {len(names)} of {total} data sets" if names else "is undefined"
                 sentences += [f"{score} of {model} {kept}: on {missing} {reason}."] if missing else []
-        return sentences + self.footnote()
+        for row in self.rows.values():
+            if assumed := row.extra.get("assumed"):
+                sentences.append(f"{row.dataset}: {assumed}.")
+        return [*dict.fromkeys(sentences), *self.footnote()]
 
     def footnote(self) -> list[str]:
         """Says which data sets are incomplete; one sentence or none."""

@@ -42,7 +42,8 @@ class Row:
         extra: further JSON-able facts; the report reads "backbone" (name in the zoo, that of the model where it is
             missing), "weights" (their hash), "source" (where they lie), "release" (whether they are the published ones
             of the backbone), "parameters" (count), "classes" (count), "image_size" (pixels), "expected" (count of
-            images of the data set, or null), "skipped" (names of damaged images) and "images" (`data.reopen.where`).
+            images of the data set, or null), "assumed" (`Dataset.assumed`), "skipped" (names of damaged images) and
+            "images" (`data.reopen.where`).
     """
 
     model: str

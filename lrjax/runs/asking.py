@@ -255,6 +255,7 @@ class Asking:
             "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
             "classes": dataset.paper_classes,
             "expected": dataset.expected_count,
+            "assumed": dataset.assumed,
             "image_size": predictor.row.spec.image.size,
             "skipped": skipped,
             "left_out": left,

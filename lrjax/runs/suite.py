@@ -1,12 +1,16 @@
 """The questions of a run, checked before any weights are read, and asked of its models."""
 
+import dataclasses
+import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
 from lrjax.config import Config
-from lrjax.data.datasets import get_datasets, open_sources
+from lrjax.data.dataset import Dataset
+from lrjax.data.datasets import get_datasets, open_sources, sampled
 from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import where
@@ -20,6 +24,8 @@ from lrjax.runs.config_reader import read_questions
 from lrjax.sharding import from_first, to_host
 from lrjax.types import Array, Tree
 from lrjax.weights.naming import Model
+
+_LOG = logging.getLogger(__name__)
 
 
 class Suite:
@@ -59,6 +65,10 @@ class Suite:
             cuts = [cut(one, sources[one.name], config.data.region, boxes=boxes) for one in datasets]
             datasets = [dataset for dataset, _ in cuts]
             sources = {dataset.name: source for dataset, source in cuts}
+        if config.data.limit:
+            datasets = [_with_count(dataset, sources[dataset.name]) for dataset in datasets]
+            _LOG.warning("only a sample of at most %d images of each data set is taken", config.data.limit)
+            sources = {name: sampled(one, config.data.limit, config.data.seed) for name, one in sources.items()}
         self.names = tuple(dataset.name for dataset in datasets)
         places = {
             dataset.name: where(name, dataset, sources[dataset.name], config.data)
@@ -147,3 +157,8 @@ class Suite:
         accuracies = [row for row in rows if row.kind == "zeroshot" and row.metric == "acc1"]
         low = [row.value for row in accuracies if row.resolution != "hr"] or [row.value for row in accuracies]
         return float(from_first(np.array(np.mean(low) if low else np.nan)))
+
+
+def _with_count(dataset: Dataset, source: Any) -> Dataset:
+    """The data set with the number of its images, by which a sample is known to be incomplete."""
+    return dataset if dataset.expected_count else dataclasses.replace(dataset, expected_count=len(source))

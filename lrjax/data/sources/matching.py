@@ -29,7 +29,8 @@ from lrjax.data.sources.folder import subfolders
 from lrjax.data.sources.names import Names, exact
 from lrjax.errors import UserError
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "evaluation"}
+SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "evaluation"}
+"""Names of folders that hold the classes of a split."""
 _NUMBER = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 
 
@@ -270,7 +271,7 @@ class ClassNames:
         return f"may be {names}" if names else "is none"
 
     def _refuse_splits(self, place: Path, names: Iterable[str]) -> None:
-        splits = sorted({name for name in names if name.lower() in _SPLITS and not self._names.find(name)})
+        splits = sorted({name for name in names if name.lower() in SPLITS and not self._names.find(name)})
         if splits:
             part = place / max(splits, key=lambda name: name.lower().startswith(("test", "val")))
             remedy = f"give '{part}' as the location" if part.is_dir() else "make an archive of one split"

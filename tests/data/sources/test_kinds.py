@@ -110,7 +110,7 @@ def test_the_folder_of_tfds(tmp_path):
 def test_detection(roots, kind):
     path = roots[kind] / ("eurosat.tar" if kind == "tar" else "eurosat")
     expected = {"metadata_csv": "metadata", "tar": "webdataset", "webdataset_names": "webdataset"}.get(kind, kind)
-    assert detect(path, datasets.get_dataset("eurosat")) == expected
+    assert detect(path, key="config.data.sources.eurosat", split="test") == expected
 
 
 def test_ambiguous_and_missing_places(roots, tmp_path):
