@@ -47,7 +47,6 @@ def dataset_of(place: str) -> Dataset | None:
         classes=shown,
         templates=(TEMPLATE,),
         expected_count=None,
-        metric="top1",
         tfds=None,
         paper_classes=len(shown),
         folders=tuple(names),

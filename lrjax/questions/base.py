@@ -13,6 +13,7 @@ from lrjax.config import Group
 from lrjax.display.page import Page, Section
 from lrjax.display.tables import Table, counted
 from lrjax.errors import UserError
+from lrjax.leaderboard.completeness import marked, shortfall
 from lrjax.questions.bench import Bench
 from lrjax.questions.case import Arrays, Case, Need, Samples, Score, Setting
 from lrjax.results.row import Row
@@ -85,12 +86,13 @@ class Question(Group, abc.ABC):
                 )
             numbers[row.identity] = row
         lines = tuple(
-            (row.model, row.variant, row.test_set, str(row.resolution), row.metric, row.n, row.value)
+            (row.question, row.model, row.variant, row.test_set, str(row.resolution), row.metric, row.n, row.value)
             for row in numbers.values()
         )
         name, title = rows[0].question, cls.__name__
-        header = ("Model", "Variant", "Data set", "At", "Metric", "Examples", "Value")
-        table = Table(title, "As measured.", header, lines, labels=5)
+        header = ("Question", "Model", "Variant", "Data set", "At", "Metric", "Examples", "Value")
+        table = Table(title, "As measured.", header, lines, labels=6)
+        table = marked(table, [shortfall(row) for row in numbers.values()])
         sections = [Section(name="numbers", title="Numbers", blocks=[table])]
         lead = (cls.__doc__ or title).strip().splitlines()[0]
         teaser = f"{counted(len(lines), 'number')}."

@@ -1,11 +1,14 @@
 """What a question plans and gives: needs, cases, measurements, scores, and the setting in which it is asked."""
 
+import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from lrjax.checks.text import brief
 from lrjax.data.dataset import Dataset
 from lrjax.data.source import Source
 from lrjax.models.row import Backbone
@@ -105,3 +108,36 @@ class Setting:
     variant: str
     backbone: Backbone
     datasets: Sequence[tuple[Dataset, Source]]
+
+
+def checked_record(record: Arrays) -> Arrays:
+    """Returns a record that a question made.
+
+    Raises:
+        TypeError: it is no mapping of arrays.
+        ValueError: an array is missing that every record has.
+    """
+    if not isinstance(record, Mapping) or not all(isinstance(one, np.ndarray) for one in record.values()):
+        raise TypeError(f"record gives {brief(record)} instead of arrays by name")
+    if lacking := {"index", "skipped"} - record.keys():
+        raise ValueError(f"the record has no {sorted(lacking)[0]!r}")
+    return record
+
+
+def checked_score(score: Score) -> Score:
+    """Returns what a question made of its records.
+
+    Raises:
+        TypeError: it is no score, or holds something else than finite numbers and arrays of numbers or texts.
+    """
+    if not isinstance(score, Score) or not isinstance(score.samples, Mapping) or not score.measurements:
+        raise TypeError(f"score gives {brief(score)} instead of a Score with measurements")
+    for one in score.measurements:
+        if not isinstance(one, Measurement) or not isinstance(one.metric, str):
+            raise TypeError(f"score gives {brief(one)} instead of a Measurement")
+        if not isinstance(one.value, numbers.Real) or not math.isfinite(one.value) or one.n < 1:
+            raise TypeError(f"score gives {brief(one.value)} of {brief(one.n)} examples for {one.metric!r}")
+    for name, array in score.samples.items():
+        if not isinstance(array, np.ndarray) or array.dtype.hasobject or array.dtype.kind == "V":
+            raise TypeError(f"score gives {brief(array)} as the samples {name!r} instead of an array of numbers")
+    return score

@@ -1,12 +1,17 @@
 """The pages of results: each kind of question shows its own."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from lrjax.checks.text import brief
 from lrjax.display.page import Page
-from lrjax.questions import find
+from lrjax.errors import UserError
+from lrjax.questions import blamed, find
 from lrjax.results.row import Row
+
+_LOG = logging.getLogger(__name__)
 
 
 def question_pages(
@@ -15,7 +20,7 @@ def question_pages(
     *,
     duplicates: str = "error",
 ) -> list[Page]:
-    """Returns the pages of all questions that rows answer.
+    """Returns the pages of all questions that rows answer; warns of those from outside that are gone.
 
     Args:
         rows: result rows.
@@ -25,8 +30,19 @@ def question_pages(
     Raises:
         UserError: a question is unknown, arrays are damaged, or there are two results for one number.
     """
-    kinds = dict.fromkeys(row.kind for row in rows)
-    found = [
-        find(kind).page([row for row in rows if row.kind == kind], samples, duplicates=duplicates) for kind in kinds
-    ]
-    return [page for page in found if page is not None]
+    found = []
+    for kind in dict.fromkeys(row.kind for row in rows):
+        own = [row for row in rows if row.kind == kind]
+        try:
+            question = find(kind)
+        except UserError as error:
+            if ":" not in kind:
+                raise
+            _LOG.warning("results of %r are not shown: %s", own[0].question, error)
+            continue
+        with blamed(own[0].question, kind):
+            page = question.page(own, samples, duplicates=duplicates)
+            if not isinstance(page, Page | None):
+                raise TypeError(f"page gives {brief(page)} instead of a Page")
+        found += [] if page is None else [page]
+    return found

@@ -1,5 +1,6 @@
 """Asks questions of a loaded model: records are made once, cases are scored, rows are stored."""
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +17,10 @@ from lrjax.data.reopen import open_again
 from lrjax.data.source import Source
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
+from lrjax.questions import blamed
 from lrjax.questions.base import Question
 from lrjax.questions.bench import Bench, damaged_name
-from lrjax.questions.case import Case, Need, Score, Setting
+from lrjax.questions.case import Case, Need, Score, Setting, checked_record, checked_score
 from lrjax.questions.classifiers import text_classifier
 from lrjax.results.parts import Parts
 from lrjax.results.records import Records
@@ -143,19 +145,26 @@ class Asking:
         model, found = self.subject.model, self.store.find(cell.key)
         names = [(row.model, row.question) for row in found]
         name = (model.name, cell.name) if (model.name, cell.name) in names else names[-1] if names else None
-        now = {"model": model.name, "question": cell.name, "kind": self._kind(cell)}
+        now = {"model": model.name, "question": cell.name, "kind": self._kind(cell.name)}
         return [
             dataclasses.replace(row, **now, extra={**row.extra, **model.facts})
             for row in found
             if (row.model, row.question) == name
         ]
 
-    def _kind(self, cell: Cell) -> str:
-        return kind_of(cell.name, self.config.questions[cell.name])
+    def _kind(self, name: str) -> str:
+        return kind_of(name, self.config.questions.get(name, {}))
+
+    def _blamed(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return blamed(name, self._kind(name))
 
     def cells(self) -> list[Cell]:
         """Returns all cases, in the order of the results."""
-        return [cell for name, question in self.plan.questions.items() for cell in self._cells(name, question)]
+        found: list[Cell] = []
+        for name, question in self.plan.questions.items():
+            with self._blamed(name):
+                found += self._cells(name, question)
+        return found
 
     def _cells(self, name: str, question: Question) -> Iterable[Cell]:
         """The cases of a question, with their keys."""
@@ -204,11 +213,11 @@ class Asking:
         group = {key: need} | (self._together(need, todo) if need.read == "logits" else {})
         parts = Parts(self.store.directory / "parts", content_key(records=list(group)))
         bench = dataclasses.replace(self.bench, parts=parts, title=title)
-        made = (
-            bench.logits(list(group.values()))
-            if need.read == "logits"
-            else [cell.question.record(need, self.setting, bench)]
-        )
+        if need.read == "logits":
+            made = bench.logits(list(group.values()))
+        else:
+            with self._blamed(cell.name):
+                made = [checked_record(cell.question.record(need, self.setting, bench))]
         self.fresh = {one: dict(record) for one, record in zip(group, made, strict=True)}
         if len(skipped := self.fresh[key]["skipped"]):
             for index in skipped:
@@ -236,7 +245,8 @@ class Asking:
         """Scores a case and stores its rows; only process 0 has all records."""
         if jax.process_index() > 0:
             return []
-        score = cell.question.score(cell.case, records)
+        with self._blamed(cell.name):
+            score = checked_score(cell.question.score(cell.case, records))
         rows = self._rows(cell, score, records)
         self.store.add(rows, {cell.key: score.samples})
         return rows
@@ -269,7 +279,7 @@ class Asking:
                 model=self.subject.model.name,
                 variant=self.subject.variant,
                 question=cell.name,
-                kind=self._kind(cell),
+                kind=self._kind(cell.name),
                 question_version=cell.question.version,
                 dataset=dataset.base,
                 condition={**dataset.condition, **cell.case.condition},

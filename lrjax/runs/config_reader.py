@@ -10,7 +10,7 @@ from lrjax.checks.ranges import check_ranges
 from lrjax.checks.text import brief
 from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
-from lrjax.questions import find
+from lrjax.questions import blamed, find
 from lrjax.questions.base import Question
 from lrjax.questions.zeroshot import ZeroShot
 
@@ -83,7 +83,8 @@ def _question(name: str, options: Mapping[str, Any]) -> Any:
     kind, prefix = find(kind_of(name, options)), f"questions.{name}."
     values = _checked(kind, {key: value for key, value in options.items() if key != "type"}, prefix)
     try:
-        question = kind(**values)
+        with blamed(name, kind_of(name, options)):
+            question = kind(**values)
     except UserError as error:
         raise UserError(f"config.{prefix}{error}") from error
     check_ranges(question, f"config.{prefix[:-1]}")

@@ -17,10 +17,11 @@ from lrjax.data.reopen import where
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.predict import Predictor
+from lrjax.questions import blamed
 from lrjax.results.row import Row
 from lrjax.results.store import ResultStore, content_key
 from lrjax.runs.asking import Asking, Plan, Subject
-from lrjax.runs.config_reader import read_questions
+from lrjax.runs.config_reader import kind_of, read_questions
 from lrjax.sharding import from_first, to_host
 from lrjax.types import Array, Tree
 from lrjax.weights.naming import Model
@@ -86,9 +87,10 @@ class Suite:
         for model in models:
             for variant in ("vanilla", *(("lr_tk0",) if trains else ())):
                 setting = self.plan.setting(model, variant)
-                for question in self.plan.questions.values():
-                    question.check(setting)
-                    question.inputs(setting)
+                for name, question in self.plan.questions.items():
+                    with blamed(name, kind_of(name, config.questions[name])):
+                        question.check(setting)
+                        question.inputs(setting)
 
     def run(
         self,
