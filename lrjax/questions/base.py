@@ -86,7 +86,16 @@ class Question(Group, abc.ABC):
                 )
             numbers[row.identity] = row
         lines = tuple(
-            (row.question, row.model, row.variant, row.test_set, str(row.resolution), row.metric, row.n, row.value)
+            (
+                row.question,
+                row.model,
+                row.variant,
+                row.test_set,
+                str(row.resolution),
+                row.metric,
+                row.n,
+                f"{row.value:.4f}",
+            )
             for row in numbers.values()
         )
         name, title = rows[0].question, cls.__name__
