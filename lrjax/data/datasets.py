@@ -192,7 +192,7 @@ def open_source(
     return sampled(source, count, seed)
 
 
-def sampled(source: Any, count: int, seed: int) -> Any:
+def sampled(source: Source, count: int, seed: int) -> Source:
     """Returns a random sample of a source, without repetition and in order; the source where it has no more images.
 
     Args:

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -14,6 +13,7 @@ from lrjax.data.datasets import get_datasets, open_sources, sampled
 from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import where
+from lrjax.data.source import Source
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.predict import Predictor
@@ -161,6 +161,6 @@ class Suite:
         return float(from_first(np.array(np.mean(low) if low else np.nan)))
 
 
-def _with_count(dataset: Dataset, source: Any) -> Dataset:
+def _with_count(dataset: Dataset, source: Source) -> Dataset:
     """The data set with the number of its images, by which a sample is known to be incomplete."""
     return dataset if dataset.expected_count else dataclasses.replace(dataset, expected_count=len(source))
