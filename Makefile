@@ -20,6 +20,7 @@ test-slow: $(TEST)/ready
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/pyright --pythonpath $(TEST)/bin/python
 
 # The pages of the report are tested in Chromium; without it those tests are skipped, and say so.
 browser:

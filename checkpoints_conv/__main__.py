@@ -185,7 +185,7 @@ def _reverse(options: argparse.Namespace) -> None:
     if options.model and options.model not in (model, model.partition(":")[0]):
         raise UserError(f"converted checkpoint {options.source} holds {model}, not {options.model}; leave --model out")
     layout = options.format or metadata.get("format")
-    if layout not in (OPEN_CLIP, *FORMATS):
+    if layout is None or layout not in (OPEN_CLIP, *FORMATS):
         raise UserError(f"converted checkpoint {options.source} records no known format; add --format")
     spec = zoo.get(model).spec
     layout = _checked_layout(layout, build.abstract_params(spec), spec, model)
@@ -273,7 +273,7 @@ def _checked_layout(layout: str, target: Any, spec: Any, model: str) -> str:
     )
 
 
-def _write(tensors: dict[str, np.ndarray], path: Path, *, model: str) -> None:
+def _write(tensors: dict[str, Any], path: Path, *, model: str) -> None:
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)

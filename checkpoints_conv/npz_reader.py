@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -47,7 +47,7 @@ class _NpzReader:
         # NumPy has no bfloat16 of its own and stores it as two bytes without a meaning.
         return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
-    def _entry(self, key: str, read: Callable[[BinaryIO], Any]) -> Any:
+    def _entry(self, key: str, read: Callable[[IO[bytes]], Any]) -> Any:
         try:
             with self._archive.open(self._names[key]) as file:
                 return read(file)
@@ -57,7 +57,7 @@ class _NpzReader:
             ) from error
 
 
-def _read_shape(file: BinaryIO) -> Shape | None:
+def _read_shape(file: IO[bytes]) -> Shape | None:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"version {version}")

@@ -64,14 +64,19 @@ class MisfitError(UserError):
 class Reader(Protocol):
     """What the engine needs from an open checkpoint."""
 
+    format: str
+
     def keys(self) -> Sequence[str]:
         """Return the key of every tensor."""
+        ...
 
     def shape(self, key: str) -> Shape:
         """Return the shape of one tensor without reading it."""
+        ...
 
     def read(self, key: str) -> np.ndarray:
         """Read one tensor."""
+        ...
 
 
 def linear_rules(key: str, target: str, *, unless: str | None = None) -> Table:
@@ -168,7 +173,7 @@ def _check_depth(steps: Sequence[_Step], leaves: Mapping[str, Any], model: str) 
     expected: dict[str, int] = {}
     for key, rule, index in steps:
         if index is not None:
-            stack, first = stack_name(rule.key, key), first_number(rule.key)
+            stack, first = stack_name(rule.key, key), first_number(rule.key) or 0
             found[stack] = max(found.get(stack, 0), first + index + 1)
             expected[stack] = first + leaves[rule.targets[0]].shape[0]
     for stack, depth in found.items():

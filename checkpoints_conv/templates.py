@@ -21,12 +21,16 @@ def is_match(template: str, key: str) -> bool:
 def find_index(template: str, key: str) -> int | None:
     """Return the index that a key of the template's form belongs to; None for a template without an index."""
     first = first_number(template)
-    return None if first is None else int(_pattern(template).fullmatch(key)[1]) - first
+    if first is None:
+        return None
+    found = _pattern(template).fullmatch(key)
+    assert found is not None, f"{key} has not the form {template}"
+    return int(found[1]) - first
 
 
 def stack_name(template: str, key: str) -> str:
     """Return the part of a key that stands before the number, which names the stack of blocks."""
-    return key[: _INDEX.search(template).start()]
+    return key[: template.index("{i")]
 
 
 def make_key(template: str, index: int) -> str:

@@ -30,13 +30,13 @@ def recipe(name: str, variant: str, ablation: Mapping[str, Any]) -> ConfigDict:
         raise UserError(f"unknown variant {variant!r} in {name}.py:{variant}; use {name}.py or {name}.py:embedded")
     config = lr_tk0_eva.get_config("" if variant else "B-16")
     config.workdir = f"runs/{name}_{variant}" if variant else f"runs/{name}"
-    config.questions.zeroshot.resolutions = (16, 32)
+    config.update({"questions": {"zeroshot": {"resolutions": (16, 32)}}})
     if variant:
-        config.train.update({"steps": 80, "batch_size": 32, "learning_rate": 0.12, "save_every": 40})
+        config.update({"train": {"steps": 80, "batch_size": 32, "learning_rate": 0.12, "save_every": 40}})
     else:
         config.protocol = "lr0fm"
     shared = {"seeds": (0, 1, 2) if variant else (4096,), "metrics": ("sar16", "war16", "sar32", "war32")}
-    config.ablation = shared | ablation
+    config.ablation = {**shared, **ablation}
     return config
 
 

@@ -50,5 +50,5 @@ def get_config(variant: str = "") -> ConfigDict:
         variant,
         {"title": "Table 2: LR-TK0 for three backbones", "rows": tuple(rows), "metrics": METRICS, "paper": paper},
     )
-    config.questions.zeroshot.resolutions = (16, 32, 64, 128)
+    config.update({"questions": {"zeroshot": {"resolutions": (16, 32, 64, 128)}}})
     return config

@@ -39,5 +39,5 @@ def get_config(variant: str = "") -> ConfigDict:
             "paper": {row: dict(zip(METRICS, numbers, strict=True)) for row, numbers in PAPER.items()},
         },
     )
-    config.questions.zeroshot.resolutions = (16, 32, 64, 128)
+    config.update({"questions": {"zeroshot": {"resolutions": (16, 32, 64, 128)}}})
     return config

@@ -42,7 +42,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "paper": PAPER,
         },
     )
-    config.train.images_per_caption = images
+    config.update({"train": {"images_per_caption": images}})
     if variant:
-        config.train.count = captions * images
+        config.update({"train": {"count": captions * images}})
     return config

@@ -76,7 +76,7 @@ def imagenet() -> ConfigDict:
     config = zoom.get_config("imagenet_plus_real")
     config.workdir = "runs/zoom_hard_imagenet"
     relatives = ("imagenet_v2", "imagenet_a", "imagenet_r", "imagenet_sketch")
-    config.data.names = (*_corrupted("imagenet_plus_real"), *relatives)
+    config.update({"data": {"names": (*_corrupted("imagenet_plus_real"), *relatives)}})
     return config
 
 

@@ -85,11 +85,11 @@ def load(
     Raises:
         UserError: the name is unknown, or the checkpoint or the tokens are missing, damaged or not for this backbone.
     """
-    source = expand_home(os.fspath(source))
-    row = zoo.with_numerics(zoo.with_protocol(row_for(name, source), protocol, pass_order), numerics)
+    place: str = expand_home(os.fspath(source))
+    row = zoo.with_numerics(zoo.with_protocol(row_for(name, place), protocol, pass_order), numerics)
     adaptation = read_adaptation(expand_home(os.fspath(lr_tokens)), row)[0] if lr_tokens else None
-    source = source or row.hub_id
-    if not source:
+    place = place or row.hub_id
+    if not place:
         raise UserError(f'{row.name} has no hub id; name a checkpoint file, or "embedded" for the one that is shipped')
     for option, value, known in (
         ("placement", placement, tuple(PLACEMENTS)),
@@ -98,7 +98,7 @@ def load(
         if value not in known:
             raise UserError(f"unknown {option} {value!r}; use {' or '.join(known)}")
     mesh = make_mesh(devices) if mesh is None else mesh
-    path, text, target = locate(source), row.spec.text, abstract_params(row.spec)
+    path, text, target = locate(place), row.spec.text, abstract_params(row.spec)
     shardings = tree_shardings(target, mesh, PLACEMENTS[placement])
     # before the tokenizer: a checkpoint of another model is told as such, not as one without a vocabulary
     params = load_params(row, path, target=target, dtype=precision, shardings=shardings)
@@ -169,7 +169,7 @@ def _listed(given: Any, one: type | tuple[type, ...], what: str) -> Sequence[Any
 
 
 def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value < 2**31:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= int(value) < 2**31:
         raise UserError(f"{name} is {brief(value)}; give a whole number of at least 1")
 
 

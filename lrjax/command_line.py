@@ -3,6 +3,7 @@
 import argparse
 import codecs
 import importlib
+import io
 import os
 import signal
 import sys
@@ -83,7 +84,7 @@ def run(command: Callable[[], None], *, interrupted: str = "interrupted") -> int
         line on standard error; 130 after an interruption.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not one that replaces the real one
+        if isinstance(stream, io.TextIOWrapper):  # not one that replaces the real one
             stream.reconfigure(errors="lrjax_nearest")
     try:
         command()
@@ -118,6 +119,7 @@ def _discard_output() -> None:
 
 
 def _nearest(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # the streams are written to alone
     text = error.object[error.start : error.end]
     return "".join(_NEAREST.get(one, "?") for one in text), error.end
 

@@ -18,6 +18,7 @@ def path_field(**options: Any) -> Any:
     return dataclasses.field(metadata={"path": True}, **options)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
     """Options, in whose paths the home of the user is meant by "~"."""
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -46,9 +47,11 @@ def join_processes() -> None:
         UserError: no cluster is recognised, and the environment does not say enough, or no numbers.
     """
     jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
-    given = {name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")}
+    count, number = (os.environ.get(f"JAX_{name}") for name in ("NUM_PROCESSES", "PROCESS_ID"))
     try:
-        jax.distributed.initialize(**{name: int(value) for name, value in given.items() if value is not None})
+        jax.distributed.initialize(
+            num_processes=None if count is None else int(count), process_id=None if number is None else int(number)
+        )
     except ValueError as error:
         raise UserError(
             f"config.distributed is set, but the processes cannot be joined ({error}); start them under Slurm, Open "
@@ -74,7 +77,7 @@ def run_jointly(command: Callable[[], int]) -> int:
         if not jax.distributed.is_initialized():
             raise
         if isinstance(error, SystemExit):
-            status = error.code
+            status = error.code if isinstance(error.code, int) else 1
         else:
             traceback.print_exc()
             print(
@@ -175,7 +178,7 @@ def own_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
     return np.sort(np.concatenate([np.arange(batch_size)[part] for part in parts]))
 
 
-def put_batch(batch: Tree, mesh: Mesh) -> Tree:
+def put_batch(batch: Any, mesh: Mesh) -> Any:
     """Puts the rows that this process holds of every array [B, ...] on the mesh as one global array."""
     sharding = batch_sharding(mesh)
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)

@@ -5,7 +5,6 @@ Letters: B batch, R resolutions, H height, W width, C colour channels, P patch s
 embedding, L depth, V vocabulary, K taps per output pixel or classes (said where used), T templates.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,5 +12,5 @@ import numpy as np
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
-Tree = Mapping[str, Any]
+Tree = dict[str, Any]
 """A nested dictionary with arrays (or abstract arrays) as leaves: parameters are passed around in this form."""

@@ -8,6 +8,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,17 @@ def within(module, package):
     return module == package or module.startswith(f"{package}.")
 
 
-def imports(name, source, known):
-    """Yields (module, line, inside a function) of every import; names that are modules count as modules."""
-    tree = ast.parse(source)
+def is_put_off(node):
+    """Whether what a node holds does not run when its module is imported."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    inside = {node for outer in ast.walk(tree) if isinstance(outer, functions) for node in ast.walk(outer)}
+    return isinstance(node, functions) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+
+
+def imports(name, source, known):
+    """Yields (module, line, inside a function or for types alone) of every import; names that are modules count as
+    modules."""
+    tree = ast.parse(source)
+    inside = {node for outer in ast.walk(tree) if is_put_off(outer) for node in ast.walk(outer)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
@@ -163,6 +170,12 @@ def test_text_leaves_the_program_through_one_function():
 def test_every_wing_exists_and_few_modules_stand_beside_them():
     assert RANKS.keys() <= module_files().keys()
     assert len([name for name in RANKS if module_files()[name].name != "__init__.py"]) <= 8
+
+
+@pytest.mark.parametrize("package", ["lrjax", "checkpoints_conv"])
+def test_types_ship_with_the_package(package):
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert (ROOT / package / "py.typed").exists() and "py.typed" in shipped[package]
 
 
 @pytest.mark.parametrize(

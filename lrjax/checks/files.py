@@ -1,11 +1,11 @@
 """Files of users, read without surprises: regular files only, of a known place, texts with or without a mark."""
 
 import errno
+import io
 import os
 import posixpath
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from lrjax.errors import UserError
 
@@ -16,7 +16,7 @@ class NotRegularError(OSError):
     """What is at a path is a pipe, a device, a socket or a folder: to read it may never end."""
 
 
-def open_regular(path: str | os.PathLike) -> BinaryIO:
+def open_regular(path: str | os.PathLike) -> io.BufferedReader:
     """Opens a regular file for reading, without waiting for what is at the other end of a pipe.
 
     Raises:

@@ -60,7 +60,7 @@ def check_ranges(config: Any, key: str = "config") -> None:
             raise UserError(f"{name} is {brief(value)}; it must be {missed}")
 
 
-def _numbers(key: str, value: Any, kind: Any) -> Iterator[tuple[str, float, Range]]:
+def _numbers(key: str, value: Any, kind: Any) -> Iterator[tuple[str, Any, Range]]:
     """Yields every number with its key and range."""
     inner = typing.get_args(kind)
     if dataclasses.is_dataclass(kind):

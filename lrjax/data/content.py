@@ -49,7 +49,7 @@ def digests(paths: Iterable[str | os.PathLike]) -> list[str]:
         UserError: a file is gone, is no regular one, or cannot be read.
     """
     names = [os.fspath(path) for path in paths]
-    real = functools.cache(os.path.realpath)
+    real = functools.cache(_real)
     pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
     with contextlib.closing(_Memory()) as memory:
         try:
@@ -91,11 +91,15 @@ def _map(pool: concurrent.futures.Executor, function: Callable[[str], Any], name
         yield from found
 
 
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
 def _look(real: Callable[[str], str], name: str) -> _Version:
     try:
         return _version(real, name, os.stat(name))
     except OSError as error:
-        raise _unreadable(name, error.strerror) from error
+        raise _unreadable(name, error) from error
 
 
 def _read(real: Callable[[str], str], name: str) -> tuple[bytes, bytes | None]:
@@ -106,7 +110,7 @@ def _read(real: Callable[[str], str], name: str) -> tuple[bytes, bytes | None]:
             digest = hashlib.file_digest(file, "sha256").digest()
             version = _version(real, name, os.fstat(file.fileno()))
     except OSError as error:
-        raise _unreadable(name, error.strerror) from error
+        raise _unreadable(name, error) from error
     return digest, version.key if version.changed < started - _RACY else None
 
 
@@ -118,8 +122,10 @@ def _version(real: Callable[[str], str], name: str, found: os.stat_result) -> _V
     return _Version(key.digest(), max(found.st_mtime_ns, found.st_ctime_ns))
 
 
-def _unreadable(name: str, cause: str) -> UserError:
-    return UserError(f"image file '{name}' cannot be read ({cause}); bring it back or mend this, and start again")
+def _unreadable(name: str, error: OSError) -> UserError:
+    return UserError(
+        f"image file '{name}' cannot be read ({error.strerror}); bring it back or mend this, and start again"
+    )
 
 
 class _Memory:

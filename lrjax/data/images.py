@@ -220,8 +220,8 @@ def render_view(image: Image.Image, spec: ViewSpec) -> Image.Image:
             PIL.Image.MAX_IMAGE_PIXELS.
     """
     kernel, order = Image.Resampling[spec.kernel.upper()], spec.pass_order
-    if spec.has_low_stage:
-        size = spec.resized(image.height, image.width, spec.low)
+    if spec.low_side is not None:
+        size = spec.resized(image.height, image.width, spec.low_side)
         image = _resize(image, size, kernel=kernel, pass_order=order)
     size = spec.resized(image.height, image.width, spec.resized_side)
     top, left = (centre_start(length, spec.size) for length in size)

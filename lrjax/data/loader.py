@@ -177,7 +177,9 @@ class _Rows:
 
     def __getitem__(self, index: int) -> int:
         step, row = divmod(index, len(self.rows))
-        return self.order[(self.start + step) * self.batch_size + self.rows[row]]
+        number = self.order[(self.start + step) * self.batch_size + self.rows[row]]
+        assert number is not None  # a dataset of grain may have left elements out
+        return number
 
 
 def _check(batch_size: int, shard: tuple[int, int]) -> None:
@@ -229,7 +231,7 @@ def _read(
     if len(plan) == 0:
         return
     rows = (
-        grain.MapDataset.source(plan)
+        grain.MapDataset.source(plan.tolist())
         .map(functools.partial(_row, source, views))
         .to_iter_dataset(_read_options(workers, batch_size))
     )
@@ -252,13 +254,13 @@ def _row(source: Examples, views: _Views, index: int) -> tuple[int, dict[str, An
         return -1, None
     try:
         with MEMORY.hold():
-            row = source[int(index)]
+            row = source[index]
             if not views.specs:
-                return int(index), row | {"image": whole(row["image"], name=row["id"]), "views": None}
+                return index, row | {"image": whole(row["image"], name=row["id"]), "views": None}
             pixels, rendered = prepare(row["image"], views.specs, rgb=views.rgb, host=views.host, name=row["id"])
-        return int(index), row | {"image": pixels, "views": rendered}
+        return index, row | {"image": pixels, "views": rendered}
     except ImageError as error:  # handed on as a value: the policy is applied in order, in the caller's thread
-        return int(index), error
+        return index, error
 
 
 def _collate(rows: list, views: _Views, last_side: int) -> Batch:
@@ -275,16 +277,17 @@ def _collate(rows: list, views: _Views, last_side: int) -> Batch:
     images = rendered = None
     if specs and (views.host or on_host.any()):
         rendered = np.zeros((count, len(specs), specs[0].size, specs[0].size, 3), np.uint8)
+        for position, row in found:
+            if on_host[position]:
+                rendered[position] = row["views"]
     if rendered is None or sizes.any():
         side = canvas_side(sizes[sizes.any(axis=1)]) if sizes.any() else last_side
         side = side if specs else max(1, int(sizes.max()))
         images = np.zeros((count, side, side, 3), np.uint8)
-    for position, row in found:
-        if on_host[position]:
-            rendered[position] = row["views"]
-        elif position not in large:
-            height, width = sizes[position]
-            images[position, :height, :width] = row["image"]
+        for position, row in found:
+            if not on_host[position] and position not in large:
+                height, width = sizes[position]
+                images[position, :height, :width] = row["image"]
     return Batch(
         images=images,
         sizes=sizes,

@@ -14,6 +14,7 @@ Without KIND it is recognised by what is there.
 
 import functools
 import json
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -48,7 +49,7 @@ def split_location(text: str) -> tuple[str | None, str]:
     return match[1], match[2]
 
 
-def locate(dataset: Dataset, root: str | Path | None, entry: str) -> tuple[str, Path | None]:
+def locate(dataset: Dataset, root: str | os.PathLike | None, entry: str) -> tuple[str, Path | None]:
     """Finds the images of a data set.
 
     Args:

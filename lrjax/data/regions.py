@@ -60,12 +60,12 @@ def read_boxes(folder: str | os.PathLike) -> dict[str, Boxes]:
 def _read(path: Path) -> Boxes:
     try:
         root = ElementTree.fromstring(read_regular(path))
-        height, width = (int(root.findtext(f"size/{name}")) for name in ("height", "width"))
+        height, width = (int(root.findtext(f"size/{name}", "")) for name in ("height", "width"))
         corners = [
-            [int(float(box.findtext(name))) for name in ("xmin", "ymin", "xmax", "ymax")]
+            [int(float(box.findtext(name, ""))) for name in ("xmin", "ymin", "xmax", "ymax")]
             for box in root.iterfind("object/bndbox")
         ]
-    except (ElementTree.ParseError, TypeError, ValueError, OSError) as error:
+    except (ElementTree.ParseError, ValueError, OSError) as error:
         raise UserError(f"'{path}' is no annotation of a size and boxes ({error}); mend or remove it") from error
     if min(height, width) < 1:
         raise UserError(f"'{path}' gives its image {width} x {height} pixels; mend or remove it")

@@ -35,6 +35,7 @@ def relabel(source: Source, path: Path, *, mode: str, classes: int) -> Part:
         raise UserError(
             f"'{path}' holds {type(content).__name__}; it must be a list of labels by image, or {{id: labels}}"
         )
+    assert source.ids is not None and source.labels is not None
     positions, labels = [], []
     for position, (name, label) in enumerate(zip(source.ids, source.labels, strict=True)):
         found = _found(content, name, path)

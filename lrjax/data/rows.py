@@ -82,17 +82,15 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
     if not re.fullmatch(r"[\w-]+", name):
         raise UserError(f"data set '{path}' is called {brief(name)}; name it with letters, digits, '_' and '-'")
     shared, indices = _prompts(path, row.get("prompts"), find)
-    classes = _classes(path, row["classes"]) if "classes" in row else shared.get("classes")
-    templates, folders = row.get("templates", shared.get("templates")), row.get("folders")
+    classes = _given(path, "classes", _classes(path, row["classes"]) if "classes" in row else shared.get("classes"))
+    templates = _given(path, "templates", row.get("templates", shared.get("templates")))
+    folders = row.get("folders")
     if folders is None and "classes" not in row:
         folders = shared.get("folders")
-    for key, value in (("classes", classes), ("templates", templates)):
-        if not value:
-            raise UserError(f"'{path}' has no {key}; give a list, or the name of another data set in 'prompts'")
     for template in templates:
         if template.count("{}") != 1:
             raise UserError(f"template {template!r} of '{path}' must hold '{{}}' once, where the class name goes")
-    if len(classes) < 2:
+    if len(classes) == 1:
         raise UserError(f"'{path}' has one class, '{classes[0]}'; a classifier needs two or more")
     if folders is None and (twice := _repeated(classes)):
         raise UserError(f"'{path}' names class '{twice}' twice; rename one, or tell them apart by 'folders'")
@@ -142,6 +140,12 @@ def _content(path: Path | Traversable) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise UserError(f"data set file '{path}' holds {type(row).__name__}; it must map keys such as 'classes'")
     return row
+
+
+def _given(path: Any, key: str, value: tuple[str, ...] | None) -> tuple[str, ...]:
+    if not value:
+        raise UserError(f"'{path}' has no {key}; give a list, or the name of another data set in 'prompts'")
+    return value
 
 
 def _texts(path: Any, key: str, value: Any) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class Examples(Protocol):
         """Returns the number of examples."""
         ...
 
-    def __getitem__(self, index: int) -> Mapping[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         """Returns an example.
 
         Raises:

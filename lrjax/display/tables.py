@@ -49,6 +49,10 @@ Cell = str | int | float | Count | Estimate | Spread | None
 _PARTS = {Estimate: ("", " low", " high"), Spread: ("", " deviation")}
 
 
+def _in_parts(cell: Cell, parts: int) -> tuple[str | float | None, ...]:
+    return tuple(cell) if isinstance(cell, Estimate | Spread) else (cell, *[None] * (parts - 1))
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table that can be printed, or written as Markdown, CSV and LaTeX.
@@ -95,9 +99,9 @@ class Table:
         """Returns the table as CSV, with four decimals; bounds and deviations are columns of their own, "NAME low"."""
         wide = {i: _PARTS[type(cell)] for row in self.rows for i, cell in enumerate(row) if type(cell) in _PARTS}
         names = [[f"{name}{part}" for part in wide.get(i, ("",))] for i, name in enumerate(self.header)]
-        lines = [[one for name in names for one in name]]
+        lines: list[list[Cell]] = [[one for name in names for one in name]]
         for row in self.rows:
-            cells = [(cell or (None,) * len(wide[i])) if i in wide else (cell,) for i, cell in enumerate(row)]
+            cells = [_in_parts(cell, len(wide.get(i, ("",)))) for i, cell in enumerate(row)]
             lines.append([f"{one:.4f}" if isinstance(one, float) else one for cell in cells for one in cell])
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows(map(_no_formula, line) for line in lines)

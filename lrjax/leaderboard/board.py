@@ -5,6 +5,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -395,7 +396,8 @@ def _own_entry(results: Results, model: str, variant: str) -> Entry:
     name = backbone.partition("@")[0]
     alike = [one for one in load_published().models if name in (one.backbone, one.backbone.partition(":")[0])]
     rows = [row for key, row in results.rows.items() if key[:2] == (model, variant)]
-    facts, release = {}, all(row.extra.get("release", True) for row in rows)
+    facts: dict[str, Any] = {"family": "own"}
+    release = all(row.extra.get("release", True) for row in rows)
     for name in ("family", "tower", "patch", "gflops", "image_size", *(("data", "pairs") if release else ())):
         values = {getattr(one, name) for one in alike}
         if len(values) == 1:
@@ -406,7 +408,7 @@ def _own_entry(results: Results, model: str, variant: str) -> Entry:
         facts["image_size"] = size
     parameters = results.extra(model, variant, "parameters")
     return Entry(
-        **({"family": "own"} | facts),
+        **facts,
         name=f"{model} [{variant}]",
         own=True,
         backbone=backbone,

@@ -102,10 +102,13 @@ class Replicates:
         SAR and WAR are None where the reference accuracy of one of their data sets is 0 in a replicate.
         """
         names, reference_variant = self.results.datasets, self.results.reference_variant
-        accuracies = {name: self.accuracy(model, variant, name, resolution) for name in names}
-        references = {name: self.accuracy(model, reference_variant, name, HIGH_RESOLUTION) for name in names}
-        if any(values is None for values in (*accuracies.values(), *references.values())):
-            return None
+        accuracies, references = {}, {}
+        for name in names:
+            accuracy = self.accuracy(model, variant, name, resolution)
+            reference = self.accuracy(model, reference_variant, name, HIGH_RESOLUTION)
+            if accuracy is None or reference is None:
+                return None
+            accuracies[name], references[name] = accuracy, reference
         return self.results.aggregate(model, accuracies, references)
 
 

@@ -51,7 +51,8 @@ class Results:
 
     def __init__(
         self, rows: Sequence[Row], *, datasets: Sequence[str] | None = None, weights: Mapping[str, float] | None = None,
-        missing: str = "error", classes: Mapping[str, int] | None = None, reference_variant: str = "vanilla",
+        missing: Literal["error", "renormalise"] = "error", classes: Mapping[str, int] | None = None,
+        reference_variant: str = "vanilla",
         duplicates: str = "error", samples: Callable[[str], Mapping[str, np.ndarray] | None] | None = None,
     ) -> None:  # fmt: skip
         if duplicates not in ("error", "newest"):
@@ -73,7 +74,8 @@ class Results:
                 self.rows[cell] = row
         if not self.rows:
             raise UserError(f"no result is on {', '.join(self.datasets)}; name data sets that have results")
-        self.reference_variant, self.weights, self.missing = reference_variant, weights, missing
+        self.reference_variant, self.weights = reference_variant, weights
+        self.missing: Literal["error", "renormalise"] = missing
         self.samples = samples if samples is not None else lambda key: None
         found_resolutions = {resolution for *_, resolution in self.rows}
         self.resolutions = sorted(found_resolutions, key=lambda r: (isinstance(r, str), r))  # pixels first, then "hr"
@@ -123,10 +125,11 @@ class Results:
         counts = {row.extra.get("classes") for row in self.rows.values() if row.test_set == dataset}
         if not counts:
             raise UserError(f"data set {dataset!r} has no results; evaluate it or leave it out")
-        if len(counts) > 1 or None in counts:
+        count, *others = counts
+        if others or count is None:
             found = ", ".join(sorted(map(str, counts)))
             raise UserError(f"results on {dataset!r} need one class count in extra['classes'], but have {found}")
-        return int(counts.pop())
+        return int(count)
 
     def row(self, model: str, variant: str, dataset: str, resolution: int | str) -> Row:
         """Returns one row, which must exist."""

@@ -10,7 +10,7 @@ Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,9 +89,13 @@ def difference_interval(first: ArrayLike, second: ArrayLike) -> Bounds:
     gained, lost, images = int((first & ~second).sum()), int((~first & second).sum()), len(first)
     middle, end = (gained - lost) / images, 1 - 1e-12
     score = functools.partial(_tango_score, gained=gained, lost=lost, images=images)
-    low = -1.0 if lost == images else optimize.brentq(lambda at: score(at) - _NORMAL, -end, middle)
-    high = 1.0 if gained == images else optimize.brentq(lambda at: score(at) + _NORMAL, middle, end)
+    low = -1.0 if lost == images else _root(lambda at: score(at) - _NORMAL, -end, middle)
+    high = 1.0 if gained == images else _root(lambda at: score(at) + _NORMAL, middle, end)
     return min(low, middle), max(high, middle)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    return float(optimize.root_scalar(function, bracket=(low, high), method="brentq").root)
 
 
 def _tango_score(difference: float, *, gained: int, lost: int, images: int) -> float:
@@ -123,7 +127,7 @@ def mean_interval(values: ArrayLike, bounds: Sequence[Bounds]) -> Bounds:
     return float(mean) - below, float(mean) + above
 
 
-def bootstrap_accuracies(hits: ArrayLike, *, seed: int, replicates: int = REPLICATES) -> np.ndarray:
+def bootstrap_accuracies(hits: ArrayLike, *, seed: int | Sequence[int], replicates: int = REPLICATES) -> np.ndarray:
     """Draws the images of one data set again and again and returns the accuracies on each draw.
 
     Images that the same systems get right are exchangeable: their numbers are drawn, from a multinomial distribution,
@@ -131,7 +135,7 @@ def bootstrap_accuracies(hits: ArrayLike, *, seed: int, replicates: int = REPLIC
 
     Args:
         hits: [S, n] bool, for S systems on the same n images, n >= 1.
-        seed: seed of the draws, 0 or above.
+        seed: seed of the draws, 0 or above, or several.
         replicates: number B of draws.
 
     Returns:

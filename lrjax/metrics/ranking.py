@@ -239,8 +239,8 @@ def alpha_sensitivity(
         baseline=float(baseline),
         war=war[:-1],
         ranks=ranks[:-1],
-        spearman=np.array([stats.spearmanr(row, ordinal[-1]).statistic for row in ordinal[:-1]]),
-        kendall=np.array([stats.kendalltau(row, ordinal[-1]).statistic for row in ordinal[:-1]]),
+        spearman=np.array([stats.spearmanr(row, ordinal[-1])[0] for row in ordinal[:-1]]),
+        kendall=np.array([stats.kendalltau(row, ordinal[-1])[0] for row in ordinal[:-1]]),
         changed=(moved > 0).sum(1),
         largest=moved.max(1),
     )

@@ -222,9 +222,9 @@ def war(
     if missing not in ("error", "renormalise"):
         raise UserError(f'missing={missing!r} is unknown; use "error" or "renormalise"')
     robustness = _checked(robustness, "improved robustness")
-    weights = _checked(weights, "weight")
-    without_weight = [name for name in robustness if name not in weights]
-    without_value = [name for name in weights if name not in robustness]
+    weight_of = _checked(weights, "weight")
+    without_weight = [name for name in robustness if name not in weight_of]
+    without_value = [name for name in weight_of if name not in robustness]
     if missing == "error" and (without_weight or without_value):
         parts = [f"no weight for {', '.join(without_weight)}"] if without_weight else []
         parts += [f"no result for {', '.join(without_value)}, which have a weight"] if without_value else []
@@ -232,11 +232,11 @@ def war(
             f'{" and ".join(parts)}; complete them, or average over the common data sets with missing="renormalise" '
             "(--subset)"
         )
-    common = [name for name in robustness if name in weights]
-    total = sum(abs(weights[name]) for name in common)
+    common = [name for name in robustness if name in weight_of]
+    total = sum(abs(weight_of[name]) for name in common)
     if total == 0:
         raise UserError(f"the weights of {', '.join(robustness)} sum to 0; give at least one of them a weight")
-    return sum(abs(robustness[name] * weights[name]) for name in common) / total
+    return sum((abs(robustness[name] * weight_of[name]) for name in common), start=np.zeros(())) / total
 
 
 def mean_accuracy(accuracies: Mapping[str, ArrayLike]) -> np.ndarray:

@@ -263,9 +263,10 @@ def _search_ax(
     trials: int,
 ) -> np.ndarray:
     try:
-        from ax.api.client import Client
-        from ax.api.configs import RangeParameterConfig
-        from ax.utils.common.logger import set_stderr_log_level
+        # An extra that is large, so that types are checked without it.
+        from ax.api.client import Client  # pyright: ignore[reportMissingImports]
+        from ax.api.configs import RangeParameterConfig  # pyright: ignore[reportMissingImports]
+        from ax.utils.common.logger import set_stderr_log_level  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError('optimizer="ax" needs the package ax-platform: pip install ax-platform') from error
     set_stderr_log_level(logging.WARNING)  # it logs every trial

@@ -151,7 +151,7 @@ def unclassifiable(*tables: ArrayLike) -> np.ndarray:
     """
     if not tables:
         raise UserError("there is no table of correctness; give at least one")
-    solved = [_table(table).any(axis=1) for table in tables]
+    solved = [np.any(_table(table), axis=1) for table in tables]
     if len({len(one) for one in solved}) > 1:
         counts = ", ".join(str(len(one)) for one in solved)
         raise UserError(f"the tables have {counts} images; give tables of one data set")
@@ -198,7 +198,7 @@ def minimum_cover(correct: ArrayLike, *, limit: int | None = None) -> np.ndarray
     table = _table(correct)
     if limit is not None and limit < 1:
         raise UserError(f"the limit of the cover is {limit}; give at least 1")
-    open_images = table.any(axis=1)
+    open_images = np.any(table, axis=1)
     counts = table.sum(axis=0, dtype=np.int64)
     chosen: list[int] = []
     while open_images.any() and (limit is None or len(chosen) < limit):

@@ -13,13 +13,17 @@ from typing import Any
 
 from lrjax.data.published import load_published
 from lrjax.models.row import IMAGENET, Backbone, Preprocess
-from lrjax.models.spec import Activation, ImageSpec, ModelSpec, ResNetSpec, TextSpec, TransformerSpec
+from lrjax.models.spec import Activation, Head, ImageSpec, ModelSpec, ResNetSpec, TextSpec, TransformerSpec
 
-_OPENAI = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 _HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
-_CROP = Preprocess(mode="crop", kernel="bicubic", **_OPENAI)
-_SQUASH = Preprocess(mode="squash", kernel="bicubic", **_OPENAI)
+_CROP = Preprocess(
+    mode="crop",
+    kernel="bicubic",
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
+)
+_SQUASH = dataclasses.replace(_CROP, mode="squash")
 GENERIC_FILE = "open_clip_pytorch_model.bin"
 """What open_clip calls the file of every model on the hub."""
 
@@ -153,8 +157,9 @@ def _openclip_rows() -> Iterator[Backbone]:
     # the published benchmark squashed the images of this family and used OpenAI's mean for all of it
     benchmark = {"benchmark": _SQUASH, "source_file": GENERIC_FILE}
     half = dataclasses.replace(_CROP, **_HALF)
-    mit, apple = {"licence": "MIT"} | benchmark, {"licence": "Apple"} | benchmark
-    for architecture, tag, shape, activation, changes in (
+    mit: dict[str, Any] = {"licence": "MIT", **benchmark}
+    apple: dict[str, Any] = {"licence": "Apple", **benchmark}
+    models: tuple[tuple[str, str, str, Activation, dict[str, Any]], ...] = (
         ("ViT-B-16", "datacomp_xl_s13b_b90k", "B-16", "gelu_erf", mit | _hub("CLIP-ViT-B-16-DataComp.XL-s13B-b90K")),
         (
             "ViT-B-32-256",
@@ -187,7 +192,8 @@ def _openclip_rows() -> Iterator[Backbone]:
             apple | {"hub_id": "apple/DFN5B-CLIP-ViT-H-14-378", "preprocess": _SQUASH, "size": 378},
         ),
         ("ViT-bigG-14", "laion2b_s39b_b160k", "bigG-14", "gelu_erf", mit | _hub("CLIP-ViT-bigG-14-laion2B-39B-b160k")),
-    ):
+    )
+    for architecture, tag, shape, activation, changes in models:
         yield _clip(architecture, tag, shape, activation, **changes)
 
 
@@ -251,7 +257,7 @@ def _laion_rows() -> Iterator[Backbone]:
             )
 
 
-def _hub(name: str) -> dict[str, str]:
+def _hub(name: str) -> dict[str, Any]:
     return {"hub_id": f"laion/{name}"}
 
 
@@ -365,7 +371,7 @@ def _siglip_rows() -> Iterator[Backbone]:
             architecture,
             "webli",
             ModelSpec(image=image, text=text, logit_bias=True),
-            Preprocess(mode="squash", kernel="bicubic", **_HALF),
+            dataclasses.replace(_SQUASH, **_HALF),
             tokenizer="siglip",
             image_parameters=parameters,
             source_file=GENERIC_FILE,
@@ -419,7 +425,7 @@ def _eva(
     *,
     size: int = 224,
     patch: int = 14,
-    head: str = "affine",
+    head: Head = "affine",
     preprocess: Preprocess = _CROP,
     **facts: Any,
 ) -> Backbone:

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from lrjax.models.lr_tokens import check_lr_tokens
 from lrjax.models.spec import ModelSpec
-from lrjax.models.towers import Model
+from lrjax.models.towers import ImageTower, Model
 from lrjax.types import Array, Tree
 
 
@@ -150,11 +150,14 @@ class Encoders:
         check_lr_tokens(self.spec.image, lr_tokens)
         model, images, grid = self._merge(params), jnp.asarray(images, self.dtype), self.spec.image.grid
         with self._tracing():
-            embeddings, outputs = model.image(images, lr_tokens=lr_tokens, features=True, **options)
+            tower = model.image
+            assert isinstance(tower, ImageTower), "a ResNet has no patch rows"
+            embeddings, outputs = tower(images, lr_tokens=lr_tokens, features=True, **options)
+            assert outputs is not None
             first, last = (
                 rows[:, -(grid**2) :].reshape(len(rows), grid, grid, -1) for rows in (outputs[0], outputs[-1])
             )
-            return normalize_rows(embeddings), first, model.image.norm(last)
+            return normalize_rows(embeddings), first, tower.norm(last)
 
     def text(self, params: Tree, tokens: Array) -> Array:
         """Embeds token ids, int32 [B, context], as float32 [B, E], L2-normalised."""

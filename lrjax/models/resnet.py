@@ -7,7 +7,7 @@ from flax import nnx
 from lrjax.errors import UserError
 from lrjax.models.layers import CrossAttention
 from lrjax.models.spec import ResNetSpec
-from lrjax.types import Array
+from lrjax.types import Array, Tree
 
 
 class Convolution(nnx.Module):
@@ -107,9 +107,9 @@ class ResNetTower(nnx.Module):
         self,
         images: Array,
         *,
-        lr_tokens: None = None,
-        prompts: None = None,
-        robust_token: None = None,
+        lr_tokens: Array | None = None,
+        prompts: Array | None = None,
+        robust_token: Tree | None = None,
         features: bool = False,
         remat: str = "none",
     ) -> tuple[Array, tuple[Array, ...] | None]:

@@ -81,9 +81,10 @@ def robust_features(denoisers: Tree, first: Array, last: Array, *, clear: bool) 
     Returns:
         float32 [B, 4 G, 4 G, D // 8].
     """
-    return sum(
+    early, late = (
         _denoise(denoisers[name], x.astype(jnp.float32), clear) for name, x in (("first", first), ("last", last))
     )
+    return early + late
 
 
 def _init_denoiser(width: int, key: Array) -> Tree:

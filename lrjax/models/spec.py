@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 Activation = Literal["gelu_erf", "gelu_tanh", "quick_gelu", "silu"]
+Head = Literal["matrix", "affine", "none"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class ImageSpec:
     pool: Literal["class", "mean", "map", "query"]
     queries: int
     pool_heads: int
-    head: Literal["matrix", "affine", "none"]
+    head: Head
 
     @property
     def grid(self) -> int:

@@ -99,9 +99,9 @@ class ImageTower(nnx.Module):
         return x if self.head is None else self.head(x), outputs
 
     def _pool(self, x: Array) -> Array:
-        if self.pool == "map":
+        if isinstance(self.pooler, MapHead):
             return self.pooler(self.norm(x).astype(x.dtype))
-        if self.pool == "query":
+        if isinstance(self.pooler, QueryPooler):
             pooled = self.pooler(x)
         elif self.pool == "mean":
             pooled = x[:, 0 if self.class_token is None else 1 :].mean(axis=1)
@@ -156,8 +156,11 @@ class Model(nnx.Module):
     """Image and text tower with a learned temperature."""
 
     def __init__(self, spec: ModelSpec, *, rngs: nnx.Rngs):
-        tower = ResNetTower if isinstance(spec.image, ResNetSpec) else ImageTower
-        self.image = tower(spec.image, rngs=rngs)
+        self.image: ImageTower | ResNetTower = (
+            ResNetTower(spec.image, rngs=rngs)
+            if isinstance(spec.image, ResNetSpec)
+            else ImageTower(spec.image, rngs=rngs)
+        )
         self.text = TextTower(spec.text, rngs=rngs)
         self.logit_scale = nnx.Param(jnp.log(jnp.asarray(1 / 0.07, jnp.float32)))
         self.logit_bias = nnx.Param(jnp.asarray(-10.0, jnp.float32)) if spec.logit_bias else None

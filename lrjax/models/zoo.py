@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lrjax.errors import UserError
 from lrjax.models.backbones import BACKBONES
 from lrjax.models.row import Backbone, Preprocess
+from lrjax.models.spec import ImageSpec
 from lrjax.ops.resample import PASS_ORDERS
 
 __all__ = [
@@ -109,6 +110,7 @@ def with_numerics(row: Backbone, numerics: str) -> Backbone:
         raise UserError(f'unknown numerics {numerics!r}; use "open_clip" or "as_trained"')
     if numerics == "open_clip" or row.family not in ("CLIPA", "SigLIP"):
         return row
+    assert isinstance(row.spec.image, ImageSpec)
     towers = {
         name: dataclasses.replace(tower, blocks=dataclasses.replace(tower.blocks, activation="gelu_tanh", eps=1e-6))
         for name, tower in (("image", row.spec.image), ("text", row.spec.text))

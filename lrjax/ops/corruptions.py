@@ -105,7 +105,8 @@ def _fog(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.n
     """Adds a bright cloud and scales back so that the brightest value stays."""
     amount, smoothness = _FOG[level]
     brightest = pixels.max()
-    cloud = _cloud(*pixels.shape[:2], smoothness, generator)
+    height, width = pixels.shape[:2]
+    cloud = _cloud(height, width, smoothness, generator)
     return (pixels + amount * cloud[..., None]) * brightest / (brightest + amount)
 
 
@@ -150,7 +151,7 @@ CORRUPTIONS: dict[str, Callable[..., np.ndarray]] = {
 
 def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bilinear, with the corner pixels kept in the corners."""
-    return ndimage.zoom(image, (height / image.shape[0], width / image.shape[1], 1), order=1)
+    return np.asarray(ndimage.zoom(image, (height / image.shape[0], width / image.shape[1], 1), order=1))
 
 
 def _enlarged_centre(image: np.ndarray, factor: float) -> np.ndarray:
@@ -158,7 +159,7 @@ def _enlarged_centre(image: np.ndarray, factor: float) -> np.ndarray:
     height, width = image.shape[:2]
     rows, columns = math.ceil(height / factor), math.ceil(width / factor)
     top, left = (height - rows) // 2, (width - columns) // 2
-    larger = ndimage.zoom(image[top : top + rows, left : left + columns], (factor, factor, 1), order=1)
+    larger = np.asarray(ndimage.zoom(image[top : top + rows, left : left + columns], (factor, factor, 1), order=1))
     top, left = (larger.shape[0] - height) // 2, (larger.shape[1] - width) // 2
     return larger[top : top + height, left : left + width]
 

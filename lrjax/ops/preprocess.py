@@ -102,19 +102,22 @@ class ViewSpec:
         return self.size if self.resize is None else self.resize
 
     @property
-    def has_low_stage(self) -> bool:
-        """Whether there is a low-resolution stage: at the model's own resolution it would change nothing."""
-        return self.low is not None and self.low != self.resized_side
+    def low_side(self) -> int | None:
+        """Side of the low-resolution stage; None at the model's own resolution, where it would change nothing."""
+        return None if self.low == self.resized_side else self.low
 
-    @property
-    def low_window(self) -> int:
-        """Side in pixels of the part of the low-resolution image that the view can need, for every image size."""
+    def low_window(self, low: int) -> int:
+        """Returns the side of the part of a low-resolution image that the view can need, for every image size.
+
+        Args:
+            low: side of the low-resolution stage in pixels.
+        """
         if self.mode == "squash":
-            return self.low
+            return low
         # The crop spans size * low / resize pixels. Truncating the longer side can stretch a pixel by a factor 1 + 1 /
         # (resize - 1), and the bicubic kernel reaches 2 pixels beyond on both sides.
         side = self.resized_side
-        return math.ceil(self.size * self.low / side + self.size / max(side - 1, 1)) + 5
+        return math.ceil(self.size * low / side + self.size / max(side - 1, 1)) + 5
 
     def resized(self, height: int, width: int, side: int) -> tuple[int, int]:
         """Returns (height, width) of an image after its resize to `side`, all in pixels."""
@@ -130,12 +133,13 @@ def centre_start(length: int, size: int) -> int:
     return -((size - length) // 2) if length < size else round((length - size) / 2.0)
 
 
-def _through_low(n_in: int, n_low: int, n_out: int, spec: ViewSpec) -> tuple[Taps, Taps]:
+def _through_low(n_in: int, n_low: int, n_out: int, spec: ViewSpec, low: int) -> tuple[Taps, Taps]:
     window = {"start": centre_start(n_out, spec.size), "length": spec.size, "kernel": spec.kernel}
     up = taps(n_low, n_out, **window)
     start = int(up.first[up.weights.any(axis=1)].min()) if spec.mode == "crop" else 0
-    down = taps(n_in, n_low, start=start, length=spec.low_window, kernel=spec.kernel)
-    return down, taps(n_low, n_out, source=(start, start + spec.low_window), **window)
+    side = spec.low_window(low)
+    down = taps(n_in, n_low, start=start, length=side, kernel=spec.kernel)
+    return down, taps(n_low, n_out, source=(start, start + side), **window)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -160,16 +164,16 @@ def view_taps(height: int, width: int, spec: ViewSpec) -> tuple[Stage, ...]:
     if height < 1 or width < 1:
         raise UserError(f"an image of {height} x {width} pixels cannot be resized: drop it")
     size = (height, width)
-    if not spec.has_low_stage:
+    if spec.low_side is None:
         out = spec.resized(height, width, spec.resized_side)
         axes = zip(size, out, strict=True)
         rows, columns = (
             taps(a, b, start=centre_start(b, spec.size), length=spec.size, kernel=spec.kernel) for a, b in axes
         )
         return (Stage(rows, columns, vertical_pass_first(size, out, pass_order=spec.pass_order)),)
-    low = spec.resized(height, width, spec.low)
+    low = spec.resized(height, width, spec.low_side)
     out = spec.resized(*low, spec.resized_side)
-    rows, columns = (_through_low(a, b, c, spec) for a, b, c in zip(size, low, out, strict=True))
+    rows, columns = (_through_low(a, b, c, spec, spec.low_side) for a, b, c in zip(size, low, out, strict=True))
     return (
         Stage(rows[0], columns[0], vertical_pass_first(size, low, pass_order=spec.pass_order)),
         Stage(rows[1], columns[1], vertical_pass_first(low, out, pass_order=spec.pass_order)),
@@ -220,7 +224,7 @@ def batch_view_taps(sizes: ArrayLike, spec: ViewSpec, *, canvas: int) -> tuple[S
     if sizes.max() > canvas:
         raise UserError(f"an image side of {sizes.max()} does not fit a canvas of {canvas}: use canvas_side(sizes)")
     views = [view_taps(int(height), int(width), spec) for height, width in sizes]
-    first_side = spec.low if spec.has_low_stage else spec.resized_side
+    first_side = spec.resized_side if spec.low_side is None else spec.low_side
     # Truncation only makes the longer side's scale smaller than canvas / side, never larger, and the second stage never
     # shrinks.
     bounds = [min(tap_bound(canvas / first_side, kernel=spec.kernel), canvas), tap_bound(1.0, kernel=spec.kernel)]
@@ -244,9 +248,10 @@ def render_view(canvas: ArrayLike, stages: Sequence[Stage]) -> Array:
     Returns:
         uint8 [B, size, size, C].
     """
+    views = jnp.asarray(canvas)
     for stage in stages:
-        canvas = jax.vmap(apply_taps)(canvas, *stage)
-    return canvas
+        views = jax.vmap(apply_taps)(views, *stage)
+    return views
 
 
 def normalize(images: ArrayLike, mean: Sequence[float], std: Sequence[float], *, dtype=jnp.float32) -> Array:
@@ -262,5 +267,5 @@ def normalize(images: ArrayLike, mean: Sequence[float], std: Sequence[float], *,
         [..., C], (x / 255 - mean) / std.
     """
     shape = (1,) * (images.ndim - 1) + (-1,)
-    mean, std = (jnp.asarray(value, jnp.float32).reshape(shape) for value in (mean, std))
-    return ((jnp.asarray(images).astype(jnp.float32) / 255.0 - mean) / std).astype(dtype)
+    centre, deviation = (jnp.asarray(value, jnp.float32).reshape(shape) for value in (mean, std))
+    return ((jnp.asarray(images).astype(jnp.float32) / 255.0 - centre) / deviation).astype(dtype)

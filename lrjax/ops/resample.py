@@ -148,10 +148,10 @@ def _taps(n_in: int, n_out: int, start: int, length: int, kernel: str, first_hel
     offset = np.arange(max(int(span.max()), 1))
     column = np.minimum(skip[:, None] + offset, fixed.shape[1] - 1)
     weights = np.where(offset < span[:, None], np.take_along_axis(fixed, column, axis=1), 0)
-    result = Taps(first.astype(np.int32), weights.astype(np.int32))
-    for array in result:
+    found = first.astype(np.int32), weights.astype(np.int32)
+    for array in found:
         array.flags.writeable = False
-    return result
+    return Taps(*found)
 
 
 def vertical_pass_first(
@@ -196,10 +196,10 @@ def stack_taps(items: Sequence[Taps], K: int | None = None) -> Taps:
         lengths = sorted({item.weights.shape[0] for item in items})
         raise UserError(f"cannot stack windows of lengths {lengths}: give at least one, all of the same length")
     largest = max(item.weights.shape[1] for item in items)
-    K = largest if K is None else K
-    if largest > K:
+    width = largest if K is None else K
+    if largest > width:
         raise UserError(f"an output pixel needs {largest} taps but K is {K}: raise K or use a smaller input")
-    weights = np.zeros((len(items), items[0].weights.shape[0], K), np.int32)
+    weights = np.zeros((len(items), items[0].weights.shape[0], width), np.int32)
     for row, item in zip(weights, items, strict=True):
         row[:, : item.weights.shape[1]] = item.weights
     return Taps(np.stack([item.first for item in items]), weights)
@@ -244,7 +244,7 @@ def apply_taps(image: ArrayLike, rows: Taps, columns: Taps, vertical_first: Arra
     """
     if image.ndim != 3 or image.dtype != np.uint8:
         raise UserError(f"resampling needs a uint8 image [H, W, C], not {image.dtype} {image.shape}: convert it")
-    image, rows, columns = jax.tree.map(jnp.asarray, (image, rows, columns))
+    image, rows, columns = jnp.asarray(image), jax.tree.map(jnp.asarray, rows), jax.tree.map(jnp.asarray, columns)
     if isinstance(vertical_first, (bool, np.bool_)):
         if vertical_first:
             vertical = _resample_leading_axis(image, rows)

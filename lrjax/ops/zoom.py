@@ -97,7 +97,8 @@ def anchor_starts(length: int, size: int = _PUBLISHED_SIZE) -> tuple[int, int, i
         arXiv 2304.05538, appendix A.1.
     """
     tile = length // 3
-    return tuple(number * tile + tile // 2 - size // 2 for number in range(3))
+    first, second, third = (number * tile + tile // 2 - size // 2 for number in range(3))
+    return first, second, third
 
 
 def crop_starts(length: int, size: int = _PUBLISHED_SIZE) -> tuple[int, int, int, int]:
@@ -247,7 +248,8 @@ def batch_window_taps(sizes: ArrayLike, spec: WindowSpec, *, shape: tuple[int, i
 def _window_taps(height: int, width: int, spec: WindowSpec, shape: tuple[int, int]) -> WindowTaps:
     size = (height, width)
     new_size = short_side_size(height, width, spec.side)
-    axes, starts = [], []
+    axes: list[Taps] = []
+    starts: list[np.ndarray] = []
     for old, new in zip(size, new_size, strict=True):
         whole, (shown, start) = taps(old, new), _shown(new, spec.starts, spec.size)
         if len(shown) > shape[0] or whole.weights.shape[1] > shape[1]:
@@ -258,7 +260,8 @@ def _window_taps(height: int, width: int, spec: WindowSpec, shape: tuple[int, in
         weights[: len(shown), : whole.weights.shape[1]] = whole.weights[shown]
         axes.append(Taps(first, weights))
         starts.append(start)
-    return WindowTaps(*axes, *starts, vertical_pass_first(size, new_size, pass_order=spec.pass_order))
+    vertical_first = vertical_pass_first(size, new_size, pass_order=spec.pass_order)
+    return WindowTaps(axes[0], axes[1], starts[0], starts[1], vertical_first)
 
 
 def stack_window_taps(items: list[WindowTaps]) -> WindowTaps:

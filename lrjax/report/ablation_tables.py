@@ -41,9 +41,10 @@ class Line:
     def spread(self, metric: str) -> Spread | None:
         """Returns mean and standard deviation (n - 1) over seeds, None where a score is undefined."""
         values = [scores[metric] for scores in self.trained.values()] or [self.vanilla[metric]]
-        if None in values:
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
             return None
-        return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+        return Spread(float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,14 @@ def compare(ablation: Ablation, lines: Mapping[str, Line]) -> list[Pair]:
 
 def _differences(better: Line, worse: Line, metric: str) -> list[float]:
     seeds = [seed for seed in better.trained or worse.trained if seed in (worse.trained or better.trained)]
-    values = [[line.trained.get(seed, line.vanilla)[metric] for line in (better, worse)] for seed in seeds or (None,)]
-    return [] if any(None in pair for pair in values) else [high - low for high, low in values]
+    pairs = [[line.trained.get(seed, line.vanilla) for line in (better, worse)] for seed in seeds]
+    found = [_minus(high[metric], low[metric]) for high, low in pairs or [[better.vanilla, worse.vanilla]]]
+    known = [difference for difference in found if difference is not None]
+    return known if len(known) == len(found) else []
+
+
+def _minus(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
 
 
 def _error(differences: Sequence[float], better: Line, worse: Line) -> float | None:
@@ -140,8 +147,8 @@ def ablation_table(ablation: Ablation, lines: Mapping[str, Line], *, weighing: s
             paper = ablation.paper.get(row, {}).get(metric)
             before = ablation.paper.get(untrained.get(line.model, ""), {}).get(metric)
             spread, vanilla = line.spread(metric), line.vanilla[metric]
-            published = None if None in (paper, before) or not line.trained else paper - before
-            gain = None if None in (spread, vanilla) or not line.trained else spread.value - vanilla
+            published = _minus(paper, before) if line.trained else None
+            gain = _minus(spread.value, vanilla) if line.trained and spread is not None else None
             cells += [paper, published, spread, gain]
         rows.append(tuple(cells))
     seeds = ", ".join(map(str, ablation.seeds))
@@ -217,9 +224,9 @@ def ablation_chart(ablation: Ablation, lines: Mapping[str, Line]) -> Chart:
     for metric in ablation.metrics:
         found = [(line, line.spread(metric)) for line in lines.values() if line.trained]
         gains = [
-            (line.position, spread.value - line.vanilla[metric], spread.deviation or 0)
+            (line.position, spread.value - vanilla, spread.deviation or 0)
             for line, spread in found
-            if spread is not None and line.vanilla[metric] is not None
+            if spread is not None and (vanilla := line.vanilla[metric]) is not None
         ]
         if gains:
             places, means, deviations = zip(*sorted(gains), strict=True)

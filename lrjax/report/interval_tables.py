@@ -1,5 +1,7 @@
 """Confidence intervals of the user's own runs, from the per-image arrays behind their rows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lrjax.display.tables import Estimate, Table
@@ -70,23 +72,21 @@ def _differences(replicates: Replicates) -> Table:
 
 def _difference(
     replicates: Replicates, one: tuple[str, str], other: tuple[str, str], resolution: int | str
-) -> list[Estimate | None] | None:
+) -> Sequence[Estimate | None] | None:
     """How far the scores of one are above those of the other; None without results or per-image arrays of both."""
-    values, drawn = (
-        [found.scores(*each, resolution) for each in (one, other)] for found in (replicates.results, replicates)
-    )
-    if any(found is None for found in (*values, *drawn)):
+    high, low = (replicates.results.scores(*each, resolution) for each in (one, other))
+    drawn, other_drawn = (replicates.scores(*each, resolution) for each in (one, other))
+    if high is None or low is None or drawn is None or other_drawn is None:
         return None
     if not replicates.paired(one, other, resolution):
         return [None] * len(_SCORES)
-    *scores, mean = map(_minus, *values)
     alike = [
         names == others
         for names, others in zip(*(replicates.results.defined(each[0]) for each in (one, other)), strict=True)
     ]
-    scores = [score if same else None for score, same in zip(scores, alike, strict=True)]
+    scores = [_minus(*pair) if same else None for *pair, same in zip(high[:2], low[:2], alike, strict=True)]
     bounds = replicates.mean_difference_bounds(one, other, resolution)
-    return [*map(_estimate, scores, map(_minus, *drawn)), _bounded(mean, bounds)]
+    return [*map(_estimate, scores, map(_minus, drawn[:2], other_drawn[:2])), _bounded(high[2] - low[2], bounds)]
 
 
 def _by_dataset(replicates: Replicates) -> Table:
@@ -111,14 +111,14 @@ def _systems(replicates: Replicates) -> list[tuple[str, str]]:
     return [(model, variant) for model, variants in replicates.results.variants.items() for variant in variants]
 
 
-def _estimate(value: float | None, replicates: np.ndarray | None) -> Estimate | None:
+def _estimate(value: float | np.ndarray | None, replicates: np.ndarray | None) -> Estimate | None:
     """A score in percent; None where it is undefined."""
     if value is None:
         return None
     return _bounded(value, None if replicates is None else interval_around(float(value), replicates))
 
 
-def _bounded(value: float, bounds: Bounds | None) -> Estimate:
+def _bounded(value: float | np.ndarray, bounds: Bounds | None) -> Estimate:
     low, high = (None, None) if bounds is None else (100 * bound for bound in bounds)
     return Estimate(100 * float(value), low, high)
 

@@ -47,7 +47,7 @@ def _chart(
         for variant in results.variants[model]:
             found = {at: results.accuracies(model, variant, at) for at in results.resolutions}
             means = {
-                positions[at]: 100 * robustness.mean_accuracy({name: accuracies[name] for name in datasets})
+                positions[at]: 100 * float(robustness.mean_accuracy({name: accuracies[name] for name in datasets}))
                 for at, accuracies in found.items()
                 if accuracies is not None
             }
@@ -73,8 +73,8 @@ def _places(results: Results, models: set[str]) -> tuple[dict[int | str, float],
     ticks: dict[float, str] = {}
     for at in results.resolutions:  # pixels first
         highest = max(positions.values(), default=8.0)
-        known = at == HIGH_RESOLUTION and size is not None and size >= 1.25 * highest  # else tick labels would collide
-        positions[at] = float(at) if isinstance(at, int) else float(size) if known else 2 * highest
+        apart = size if size is not None and size >= 1.25 * highest else 2 * highest  # tick labels would collide
+        positions[at] = float(at if isinstance(at, int) else apart)
         label = str(at).upper()
         ticks[positions[at]] = f"{label}\n({size})" if at == HIGH_RESOLUTION and size is not None else label
     return positions, ticks

@@ -245,14 +245,14 @@ def npz_bytes(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> byt
     Raises:
         ValueError: an array has a dtype that the file cannot hold.
     """
-    arrays = {name: np.asarray(values) for name, values in arrays.items()}
-    for name, values in arrays.items():
+    content: dict[str, Any] = {name: np.asarray(values) for name, values in arrays.items()}
+    for name, values in content.items():
         if values.dtype.hasobject or values.dtype.kind == "V":  # bfloat16 is kind V: np.load would give raw bytes back
             raise ValueError(
                 f"sample array {name!r} has dtype {values.dtype}, which an npz file cannot hold; convert it first"
             )
     buffer = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(buffer, **arrays)
+    (np.savez_compressed if compress else np.savez)(buffer, **content)
     return buffer.getvalue()
 
 

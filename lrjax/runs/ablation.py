@@ -203,7 +203,9 @@ def _line(
 
 def _score(results: Results, model: str, variant: str, metric: str) -> float | None:
     kind, at = metric[:3], metric[3:]
-    found = results.scores(model, variant, at if at == HIGH_RESOLUTION else int(at))[_SCORES.index(kind)]
+    scores = results.scores(model, variant, at if at == HIGH_RESOLUTION else int(at))
+    assert scores is not None  # every row of an ablation is evaluated at every resolution of its metrics
+    found = scores[_SCORES.index(kind)]
     return None if found is None else 100 * float(found)
 
 

@@ -17,9 +17,13 @@ from lrjax.questions.zeroshot import ZeroShot
 T = TypeVar("T")
 
 
+def _is_group(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind)
+
+
 def _check(value: Any, kind: Any, key: str) -> Any:
     """Returns `value` in the form of the annotation `kind`, or raises a UserError that names `key`."""
-    if dataclasses.is_dataclass(kind):
+    if _is_group(kind):
         if not isinstance(value, Mapping):
             raise UserError(f"config.{key} must be a group of keys, not {brief(value)}")
         return from_mapping(kind, value, prefix=f"{key}.")
@@ -155,7 +159,7 @@ def with_defaults(mapping: Mapping[str, Any], kind: type = Config) -> dict[str, 
     values, hints = dict(mapping), typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         group = hints[field.name]
-        if dataclasses.is_dataclass(group):
+        if _is_group(group):
             if isinstance(values.setdefault(field.name, {}), Mapping):
                 values[field.name] = with_defaults(values[field.name], group)
         elif field.default is not dataclasses.MISSING:

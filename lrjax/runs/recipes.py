@@ -18,7 +18,7 @@ from lrjax.questions import find
 from lrjax.runs.config_reader import check_key, from_mapping, with_defaults
 
 
-def read_command_line(arguments: Sequence[str], *, description: str = "") -> Config:
+def read_command_line(arguments: Sequence[str], *, description: str | None = None) -> Config:
     """Reads the command line of `lrjax.main`.
 
     Args:
@@ -91,7 +91,8 @@ def _add_entry(mapping: dict[str, Any], key: str) -> None:
     if group.startswith("questions.") and isinstance(mapping["questions"], Mapping):
         question = group.partition(".")[2]
         if question not in mapping["questions"]:
-            mapping["questions"][question] = {"type": question} | with_defaults({}, find(question))
+            added = {question: {"type": question} | with_defaults({}, find(question))}
+            mapping["questions"] = {**mapping["questions"], **added}
         asked = mapping["questions"][question]
         if isinstance(asked, Mapping) and name not in asked:
             raise unknown_key(name, asked, f"{group}.")

@@ -90,7 +90,7 @@ class Checkpoints:
                 )
         if newest is None:
             return None
-        position = self.manager.restore(newest, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
+        position = self._read(newest, position=ocp.args.JsonRestore())
         if "training" not in position:
             raise UserError(
                 f"{self.directory} was written by another version of lrjax, which cannot be continued; use another "
@@ -111,7 +111,12 @@ class Checkpoints:
         """
         if (newest := self.check()) is None:
             return state
-        return self.manager.restore(newest, args=ocp.args.Composite(state=ocp.args.StandardRestore(state))).state
+        return self._read(newest, state=ocp.args.StandardRestore(state))
+
+    def _read(self, step: int, **item: Any) -> Any:
+        """One named item of a checkpoint, read as its arguments say."""
+        (name,) = item
+        return self.manager.restore(step, args=ocp.args.Composite(**item))[name]
 
 
 def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ import functools
 import math
 import re
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +16,14 @@ from lrjax.config import Train
 from lrjax.models.adaptation import adapted_embeddings, adapted_patches
 from lrjax.models.build import Encoders, exact_products
 from lrjax.models.robust_token import robust_features
+from lrjax.models.spec import ImageSpec
 from lrjax.models.zoo import Backbone
 from lrjax.ops.augment import CropBank, crop_bank, random_crop_box, resized_crop
 from lrjax.ops.degrade import LowResolutionBank, degrade, lr_bank, random_side
 from lrjax.ops.preprocess import normalize
 from lrjax.sharding import batch_sharding, replicated
 from lrjax.train.losses import caption_loss, clip_loss, consistency_loss
-from lrjax.train.trainable import adaptation_of, init_trainable
+from lrjax.train.trainable import adaptation_of, init_trainable, transformer
 from lrjax.types import Array, Tree
 from lrjax.weights.streaming import named_leaves
 
@@ -64,13 +66,16 @@ class ViewMaker:
             uint8 [B, 1 + buckets, size, size, 3]; each view is first degraded, then cropped.
         """
 
+        def crop(key: Array, image: Array) -> Array:
+            top, left, height, width = random_crop_box(key, self.crop)
+            return resized_crop(image, top, left, height, width, self.crop)
+
         def views(key: Array, image: Array) -> Array:
             crop_keys, side_keys = jax.random.split(key, (2, 1 + len(self.buckets)))
             low = [degrade(image, random_side(k, b), b) for k, b in zip(side_keys[1:], self.buckets, strict=True)]
             if self.shared_crop:
                 crop_keys = [crop_keys[0]] * len(crop_keys)
-            boxes = [random_crop_box(crop_key, self.crop) for crop_key in crop_keys]
-            return jnp.stack([resized_crop(v, *box, self.crop) for v, box in zip([image, *low], boxes, strict=True)])
+            return jnp.stack([crop(k, view) for k, view in zip(crop_keys, [image, *low], strict=True)])
 
         return jax.vmap(views)(jax.random.split(key, images.shape[0]), images)
 
@@ -91,6 +96,11 @@ class Distiller:
     config: Train
     optimizer: optax.GradientTransformation
 
+    @property
+    def spec(self) -> ImageSpec:
+        """The image tower of the backbone."""
+        return transformer(self.row)
+
     def init(self, seed: int, frozen: Tree | None = None) -> Tree:
         """Returns the initial state: trainable tree, optimizer state and step counter.
 
@@ -98,7 +108,7 @@ class Distiller:
             seed: of the random part.
             frozen: parameters of the backbone; only unfrozen blocks need them.
         """
-        trainable = init_trainable(self.config, self.row.spec.image, jax.random.key(seed), frozen)
+        trainable = init_trainable(self.config, self.spec, jax.random.key(seed), frozen)
         return {"trainable": trainable, "optimizer": self.optimizer.init(trainable), "step": jnp.zeros((), jnp.int32)}
 
     def layout(self, frozen: Tree, mesh: Mesh) -> Tree:
@@ -124,13 +134,14 @@ class Distiller:
 
     def study(self, trainable: Tree, frozen: Tree, images: Array) -> Array:
         """Embeds views, uint8 [B, size, size, 3], with what is trained: float32 [B, E]."""
-        adaptation = adaptation_of(trainable, self.row.spec.image)
+        adaptation = adaptation_of(trainable, self.spec)
         return adapted_embeddings(self.encoders, adaptation, frozen, self._normalize(images), remat=self.config.remat)
 
     def compare(self, trainable: Tree, teacher: Array, student: Array, captions: Array | None) -> Array:
         """The loss of one view's embeddings of a whole batch, float32 []."""
         loss = clip_loss(teacher, student, jnp.exp(trainable["log_scale"]))
         if "classifier" in trainable:
+            assert captions is not None
             loss += caption_loss(student[None], trainable["classifier"], captions)
         return loss
 
@@ -160,7 +171,7 @@ class Distiller:
         views = jnp.swapaxes(views, 0, 1)
         teacher = self._map(functools.partial(self.teach, frozen), views[0])
 
-        def add(total: Tree, view: Array) -> tuple[Tree, None]:
+        def add(total: tuple[Array, Tree], view: Array) -> tuple[tuple[Array, Tree], None]:
             found = self._view_gradient(trainable, frozen, teacher, view, captions)
             return jax.tree.map(jnp.add, total, found), None
 
@@ -194,7 +205,7 @@ class Distiller:
 
     def _robust_loss(self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None) -> Array:
         """The loss of RobustSAM: the HR view is the teacher's alone."""
-        images, adaptation = self._normalize(views), adaptation_of(trainable, self.row.spec.image)
+        images, adaptation = self._normalize(views), adaptation_of(trainable, self.spec)
         teacher, *patches = self.encoders.image_and_patches(frozen, images[:, 0])
         clear = robust_features(trainable["denoisers"], *patches, clear=True)
         low = jnp.swapaxes(images[:, 1:], 0, 1)
@@ -205,6 +216,7 @@ class Distiller:
         students, restored = (part.reshape(*low.shape[:2], *part.shape[1:]) for part in (students, restored))
         loss = consistency_loss(teacher, students, jax.lax.stop_gradient(clear), restored)
         if "classifier" in trainable:
+            assert captions is not None
             loss += caption_loss(students, trainable["classifier"], captions)
         return loss
 
@@ -221,7 +233,7 @@ class Distiller:
             "scale", "gradient_norm" and "norm", that of all that is trained.
         """
         order = self.row.preprocess.pass_order
-        make_views = ViewMaker.create(self.config, self.row.spec.image.size, pass_order=order)
+        make_views = ViewMaker.create(self.config, self.spec.size, pass_order=order)
 
         def step(state: Tree, frozen: Tree, images: Array, captions: Array | None = None) -> tuple[Tree, Tree]:
             key = jax.random.fold_in(jax.random.key(seed), state["step"])
@@ -229,7 +241,7 @@ class Distiller:
             trainable = state["trainable"]
             loss, gradient = self.gradient(trainable, frozen, views, captions)
             updates, optimizer = self.optimizer.update(gradient, state["optimizer"], trainable)
-            trainable = optax.apply_updates(trainable, updates)
+            trainable = cast(Tree, optax.apply_updates(trainable, updates))
             if self.config.clamp_scale:
                 trainable |= {"log_scale": jnp.clip(trainable["log_scale"], 0, _MAX_LOG_SCALE)}
             log = {

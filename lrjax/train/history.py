@@ -37,7 +37,7 @@ class History:
         _write_table(self.path, COLUMNS, self.rows)
         self._events = _event_writer(directory / "tensorboard", first) if tensorboard else None
         self._file = self.path.open("a", newline="")
-        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        self._writer: csv.DictWriter[str] = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
 
     def __enter__(self) -> "History":
         return self
@@ -84,8 +84,8 @@ class History:
         parts = np.array_split(np.arange(len(steps)), min(len(steps), 500))
         line = Series(
             name="loss",
-            x=[steps[part[-1]] for part in parts],
-            y=[losses[part].mean() for part in parts],
+            x=[float(steps[part[-1]]) for part in parts],
+            y=[float(losses[part].mean()) for part in parts],
             marker="" if len(parts) > 1 else "circle",
         )
         return Chart(

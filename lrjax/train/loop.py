@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
@@ -25,7 +26,7 @@ from lrjax.train.guard import check_numbers, listen, loss_bound
 from lrjax.train.history import require_tensorboard
 from lrjax.train.optim import make_optimizer, rate_schedule
 from lrjax.train.outputs import RESULT, Outputs
-from lrjax.train.trainable import adaptation_of, check_method
+from lrjax.train.trainable import adaptation_of, check_method, transformer
 from lrjax.types import Tree
 
 
@@ -70,7 +71,7 @@ def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Source
         )
     if options.captions:
         last = source[len(source) - 1]  # with the largest number: a source is in the order of the captions
-        caption_numbers({name: [last[name]] for name in ("id", "label") if name in last}, options.captions)
+        caption_numbers({name: np.array([last[name]]) for name in ("id", "label") if name in last}, options.captions)
     return source, total_steps(config, len(source))
 
 
@@ -146,7 +147,7 @@ def train_tokens(
             directory belong to another configuration or differ between the processes, the training diverged, or a file
             cannot be written.
     """
-    options, mesh, spec = config.train, predictor.mesh, predictor.row.spec.image
+    options, mesh, spec = config.train, predictor.mesh, transformer(predictor.row)
     source = check_training(config, mesh, row=predictor.row)[0] if source is None else source
     steps = total_steps(config, len(source))
     optimizer = make_optimizer(options, spec.blocks.depth, steps)
@@ -202,12 +203,12 @@ def _run_steps(
         numbers = {name: float(value) for name, value in log.items()}
         check_numbers(number, numbers, bound=bound, images=images, newest=checkpoints.newest)
         bar.set_postfix(loss=f"{numbers['loss']:.3f}", scale=f"{numbers['scale']:.1f}", refresh=False)
-        outputs.add(number, numbers | {"learning_rate": float(rate(number - 1))}, images)
+        outputs.add(number, numbers | {"learning_rate": float(jnp.asarray(rate(number - 1)))}, images)
 
     def score(number: int) -> None:
         if options.evaluate_every and number and number % options.evaluate_every == 0:
             stop.saved = checkpoints.newest
-            outputs.score(number, adaptation_of(state["trainable"], predictor.row.spec.image))
+            outputs.score(number, adaptation_of(state["trainable"], transformer(predictor.row)))
             stop.saved = ""
 
     if 0 < first < steps:
@@ -222,7 +223,7 @@ def _run_steps(
             state, log = step(state, predictor.params, images, captions)
             if pending is not None:  # one step behind, so that a step is always under way
                 record(*pending)
-            pending = number, log, batch["id"]
+            pending = number, log, batch["id"].tolist()
             before, stopping = stopping, stop.anywhere(mesh)
             asked = stopping if jax.process_count() == 1 else before  # the answer of all takes until the step is done
             evaluating = options.evaluate_every and number % options.evaluate_every == 0

@@ -64,4 +64,5 @@ def caption_loss(students: Array, classifier: dict[str, Array], captions: Array)
         LR0.FM (arXiv 2502.03950), table 5.
     """
     logits = similarities(students, classifier["kernel"].T) + classifier["bias"][None, None]
-    return sum(optax.softmax_cross_entropy_with_integer_labels(view, captions).mean() for view in logits)
+    losses = (optax.softmax_cross_entropy_with_integer_labels(view, captions).mean() for view in logits)
+    return sum(losses, start=jnp.zeros(()))

@@ -1,5 +1,7 @@
 """The optimizer of what is trained: LAMB with warm-up, cosine decay, clipping and layer-wise rates."""
 
+from collections.abc import Hashable
+
 import jax
 import optax
 
@@ -57,7 +59,9 @@ def make_optimizer(config: Train, depth: int, total_steps: int) -> optax.Gradien
     rates = {"whole": whole, **{f"table{i}": factor for i, factor in enumerate(by_block)}}
     if config.unfrozen:
         rates |= {f"block{i}": factor * config.unfrozen_rate for i, factor in enumerate(by_block)}
-    groups = {name: lamb(config.learning_rate * factor) for name, factor in rates.items()}
+    groups: dict[Hashable, optax.GradientTransformation] = {
+        name: lamb(config.learning_rate * factor) for name, factor in rates.items()
+    }
     groups["scale"] = lamb(config.scale_learning_rate)
 
     def labels(trainable: Tree) -> Tree:

@@ -66,6 +66,7 @@ class Outputs:
 
     def score(self, step: int, adaptation: Tree) -> None:
         """Evaluates an adaptation and keeps it if it is the best so far."""
+        assert self.evaluate is not None
         score, best = self.evaluate(adaptation, step), False
         if self._history is not None:
             self._history.add_score(step, score)

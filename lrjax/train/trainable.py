@@ -15,6 +15,20 @@ from lrjax.models.zoo import Backbone
 from lrjax.types import Array, Tree
 
 
+def transformer(row: Backbone) -> ImageSpec:
+    """Returns the image tower of a backbone.
+
+    Raises:
+        UserError: it is no vision transformer.
+    """
+    if isinstance(row.spec.image, ResNetSpec):
+        raise UserError(
+            f"{row.name} is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer as "
+            "config.model, or set config.train.steps and config.train.epochs to 0 to evaluate it only"
+        )
+    return row.spec.image
+
+
 def check_method(config: Train, row: Backbone) -> None:
     """Checks that a backbone can be trained as the options say.
 
@@ -25,17 +39,13 @@ def check_method(config: Train, row: Backbone) -> None:
     Raises:
         UserError: it is no vision transformer, has no block `first_block`, or no class token to replace.
     """
-    if isinstance(row.spec.image, ResNetSpec):
-        raise UserError(
-            f"{row.name} is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer as "
-            "config.model, or set config.train.steps and config.train.epochs to 0 to evaluate it only"
-        )
-    if config.robust_token and not (row.spec.image.class_token and row.spec.image.pool == "class"):
+    spec = transformer(row)
+    if config.robust_token and not (spec.class_token and spec.pool == "class"):
         raise UserError(
             f"{row.name} does not read its embedding from a class token, which config.train.robust_token replaces; "
             "choose another config.model, for instance one of CLIP or EVA, or set it to False"
         )
-    depth = row.spec.image.blocks.depth
+    depth = spec.blocks.depth
     if config.first_block >= depth:
         raise UserError(
             f"config.train.first_block is {config.first_block}, but {row.name} has the blocks 0 to {depth - 1}"
@@ -61,7 +71,7 @@ def init_trainable(config: Train, spec: ImageSpec, key: Array, params: Tree | No
     """
     prompt_key, kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, 1), 3)
     robust_key, denoiser_key = jax.random.split(jax.random.fold_in(key, 2))
-    trainable = {"log_scale": jnp.log(jnp.float32(1 / 0.07))}
+    trainable: Tree = {"log_scale": jnp.log(jnp.float32(1 / 0.07))}
     if config.tokens:
         tables = init_lr_tokens(spec, key, std=config.token_std)
         trainable["tokens"] = tuple(tables[config.first_block + 1 if config.first_block else 0 :])
@@ -69,6 +79,7 @@ def init_trainable(config: Train, spec: ImageSpec, key: Array, params: Tree | No
         bound = math.sqrt(6 / (3 * spec.patch**2 + spec.blocks.width))
         trainable["prompts"] = _uniform(prompt_key, (config.prompts, spec.blocks.width), bound)
     if config.unfrozen:
+        assert params is not None
         trainable["blocks"] = last_blocks(params, max(1, round(config.unfrozen * spec.blocks.depth)))
     if config.robust_token:
         trainable["robust_token"] = init_robust_token(spec, robust_key)

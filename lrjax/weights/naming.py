@@ -71,7 +71,7 @@ def _split(entry: str) -> tuple[str, str, str]:
     if _is_backbone(first) and not _is_backbone(others[0]):  # there is a "=" in the name of the file
         return "", first, entry.partition("=")[2].strip()
     check_name("models", first)
-    return first, *others
+    return first, others[0], others[1]
 
 
 def _is_backbone(name: str) -> bool:

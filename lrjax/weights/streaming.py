@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -56,7 +57,7 @@ def write_checkpoint(path: Path, slices: Iterable[Slice], *, target: Tree) -> No
         del values  # a view of the source tensor, which is released before the next one is read
 
 
-def named_leaves(tree: Tree) -> Iterator[tuple[str, jax.ShapeDtypeStruct]]:
+def named_leaves(tree: Tree) -> Iterator[tuple[str, Any]]:
     """Yields the '/'-joined path and the value of every leaf."""
     for path, leaf in jax.tree.flatten_with_path(tree)[0]:
         yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf

@@ -108,16 +108,17 @@ def _read_facts(path: str | Path, text: str) -> dict[str, Any]:
 
 
 def _check_model(path: str | Path, tensors: Mapping[str, np.ndarray], model: str, row: Backbone) -> None:
-    if isinstance(row.spec.image, ResNetSpec):
+    image = row.spec.image
+    if isinstance(image, ResNetSpec):
         raise UserError(f"{path} was trained for {model}, not for {row.name}, which has no patch rows")
-    robust = jax.eval_shape(lambda: init_robust_token(row.spec.image, jax.random.key(0)))
-    expected = {"tokens": token_shape(row.spec.image)}
+    robust = jax.eval_shape(lambda: init_robust_token(image, jax.random.key(0)))
+    expected = {"tokens": token_shape(image)}
     expected |= {name: leaf.shape for name, leaf in named_leaves({"robust_token": robust})}
     blocks = named_leaves(abstract_params(row.spec)["image"]["blocks"])
     shapes = {name: leaf.shape[1:] for name, leaf in blocks}
     for name, tensor in tensors.items():
         if name == "prompts":
-            wanted = (len(tensor), row.spec.image.blocks.width)
+            wanted = (len(tensor), image.blocks.width)
         elif name.startswith("blocks/"):
             wanted = shapes.get(name.split("/", 2)[2])
         else:

@@ -138,7 +138,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     else:
         guest = ""
         if scene.shape is not None and rng.random() < 0.85:
-            guest = f" with a {_choose(rng, (f'small {scene.colour}', scene.colour))} {scene.shape}"
+            guest = f" with a {_choose(rng, ('small ', ''))}{scene.colour} {scene.shape}"
         text = _choose(rng, SCENE_CAPTIONS).format(scene=scene.scene, guest=guest)
     return _with_article(text)
 

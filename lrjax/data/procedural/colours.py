@@ -39,15 +39,16 @@ def sample_colour(name: str, rng: np.random.Generator) -> RGB:
     """
     (hue, jitter), saturation, value = _HSV[name]
     u, v, w = rng.random(3)
-    rgb = colorsys.hsv_to_rgb(
+    channels = colorsys.hsv_to_rgb(
         ((hue + jitter * (2 * u - 1)) % 360) / 360,
         saturation[0] + v * (saturation[1] - saturation[0]),
         value[0] + w * (value[1] - value[0]),
     )
-    return tuple(round(255 * channel) for channel in rgb)
+    red, green, blue = (round(255 * channel) for channel in channels)
+    return red, green, blue
 
 
-def luminance(rgb: RGB) -> float:
+def luminance(rgb: RGB | np.ndarray) -> float:
     """Return the luma, 0..255, of a colour (ITU-R BT.601 weights)."""
     return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
 
@@ -63,7 +64,7 @@ _CENTRES = {name: _centre(name) for name in COLOURS}
 
 
 def _contrast(difference: np.ndarray) -> bool:
-    return np.linalg.norm(difference) >= _MINIMUM_DISTANCE and abs(difference[0]) >= _MINIMUM_LUMA_DIFFERENCE
+    return bool(np.linalg.norm(difference) >= _MINIMUM_DISTANCE and abs(difference[0]) >= _MINIMUM_LUMA_DIFFERENCE)
 
 
 CONTRASTING = {

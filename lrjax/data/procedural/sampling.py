@@ -163,7 +163,7 @@ def render_with_boxes(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarra
         the box of a shape or letter; none for a texture, or for a landscape, even with a shape in it.
     """
     picture, mask = _draw(scene, rng)
-    boxes = [mask.getbbox()] if scene.kind in OBJECT_KINDS else []
+    boxes = [] if mask is None or scene.kind not in OBJECT_KINDS else [mask.getbbox()]
     return np.array(picture), np.array(boxes, np.int32).reshape(-1, 4)
 
 
@@ -174,6 +174,7 @@ def _draw(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, Image.Im
         picture = scene_picture(scene.scene, rng)
         if scene.shape is None:
             return picture, None
+        assert scene.colour is not None
         colour = sample_colour(scene.colour, rng)
         large = scene.kind == "shape"
         fill, line = shape_mask(
@@ -184,12 +185,14 @@ def _draw(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, Image.Im
         picture.paste((255, 255, 255) if luminance(colour) < 150 else (0, 0, 0), mask=line)
         picture.paste(colour, mask=fill)
         return picture, ImageChops.lighter(line, fill)
+    assert scene.colour is not None
     colour = sample_colour(scene.colour, rng)
     second = contrasting_grey(colour, rng) if scene.second_colour is None else sample_colour(scene.second_colour, rng)
-    if scene.kind == "texture":
-        mask = texture_mask(scene.texture, rng)
-    elif scene.kind == "letter":
+    if scene.letter is not None:
         mask = letter_mask(scene.letter, rng)
+    elif scene.shape is None:
+        assert scene.texture is not None
+        mask = texture_mask(scene.texture, rng)
     else:
         mask, line = shape_mask(scene.shape, rng, extent=_LARGE, jitter=0.10, outline=6)
         if scene.texture is not None:

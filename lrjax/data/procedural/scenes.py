@@ -33,11 +33,14 @@ def _choose(rng: np.random.Generator, options: list) -> tuple:
 
 
 def _jitter(rng: np.random.Generator, colour: Colour, amount: float = 12) -> Colour:
-    return tuple(min(255, max(0, round(c + d))) for c, d in zip(colour, rng.uniform(-amount, amount, 3), strict=True))
+    offsets = rng.uniform(-amount, amount, 3)
+    red, green, blue = (min(255, max(0, round(c + d))) for c, d in zip(colour, offsets, strict=True))
+    return red, green, blue
 
 
 def _shade(colour: Colour, factor: float) -> Colour:
-    return tuple(min(255, round(c * factor)) for c in colour)
+    red, green, blue = (min(255, round(c * factor)) for c in colour)
+    return red, green, blue
 
 
 def _sky(rng: np.random.Generator, skies: list, bottom: float = 1.0) -> tuple[Image.Image, ImageDraw.ImageDraw]:

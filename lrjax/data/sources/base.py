@@ -40,6 +40,8 @@ class ListedImages(Source):
         UserError: there is no image, or an id occurs twice.
     """
 
+    ids: Sequence[str]
+    labels: Sequence[Label]
     files: Sequence[Path]
     form: Literal["typed", "text", "folder"] = "typed"
 

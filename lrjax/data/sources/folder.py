@@ -29,6 +29,9 @@ class ImageFolder(Source):
         UserError: the root or a class folder is missing, unknown or holds no image.
     """
 
+    ids: list[str]
+    labels: list[int]
+
     def __init__(self, root: str | os.PathLike, classes: Sequence[str] | None = None):
         self.root = existing_folder(root)
         found = subfolders(self.root)

@@ -3,11 +3,12 @@
 import functools
 import gzip
 import hashlib
+import io
 import math
 import os
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -61,7 +62,7 @@ def _read(folder: Path, name: str, dimensions: int) -> np.ndarray:
         raise UserError(f"'{path}' cannot be read ({error}); fetch it again") from error
 
 
-def _array(file: BinaryIO, dimensions: int, path: Path) -> np.ndarray:
+def _array(file: io.BufferedIOBase, dimensions: int, path: Path) -> np.ndarray:
     """The content, of which no more is unpacked than the header promises."""
     # two zero bytes, 8 for uint8, the number of dimensions, then the sides as big-endian int32
     if file.read(4) != bytes([0, 0, 8, dimensions]):

@@ -124,23 +124,24 @@ class ClassNames:
                 f"data set '{self.dataset}' has {self.count} classes and '{root}' {len(found)} folders: {culprit}; "
                 "name the folders after the classes, or after the original release"
             )
-        return Match(
-            {name: label for label, name in sorted((_only(candidates[name]), name) for name in found)}, "by name"
-        )
+        in_order = sorted((_sure(candidates[name]), name) for name in found)
+        return Match({name: label for label, name in in_order}, "by name")
 
     def _match(self, source: ListedImages, distinct: set[int | str]) -> Match:
         numbers = _numbers(distinct, source.form)
         if numbers is None:
-            if mixed := {one for one in distinct if not isinstance(one, str)}:
-                text = min(distinct - mixed)
-                raise UserError(f"labels of '{source.location}' are names and numbers, such as {text!r}; use one kind")
-            return self._by_name(source, sorted(distinct))
+            texts = sorted(one for one in distinct if isinstance(one, str))
+            if len(texts) < len(distinct):
+                raise UserError(
+                    f"labels of '{source.location}' are names and numbers, such as {texts[0]!r}; use one kind"
+                )
+            return self._by_name(source, texts)
         if source.names is not None and source.form == "typed":
             return self._by_number(source, numbers)
         # pandas writes 2.0, others 02
         named = {one: self._names.exactly(str(one)) or self._names.exactly(str(numbers[one])) for one in distinct}
-        by_name = Match({label: _only(labels) for label, labels in named.items()}, "by name")
-        all_named, last = None not in by_name.label_of.values(), len(source.names or self.display)
+        by_name = Match({label: _sure(labels) for label, labels in named.items() if len(labels) == 1}, "by name")
+        all_named, last = len(by_name.label_of) == len(named), len(source.names or self.display)
         if all_named and not all(0 <= number < last for number in numbers.values()):
             return by_name
         match = self._by_number(source, numbers)
@@ -148,7 +149,7 @@ class ClassNames:
         if others and all_named and source.form == "text" and source.names is None:
             return by_name
         if others:
-            label = min(others, key=numbers.get)
+            label = min(others, key=numbers.__getitem__)
             position = self.display[match.label_of[label]]
             raise UserError(
                 f"label {label} of '{source.location}' is the name of a class of '{self.dataset}', and the number of "
@@ -172,7 +173,7 @@ class ClassNames:
                 f"class '{unknown[0]}' of '{source.location}' {self._meaning(candidates[unknown[0]])} of the "
                 f"{self.count} classes of '{self.dataset}' ({len(unknown)} unknown); rename or remove it"
             )
-        return Match({text: _only(labels) for text, labels in candidates.items()}, "by name")
+        return Match({text: _sure(labels) for text, labels in candidates.items()}, "by name")
 
     def _by_number(self, source: ListedImages, numbers: Mapping[Any, int]) -> Match:
         used = set(numbers.values())
@@ -197,13 +198,14 @@ class ClassNames:
         for number, folder in enumerate(source.folders or ()):
             if found[number] is None and folder is not None:
                 found[number] = _only(self._names.in_path(folder)[1])
-        strange = sorted(number for number in numbers if found.get(number) is None)
+        known = {number: label for number, label in found.items() if label is not None}
+        strange = sorted(numbers - known.keys())
         if not strange:
             self._check_distinct(source.location, ((f"{i} {names[i]}", found[i]) for i in sorted(found)))
-            return Match({number: found[number] for number in numbers}, "by name")
+            return Match({number: known[number] for number in numbers}, "by name")
         self._check_range(source, set(strange))
         culprit = names[strange[0]] if strange[0] < len(names) else "without a name"
-        moved = [number for number, label in found.items() if label not in (None, number)]
+        moved = [number for number, label in known.items() if label != number]
         if moved:
             raise UserError(
                 f"class {strange[0]} of '{source.location}' is '{culprit}', none of the classes of "
@@ -252,7 +254,7 @@ class ClassNames:
         """Digits that count all classes, from 0 or from 1."""
         numbers = _numbers(names, "text") or {}
         for first in (0, 1):
-            label_of = {name: numbers[name] - first for name in sorted(numbers, key=numbers.get)}
+            label_of = {name: numbers[name] - first for name in sorted(numbers, key=numbers.__getitem__)}
             if list(label_of.values()) == list(range(len(names))):
                 named = [self._names.exactly(str(number)) for number in numbers.values()]
                 agree = all(labels <= {number - first} for labels, number in zip(named, numbers.values(), strict=True))
@@ -282,7 +284,8 @@ class ClassNames:
             raise self._outside(source, outside[-1], numbers)
 
     def _outside(self, source: ListedImages, number: int, numbers: set[int]) -> UserError:
-        place = next(i for i, label in enumerate(source.labels) if number in _numbers(_flat([label]), "text").values())
+        read = ((_numbers(_flat([label]), "text") or {}).values() for label in source.labels)
+        place = next(i for i, found in enumerate(read) if number in found)
         hint = "labels start at 0" if min(numbers) == 1 and max(numbers) == self.count else "correct it"
         return UserError(
             f"label {number} of image '{source.ids[place]}' of '{source.location}' is outside 0 to {self.count - 1} of "
@@ -334,6 +337,11 @@ def _below(name: str, spelled: Callable[[str], Mapping[str, str]]) -> str | None
 
 def _flat(labels: Iterable[Label]) -> list[int | str]:
     return [one for label in labels for one in (label if isinstance(label, tuple) else (label,))]
+
+
+def _sure(labels: set[int]) -> int:
+    (label,) = labels
+    return label
 
 
 def _only(labels: set[int]) -> int | None:

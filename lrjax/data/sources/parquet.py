@@ -176,6 +176,7 @@ def _class_names(path: Path, file: Any) -> list[str] | None:
         return None
     if isinstance(names, dict):  # {"0": "cat", ...}
         names = [names.get(str(number)) for number in range(len(names))]
-    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+    texts = [name for name in names if isinstance(name, str)] if isinstance(names, list) else None
+    if names is not None and texts != names:
         raise UserError(f"the class names of column 'label' of '{path}' are no list of texts; write the file again")
-    return names
+    return texts

@@ -155,9 +155,9 @@ def _table_rows(table: Path) -> list[tuple[int, Any]]:
 
 def _csv_rows(table: Path, text: str) -> list[tuple[int, dict[str, str]]]:
     """The rows of a table with commas, or the semicolons or tabs of spreadsheets, and perhaps blanks behind them."""
-    form = {"skipinitialspace": True, "delimiter": ","}
+    form: dict[str, Any] = {"skipinitialspace": True, "delimiter": ","}
     for delimiter in ",;\t":
-        if "file_name" in next(csv.reader([text.partition("\n")[0]], **form | {"delimiter": delimiter}), ()):
+        if "file_name" in next(csv.reader([text.partition("\n")[0]], **{**form, "delimiter": delimiter}), ()):
             form["delimiter"] = delimiter
     found = list(enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True, **form), 1))
     for number, row in found:

@@ -156,7 +156,9 @@ def _data(name: str | Path, split: str, data_dir: str | os.PathLike | None) -> t
         if builder.info.splits and split.partition("[")[0] not in builder.info.splits:
             known = ", ".join(builder.info.splits)
             raise UserError(f"TFDS data set '{name}' has no split '{split}', only {known}; {remedy}")
-        data = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        # A decorator of TFDS hides the parameters.
+        data = builder.as_data_source(split, decoders=decoders)  # pyright: ignore[reportCallIssue]
     except UserError:
         raise
     except tfds.core.DatasetNotFoundError as error:

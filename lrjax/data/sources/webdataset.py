@@ -86,8 +86,8 @@ class TarImages(ListedImages):
             self.form = "folder"
         elif any(name.lower().endswith(".cls") for name in others):
             self.form = "text"
-        if None in labels:
-            raise UserError(f"image '{ids[labels.index(None)]}' of '{location}' has no label; add its .cls or .json")
+        if missing := [one for one, label in zip(ids, labels, strict=True) if label is None]:
+            raise UserError(f"image '{missing[0]}' of '{location}' has no label; add its .cls or .json")
         super().__init__(location, ids, labels, _class_names(shards[0].parent, Path(location)))
         self.left_out = by_suffix(name for name in others if not name.lower().endswith((".cls", ".json")))
         self.gaps = gaps(self.left_out)

@@ -47,7 +47,7 @@ def bert_tokenizer(path: Path, context: int) -> Tokenizer:
         vocab_size=len(pieces),
         cleaning="whitespace",
         method="word pieces, lower case",
-        vocabulary="\n".join(sorted(pieces, key=pieces.get)).encode("utf-8"),
+        vocabulary="\n".join(sorted(pieces, key=pieces.__getitem__)).encode("utf-8"),
     )
 
 

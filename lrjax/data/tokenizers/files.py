@@ -1,5 +1,6 @@
 """Where the vocabularies lie that do not ship with this package."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Vocabulary:
     repositories: tuple[str, ...]
     size: int
 
-    def check(self, path: Path, size: int, found: dict[str, int | None], expected: dict[str, int]) -> None:
+    def check(self, path: Path, size: int, found: Mapping[str, int | None], expected: dict[str, int]) -> None:
         """Check that a file holds this vocabulary and no other.
 
         Args:
@@ -80,9 +81,10 @@ def find_vocabulary(name: str, *, directory: Path | None = None, hub_id: str = "
         UserError: when there is none.
     """
     vocabulary = VOCABULARIES[name]
-    for file in vocabulary.files if directory else ():
-        if (path := Path(directory) / file).is_file():
-            return path
+    if directory is not None:
+        for file in vocabulary.files:
+            if (path := directory / file).is_file():
+                return path
     repository = hub_id.removeprefix("hf-hub:").partition(":")[0]
     repositories = list(dict.fromkeys(one for one in (repository, *vocabulary.repositories) if one))
     try:

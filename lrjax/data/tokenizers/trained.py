@@ -69,8 +69,9 @@ def file_tokenizer(path: Path, context: int) -> Tokenizer:
         raise UserError(
             f"tokenizer file '{path}' cannot be read ({error}); write it again with Tokenizer.save"
         ) from error
-    ids = {token: tokenizer.token_to_id(token) for token in (PAD, SOT, EOT)}
-    missing = [token for token, number in ids.items() if number is None]
+    found = ((token, tokenizer.token_to_id(token)) for token in (PAD, SOT, EOT))
+    ids = {token: number for token, number in found if number is not None}
+    missing = [token for token in (PAD, SOT, EOT) if token not in ids]
     if missing:
         raise UserError(f"tokenizer file '{path}' has no token {', '.join(missing)}; add it as a special token")
     highest = max(tokenizer.get_vocab().values())

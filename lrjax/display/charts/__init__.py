@@ -3,8 +3,8 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol, get_args
 
 from lrjax.errors import UserError
 
@@ -14,6 +14,16 @@ OWN = "your run"
 Marker = Literal["circle", "star", "square", "diamond", ""]
 Emphasis = Literal["normal", "strong", "faint"]
 ScaleName = Literal["linear", "log", "log2"]
+
+
+class Numbers(Protocol):
+    """A sequence of numbers, or an array with one axis; what describes a chart needs no NumPy."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[float]: ...
+
+    def __getitem__(self, index: int, /) -> float: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,15 +51,15 @@ class Series:
     """
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Numbers
+    y: Numbers
     group: str = ""
     line: bool = True
     marker: Marker = "circle"
     labels: Sequence[str] = ()
-    sizes: Sequence[float] = ()
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
+    sizes: Numbers = ()
+    low: Numbers = ()
+    high: Numbers = ()
     emphasis: Emphasis = "normal"
     dashed: bool = False
     annotate: bool = False
@@ -212,6 +222,11 @@ class Chart:
                     self.value_axis.check(getattr(series, field), f"{what}: series {series.name!r} has {field}")
             if panel.level is not None:
                 self.value_axis.check([panel.level], f"{what}: panel {panel.title!r} has its level")
+
+    @property
+    def categories(self) -> Mapping[float, str]:
+        """Text by position along the vertical axis; of a horizontal chart."""
+        return self.y.ticks or {}
 
     @property
     def value_axis(self) -> Axis:

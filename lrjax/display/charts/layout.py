@@ -69,7 +69,7 @@ def scales(chart: Chart) -> tuple[Scale, Scale]:
     x = [value for series in chart.series for value in series.x]
     y = [value for series in chart.series for value in series.y]
     if chart.horizontal:
-        positions = [*y, *chart.y.ticks]
+        positions = [*y, *chart.categories]
         limits = min(positions) - 0.6, max(positions) + 0.6
         return _scale(chart.x, x, ends), _scale(dataclasses.replace(chart.y, limits=limits), y, [])
     return _scale(chart.x, x, []), _scale(chart.y, y, ends)
@@ -212,7 +212,7 @@ def is_crowded(panel: Panel) -> bool:
 
 def is_dense(chart: Chart) -> bool:
     """Tells whether a horizontal chart has so many categories that they stand closer, with smaller points."""
-    return chart.horizontal and len(chart.y.ticks) > MANY_PLACES
+    return chart.horizontal and len(chart.categories) > MANY_PLACES
 
 
 def largest_size(chart: Chart) -> float:

@@ -88,7 +88,7 @@ class Sheet:
     title: str
     pictures: Sequence[np.ndarray]
     captions: Sequence[str]
-    right: Sequence[bool] | None = None
+    right: Sequence[bool] | np.ndarray | None = None
     columns: int = 6
 
     def __post_init__(self):

@@ -68,7 +68,7 @@ def place_names(
     placed: list[tuple[float, float, float, float]] = []
     centres = []
     for (x, y, radius), (width, height) in zip(anchors, sizes, strict=True):
-        best = None
+        options = []
         for number, (right, up, far) in enumerate(_DIRECTIONS):
             diagonal = 0.75 if right and up else 1.0
             distance = diagonal * radius + gap * far
@@ -77,10 +77,10 @@ def place_names(
             outside = width * height - _overlap(box, frame)
             cost = 4 * sum(_overlap(box, other) for other in placed) + sum(_overlap(box, other) for other in taken)
             cost += 8 * outside + 0.004 * number * width * height
-            if best is None or cost < best[0]:
-                best = (cost, (at_x, at_y), box)
-        placed.append(best[2])
-        centres.append(best[1])
+            options.append((cost, (at_x, at_y), box))
+        _, centre, box = min(options, key=lambda option: option[0])
+        placed.append(box)
+        centres.append(centre)
     return centres
 
 

@@ -84,7 +84,7 @@ def draw(chart: Chart) -> bytes:
         height += header
         top = 1 - header / height
         figure = new_figure(width, height)
-        figure.get_layout_engine().set(rect=(0, 0, 1, top), wspace=0.03, hspace=0.04)
+        figure.set_layout_engine("constrained", rect=(0, 0, 1, top), wspace=0.03, hspace=0.04)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         _set_axes(axes, chart, x, y)
         for axis, panel in zip(axes.flat, chart.panels, strict=False):
@@ -139,10 +139,10 @@ def _fewest_gaps(panels: int, most: int) -> int:
 def _size(chart: Chart, columns: int, rows: int) -> tuple[float, float]:
     single = len(chart.panels) == 1
     if chart.horizontal:
-        room = max(names.text_width(text, 8 / 72) for text in chart.y.ticks.values())
+        room = max(names.text_width(text, 8 / 72) for text in chart.categories.values())
         pitch = 0.17 if layout.is_dense(chart) else 0.25
         width = max(6.4, room + 4.2) if single else room + 2.4 * columns
-        return width + 0.4, pitch * len(chart.y.ticks) * rows + 0.75
+        return width + 0.4, pitch * len(chart.categories) * rows + 0.75
     if single:
         return 6.4, 4.2 if layout.is_crowded(chart.panels[0]) else 3.6
     return (2.5 if columns > 3 else 3.1) * columns + 0.5, 2.1 * rows + 0.48
@@ -162,7 +162,7 @@ def _fit_legend(chart: Chart, width: float) -> tuple[int, int]:
     figure = new_figure(width, 1)
     for columns in range(number, 0, -1):
         legend = _legend(figure, chart, columns)
-        inches = legend.get_window_extent(figure.canvas.get_renderer()).width / _DPI
+        inches = legend.get_window_extent().width / _DPI
         legend.remove()
         if inches <= width - 2 * _LEFT:
             break

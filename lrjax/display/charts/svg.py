@@ -140,7 +140,7 @@ def _kind(chart: Chart) -> str:
     several = len(chart.panels) > 1
     if not chart.horizontal:
         return "small" if several else "single"
-    room = max(names.text_width(text, FONTS["wide"]) for text in chart.y.ticks.values())
+    room = max(names.text_width(text, FONTS["wide"]) for text in chart.categories.values())
     return "wide" if several or room <= _WRAPPED_ROOM * WIDTHS["wide"] else "places"
 
 

@@ -80,23 +80,24 @@ def find_buckets(board: Leaderboard) -> list[Bucket]:
     Returns:
         Buckets that share no model, the smallest size first.
     """
-    left = {number for number, entry in enumerate(board.entries) if entry.parameters is not None}
+    sizes = {number: entry.parameters for number, entry in enumerate(board.entries) if entry.parameters is not None}
+    left = set(sizes)
     buckets = []
     while True:
         best: list[int] = []
-        for smallest in sorted({board.entries[number].parameters for number in left}):
-            near = [number for number in sorted(left) if 0 <= board.entries[number].parameters - smallest <= WIDTH]
+        for smallest in sorted({sizes[number] for number in left}):
+            near = [number for number in sorted(left) if 0 <= sizes[number] - smallest <= WIDTH]
             enough = len(near) >= FEWEST_MODELS and len({board.entries[one].data for one in near}) >= FEWEST_SOURCES
             if enough and len(near) > len(best):
                 best = near
         if not best:
             return sorted(buckets, key=lambda bucket: bucket.smallest)
-        sizes = [board.entries[number].parameters for number in best]
-        buckets.append(Bucket(min(sizes), max(sizes), tuple(best)))
+        members = [sizes[number] for number in best]
+        buckets.append(Bucket(min(members), max(members), tuple(best)))
         left -= set(best)
 
 
-def share_inside(groups: Sequence[Sequence[float]]) -> evidence.Estimate | None:
+def share_inside(groups: Sequence[Sequence[float] | np.ndarray]) -> evidence.Estimate | None:
     """Estimates the share of the variance that is inside groups, one minus the intraclass correlation.
 
     Args:
@@ -122,8 +123,8 @@ def share_inside(groups: Sequence[Sequence[float]]) -> evidence.Estimate | None:
     ratio = float((sizes * (means - grand) ** 2).sum() / freedom[0] / (inside / freedom[1]))
     size = float((total - (sizes**2).sum() / total) / freedom[0])
     ratios = ratio, ratio / stats.f.ppf(0.975, *freedom), ratio * stats.f.ppf(0.975, *freedom[::-1])
-    value, high, low = (float(size / (one + size - 1)) for one in ratios)
-    return evidence.Estimate(*(min(one, 1.0) for one in (value, low, high)), int(total))
+    value, high, low = (min(float(size / (one + size - 1)), 1.0) for one in ratios)
+    return evidence.Estimate(value, low, high, int(total))
 
 
 def _findings(board: Leaderboard, buckets: Sequence[Bucket], resolution: int | str) -> tuple[Finding, ...]:
@@ -144,10 +145,10 @@ def _findings(board: Leaderboard, buckets: Sequence[Bucket], resolution: int | s
         )
     correlations = []
     for bucket in buckets:
-        amounts = [board.entries[number].pairs for number in bucket.members]
-        known = [number for number, amount in zip(bucket.members, amounts, strict=True) if amount is not None]
-        if len({board.entries[number].pairs for number in known}) >= 3:
-            value = evidence.rank_correlation([board.entries[one].pairs for one in known], war[known])
+        pairs = {number: board.entries[number].pairs for number in bucket.members}
+        amounts = {number: amount for number, amount in pairs.items() if amount is not None}
+        if len(set(amounts.values())) >= 3:
+            value = evidence.rank_correlation(list(amounts.values()), war[list(amounts)])
             correlations += [] if value is None else [value]
     estimate = evidence.over_units(correlations)
     if estimate is not None:
@@ -218,14 +219,14 @@ def _chart(board: Leaderboard, published: Leaderboard, buckets: Sequence[Bucket]
                 annotate=bool(own),
             )
         )
-    ticks = {line: f"{bucket.label} (n = {len(bucket.members)})" for line, bucket in enumerate(buckets)}
+    titles = [f"{bucket.label} (n = {len(bucket.members)})" for bucket in buckets]
     return Chart(
         name="buckets-spread",
         title=f"WAR-{shown(resolution)} of models of equal size, by pre-training data",
         alt=f"One line for each of {len(buckets)} buckets of equal size, with the WAR of its models as points.",
         panels=[Panel(title="", series=series)],
         x=Axis(label=f"WAR-{shown(resolution)}, %"),
-        y=Axis(label="", ticks=ticks),
+        y=Axis(label="", ticks=dict(enumerate(titles))),
         groups=sorted({key[0] for key in points if key[0] != OWN}),
         horizontal=True,
     )

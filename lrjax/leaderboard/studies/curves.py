@@ -33,13 +33,14 @@ def study(board: Leaderboard) -> Study:
         (family, len(chosen), *accuracy[numbers][chosen].mean(axis=0).tolist(), *war[chosen].mean(axis=0).tolist())
         for family, chosen in members.items()
     ]
+    lines.sort(key=lambda line: line[2], reverse=True)
     header = ("Family", "Models", *(f"{name}-{shown(r)}" for name in ("ACC", "WAR") for r in board.resolutions))
     note = f" {board.note.capitalize()}." if board.note else ""
     table = Table(
         "Families by resolution",
         f"Means over the models of a family, percent.{note}",
         header,
-        tuple(sorted(lines, key=lambda line: -line[2])),
+        tuple(lines),
         labels=1,
         group=len(board.resolutions),
     )
@@ -83,10 +84,17 @@ def _families(board: Leaderboard, accuracy: np.ndarray) -> Chart:
         chosen = [number for number, entry in enumerate(board.entries) if entry.family == family]
         for number in chosen:
             entry = board.entries[number]
-            # a name beside its line would narrow all panels of the column
-            own = {"group": OWN, "emphasis": "strong", "dashed": True}
-            style = own if entry.own else {"group": family, "emphasis": "faint", "marker": ""}
-            series.append(Series(name=entry.name, x=x, y=accuracy[number], **style))
+            series.append(
+                Series(
+                    name=entry.name,  # not beside its line, which would narrow all panels of the column
+                    x=x,
+                    y=accuracy[number],
+                    group=OWN if entry.own else family,
+                    emphasis="strong" if entry.own else "faint",
+                    dashed=entry.own,
+                    marker="circle" if entry.own else "",
+                )
+            )
         mean = [number for number in chosen if not board.entries[number].own]
         if mean:
             series.append(

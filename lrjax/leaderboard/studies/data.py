@@ -8,6 +8,7 @@ from lrjax.display.tables import Table
 from lrjax.leaderboard.board import Leaderboard
 from lrjax.leaderboard.studies import evidence, pairs
 from lrjax.leaderboard.studies.figures import percent, shown
+from lrjax.leaderboard.studies.size import values_of
 from lrjax.leaderboard.studies.study import Finding, Study
 
 NAME = "data"
@@ -76,14 +77,14 @@ def equal_towers(board: Leaderboard) -> dict[str, list[int]]:
         Entry numbers by name of the tower, for instance "ViT, patch 14, 224 px, 335 GFLOPs"; groups have models of at
         least two sources of data. Fine-tuned models and own runs are left out.
     """
-    groups: list[list[int]] = []
+    gflops, groups = values_of(board, "gflops"), []
     for number, entry in enumerate(board.entries):
         if entry.own or entry.finetuned or entry.tower != "vit" or None in (entry.gflops, entry.pairs):
             continue
         for group in groups:
             first = board.entries[group[0]]
             same = (first.patch, first.image_size) == (entry.patch, entry.image_size)
-            if same and abs(entry.gflops / first.gflops - 1) < _SAME_TOWER:
+            if same and abs(gflops[number] / gflops[group[0]] - 1) < _SAME_TOWER:
                 group.append(number)
                 break
         else:
@@ -148,15 +149,16 @@ def _tower_findings(board: Leaderboard, towers: dict[str, list[int]], resolution
         }
         if all(scores.values()):
             gains.append(float(np.mean(scores[FILTERED]) - np.mean(scores[RAW])))
-        amounts = [board.entries[number].pairs for number in group]
-        if len(set(amounts)) >= 3:
+        amounts = values_of(board, "pairs")[group]
+        if len(set(amounts.tolist())) >= 3:
             ranks = evidence.rank_correlation(amounts, war[group])
             if ranks is not None:
                 correlations.append(ranks)
-    if gains:
+    estimate = evidence.over_units(gains)
+    if estimate is not None:
         findings.append(
             evidence.finding(
-                evidence.over_units(gains),
+                estimate,
                 claim=f"Better filtered data make models more robust than more data do: {FILTERED} beats {RAW}.",
                 source="abstract (ii), Figure 6",
                 measure=f"Mean difference of {name}, {FILTERED} minus {RAW}, points; units are groups of equal image "
@@ -166,10 +168,11 @@ def _tower_findings(board: Leaderboard, towers: dict[str, list[int]], resolution
                 rule=evidence.UNITS_RULE,
             )
         )
-    if correlations:
+    estimate = evidence.over_units(correlations)
+    if estimate is not None:
         findings.append(
             evidence.finding(
-                evidence.over_units(correlations),
+                estimate,
                 claim="At equal image tower, more pre-training pairs go with more robustness.",
                 source="abstract (ii), as a counter-check",
                 measure=f"Mean Spearman correlation of {name} with the number of pairs within groups of equal image "

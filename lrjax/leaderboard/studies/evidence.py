@@ -139,7 +139,7 @@ def percentile_estimate(value: float, resampled: ArrayLike, n: int) -> Estimate:
         resampled: its values on resamples, [B]; nan where it is undefined.
         n: how many models or units are behind it.
     """
-    low, high = np.nanquantile(resampled, (0.025, 0.975))
+    low, high = np.nanquantile(np.asarray(resampled, np.float64), (0.025, 0.975))
     return Estimate(value, min(float(low), value), max(float(high), value), n)
 
 

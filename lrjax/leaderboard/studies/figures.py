@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrjax.display.charts import OWN, Axis, Chart, Panel, Series
+from lrjax.display.charts import OWN, Axis, Chart, Numbers, Panel, Series
 from lrjax.leaderboard.board import Leaderboard
 
 _TITLES = {
@@ -78,7 +78,7 @@ def dots(
     alt: str,
     label: str,
     categories: Sequence[str],
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    panels: Mapping[str, Mapping[str, Numbers]],
     level: float | None = None,
     columns: int = 4,
     decimals: int = 1,

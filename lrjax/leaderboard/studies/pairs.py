@@ -13,6 +13,7 @@ from lrjax.display.tables import Table
 from lrjax.leaderboard.board import METRICS, Entry, Leaderboard
 from lrjax.leaderboard.studies import evidence
 from lrjax.leaderboard.studies.figures import dots, low_resolutions, percent, shown
+from lrjax.leaderboard.studies.size import values_of
 from lrjax.leaderboard.studies.study import Finding, Study
 
 _SAME_MODEL = 0.01
@@ -69,22 +70,23 @@ def input_pairs(board: Leaderboard) -> list[Pair]:
     Returns:
         Pairs of the model with the smallest input and each larger one; the unit is the former.
     """
+    parameters, sizes = values_of(board, "parameters"), values_of(board, "image_size")
     chains: list[list[int]] = []
     for number, entry in enumerate(board.entries):
         if entry.tower != "vit" or entry.own or None in (entry.parameters, entry.image_size):
             continue
         for chain in chains:
-            if _same_but_input(board.entries[chain[0]], entry):
+            larger = parameters[number] / parameters[chain[0]] - 1
+            if _same_facts(board.entries[chain[0]], entry) and abs(larger) < _SAME_MODEL:
                 chain.append(number)
                 break
         else:
             chains.append([number])
     pairs = []
     for chain in chains:
-        base, *others = sorted(chain, key=lambda number: board.entries[number].image_size)
-        smallest = board.entries[base].image_size
+        base, *others = sorted(chain, key=sizes.__getitem__)
         unit = board.entries[base].name
-        pairs += [Pair(base, other, unit) for other in others if board.entries[other].image_size > smallest]
+        pairs += [Pair(base, other, unit) for other in others if sizes[other] > sizes[base]]
     return pairs
 
 
@@ -100,6 +102,7 @@ def data_pairs(board: Leaderboard) -> list[Pair]:
     Returns:
         The pairs, each its own unit.
     """
+    amounts = values_of(board, "pairs")
     first: dict[tuple, dict[str, int]] = {}
     for number, entry in enumerate(board.entries):
         if not entry.own and not entry.finetuned and entry.tower == "vit" and entry.pairs is not None:
@@ -107,7 +110,7 @@ def data_pairs(board: Leaderboard) -> list[Pair]:
     pairs = []
     for numbers in first.values():
         for one, two in itertools.combinations(numbers.values(), 2):
-            less, more = sorted((one, two), key=lambda number: board.entries[number].pairs)
+            less, more = sorted((one, two), key=amounts.__getitem__)
             base, other = (less, more) if same_source(board.entries[one], board.entries[two]) else (more, less)
             pairs.append(Pair(base, other, board.entries[base].name))
     return pairs
@@ -127,9 +130,9 @@ def _file(entry: Entry) -> str:
     return PurePosixPath(entry.backbone.partition(":")[2]).stem
 
 
-def _same_but_input(one: Entry, two: Entry) -> bool:
+def _same_facts(one: Entry, two: Entry) -> bool:
     facts = [(entry.family, entry.patch, entry.data, entry.pairs, entry.finetuned) for entry in (one, two)]
-    return facts[0] == facts[1] and abs(two.parameters / one.parameters - 1) < _SAME_MODEL
+    return facts[0] == facts[1]
 
 
 def differences(board: Leaderboard, pairs: Sequence[Pair], metric: str, resolution: int | str) -> np.ndarray:
@@ -206,8 +209,8 @@ def pairs_table(board: Leaderboard, pairs: Sequence[Pair], title: str, caption: 
         title: see `Table`.
         caption: see `Table`; the unit is added.
     """
-    columns = [(metric, resolution) for resolution in low_resolutions(board) for metric in METRICS]
-    columns.append(("acc", "hr"))
+    low = [(metric, resolution) for resolution in low_resolutions(board) for metric in METRICS]
+    columns = [*low, ("acc", "hr")]
     values = np.array([differences(board, pairs, *column) for column in columns]).T
     lines = [(label(board, pair), *line.tolist()) for pair, line in zip(pairs, values, strict=True)]
     header = ("Pair", *(f"{metric.upper()}-{shown(resolution)}" for metric, resolution in columns))
@@ -238,8 +241,9 @@ def pair_findings(
             f"Mean difference of {metric.upper()}-{resolution}, {difference}, points; {len(pairs)} {units[0]} of "
             f"{mean.n} {units[1]}, which are the units; {signs(board, pairs, metric, resolution)}"
         )
-        facts = {"claim": claim, "source": source, "measure": measure}
-        findings.append(evidence.finding(mean, **facts, expected=-1, rule=evidence.UNITS_RULE))
+        findings.append(
+            evidence.finding(mean, claim=claim, source=source, measure=measure, expected=-1, rule=evidence.UNITS_RULE)
+        )
     return tuple(findings)
 
 

@@ -154,10 +154,11 @@ def _findings(board: Leaderboard, resolution: int | str) -> tuple[Finding, ...]:
         )
     families = family_correlations(board, resolution)
     values = [one.value for one in families.values()]
-    if values:
+    middle = evidence.over_units(values, value=float(np.median(values))) if values else None
+    if middle is not None:
         findings.append(
             evidence.finding(
-                evidence.over_units(values, value=float(np.median(values))),
+                middle,
                 claim="Larger models of one family are more robust to low resolution.",
                 source="abstract (i)",
                 measure=f"Median over {len(values)} families of the Spearman correlation of {name} with size; "
@@ -167,10 +168,12 @@ def _findings(board: Leaderboard, resolution: int | str) -> tuple[Finding, ...]:
             )
         )
     pairs, parameters = values_of(board, "pairs"), values_of(board, "parameters")
-    if len(score) >= 4 and np.ptp(pairs) > 0 and np.ptp(parameters) > 0:
+    known = len(score) >= 4 and np.ptp(pairs) > 0 and np.ptp(parameters) > 0
+    alone = evidence.correlation(pairs, score) if known else None
+    if alone is not None:
         findings.append(
             evidence.finding(
-                evidence.correlation(pairs, score),
+                alone,
                 claim="More pre-training pairs go with more robustness (the amount alone, whatever the data are).",
                 source="abstract (ii), as a counter-check",
                 measure=f"Spearman correlation of {name} with pre-training pairs, {len(score)} models",

@@ -4,6 +4,7 @@ They are described here, for the command and for the page of the report to draw.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,7 +33,7 @@ def curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
         series = []
         for table in tables:
             found = zoom.scale_curves(table.correct)
-            shared = {"x": found.scales, "group": table.title, "marker": ""}
+            shared: dict[str, Any] = {"x": found.scales, "group": table.title, "marker": ""}
             series.append(Series(name=f"{table.title}, middle crop", y=100 * found.middle, **shared))
             series.append(Series(name=f"{table.title}, best of nine", y=100 * found.nine, dashed=True, **shared))
         panels.append(Panel(title=dataset, series=series))
@@ -77,6 +78,7 @@ def centre_curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
 
 def centre_change(table: ZoomTable) -> np.ndarray:
     """The accuracy at each of `CENTRE_SCALES` less that at 256 pixels, float64 [11]."""
+    assert table.centre is not None
     accuracy = np.array([in_label_set(guess, table.labels).mean() for guess in table.centre.T])
     return accuracy - accuracy[CENTRE_SCALES.index(256)]
 
@@ -163,7 +165,12 @@ def divided_image(table: ZoomTable) -> int:
 
 
 def crops(
-    image: Image.Image, table: ZoomTable, views: Sequence[int], *, index: int | None = None, name: str = "zoom-crops"
+    image: Image.Image,
+    table: ZoomTable,
+    views: Sequence[int] | np.ndarray,
+    *,
+    index: int | None = None,
+    name: str = "zoom-crops",
 ) -> Sheet:
     """Shows views of an image, such as the first 36 of a cover.
 

@@ -61,15 +61,15 @@ def view_maker(batch: Batch, mesh: Mesh, *, sizes: np.ndarray, any_large: bool, 
         rendered = None
         if any_large:
             count, size = sum(part.shape[1] for part in parts), parts[0].shape[2]
-            rendered = np.zeros((len(on_host), count, size, size, 3), np.uint8)
+            host = np.zeros((len(on_host), count, size, size, 3), np.uint8)
             specs = [spec for one in lists for spec in one]
 
             def fill(row: int) -> None:
-                rendered[row] = np.concatenate([host_windows(batch.large[row], spec) for spec in specs])
+                host[row] = np.concatenate([host_windows(batch.large[row], spec) for spec in specs])
 
             with ThreadPoolExecutor(max(workers, 1)) as pool:  # Pillow resizes without Python's lock
                 list(pool.map(fill, batch.large))
-            rendered = put_batch((rendered, on_host), mesh)
+            rendered = put_batch((host, on_host), mesh)
         return _assembler(mesh)(parts, rendered)
 
     return views

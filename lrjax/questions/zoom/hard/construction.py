@@ -53,12 +53,12 @@ class Review(NamedTuple):
     """What people said of an image whose label was in doubt.
 
     Attributes:
-        first: answers of the three who saw every such image.
+        first: answers of the three who saw every such image, each an `Answer`.
         second: answers of others, any number.
     """
 
-    first: Sequence[Answer]
-    second: Sequence[Answer] = ()
+    first: Sequence[str]
+    second: Sequence[str] = ()
 
 
 class Refinement(NamedTuple):
@@ -97,10 +97,12 @@ def hard_images(
     """
     hard = np.flatnonzero(unclassifiable(*tables))
     images = len(np.asarray(tables[0]))
-    sets = np.asarray(labels)
+    positions, sets = np.asarray(index), np.asarray(labels)
     sets = sets[:, None] if sets.ndim == 1 else sets
-    if not len(index) == len(sets) == images:
-        raise UserError(f"{dataset} has tables of {images} images, but {len(index)} positions and {len(sets)} labels")
+    if not len(positions) == len(sets) == images:
+        raise UserError(
+            f"{dataset} has tables of {images} images, but {len(positions)} positions and {len(sets)} labels"
+        )
     if class_ids is not None:
         ids = np.asarray(class_ids)
         if sets.max(initial=NO_LABEL) >= len(ids):
@@ -110,8 +112,8 @@ def hard_images(
     for place in hard:
         own = tuple(sorted({int(label) for label in sets[place] if label != NO_LABEL}))
         if not own:
-            raise UserError(f"image {int(index[place])} of {dataset} has no label; leave it out of the tables")
-        found.append(HardImage(dataset=dataset, index=int(index[place]), labels=own))
+            raise UserError(f"image {int(positions[place])} of {dataset} has no label; leave it out of the tables")
+        found.append(HardImage(dataset=dataset, index=int(positions[place]), labels=own))
     return found
 
 
