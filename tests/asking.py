@@ -44,7 +44,7 @@ def ask(question, source, head, *, predictor, batch_size=8, model="tiny", varian
     cases = list(question.plan(setting))
     needs = [case.needs["test"] for case in cases]
     if needs[0].read == "logits":
-        records = bench.logits(needs)
+        records = bench.read(needs)
     else:
         records = [question.record(need, setting, bench) for need in needs]
     answer = Answer(skipped=tuple(damaged_name(source, int(index)) for index in records[0]["skipped"]))

@@ -81,7 +81,7 @@ def embeddings(mesh, views=VIEWS):
 
 
 def lower_zeroshot(mesh):
-    return bench._logits(mesh).lower(*embeddings(mesh))
+    return bench._reader(mesh, embedding=False).lower(*embeddings(mesh))
 
 
 def lower_zoom(mesh):

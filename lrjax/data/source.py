@@ -43,6 +43,7 @@ class Source(Examples, Protocol):
         ids: name of each image; None where only reading tells, as for `labels`.
         labels: label of each image.
         origins: the data set that each image comes from; None where the files do not tell.
+        captions: texts that describe each image; they are no part of the fingerprint.
         has_boxes: whether the examples have "boxes", see `lrjax.data.regions`.
         matched: how the labels were matched with the classes, such as "by name"; None where they were not.
         doubts: sentences on what may be wrong with the labels.
@@ -53,6 +54,7 @@ class Source(Examples, Protocol):
     ids: Sequence[str] | None = None
     labels: Sequence[Label] | None = None
     origins: Sequence[str] | None = None
+    captions: Sequence[Sequence[str]] | None = None
     has_boxes: bool = False
     matched: str | None = None
     doubts: Sequence[str] = ()
@@ -75,6 +77,7 @@ class Derived(Source):
     def __init__(self, source: Source):
         self.source = source
         self.ids, self.labels, self.origins = source.ids, source.labels, source.origins
+        self.captions = source.captions
         self.has_boxes, self.matched, self.doubts = source.has_boxes, source.matched, source.doubts
         self.gaps, self.left_out = source.gaps, source.left_out
 

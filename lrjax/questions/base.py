@@ -7,7 +7,7 @@ names the records that it needs, which are made once, whichever questions need t
 
 import abc
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from lrjax.config import Group
 from lrjax.display.page import Page, Section
@@ -26,12 +26,14 @@ class Question(Group, abc.ABC):
         version: raised when its numbers change; part of every key.
         headline: the metric that stands for the question where there is room for one.
         higher_is_better: by metric, whether more of it is better.
+        asks_of: what the data sets must have, "classes", or "captions" of their images.
         choosing: options that only say which cases there are; another value computes no case again.
     """
 
     version: ClassVar[int]
     headline: ClassVar[str]
     higher_is_better: ClassVar[Mapping[str, bool]]
+    asks_of: ClassVar[Literal["classes", "captions"]] = "classes"
     choosing: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
@@ -42,9 +44,14 @@ class Question(Group, abc.ABC):
         """Refuses what cannot be asked, before weights are read.
 
         Raises:
-            UserError: an option does not fit the model or the data sets.
+            UserError: an option does not fit the model or the data sets, or a data set lacks what it must have.
         """
-        return None
+        for dataset, source in setting.datasets:
+            if not (dataset.classes if self.asks_of == "classes" else source.captions):
+                raise UserError(
+                    f"{type(self).__name__} asks of {self.asks_of}, and data set '{dataset.name}' has none; take it "
+                    "out of config.data.names, or the question out of config.questions"
+                )
 
     @abc.abstractmethod
     def plan(self, setting: Setting) -> Iterable[Case]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from lrjax.data.dataset import Dataset
 from lrjax.data.images import ImageError
 from lrjax.data.loader import Batch, batches
-from lrjax.data.source import Examples
+from lrjax.data.source import Examples, Source
 from lrjax.errors import UserError
 from lrjax.models.build import similarities
 from lrjax.models.predict import Predictor, check_finite
@@ -62,11 +62,11 @@ class Bench:
     parts: Parts | None = None
     title: str = ""
 
-    def logits(self, needs: Sequence[Need]) -> list[dict[str, np.ndarray]]:
-        """Makes the records of needs that read "logits" and differ in their views only; an image is decoded once.
+    def read(self, needs: Sequence[Need]) -> list[dict[str, np.ndarray]]:
+        """Makes the records of needs that read "logits" or "embedding"; an image is decoded once.
 
         Args:
-            needs: at least one.
+            needs: at least one, all of the same data set and source.
 
         Returns:
             A record for each.
@@ -75,16 +75,38 @@ class Bench:
             UserError: as `sweep`.
         """
         predictor, mesh, first = self.predictor, self.predictor.mesh, needs[0]
-        head = jax.device_put(self.head(first.dataset), replicated(mesh))
-        specs = [view_spec(predictor.row, need.views) for need in needs]
+        wanted, views = {need.read for need in needs}, list(dict.fromkeys(need.views for need in needs))
+        head = jax.device_put(self.head(first.dataset), replicated(mesh)) if "logits" in wanted else None
+        reader = _reader(mesh, embedding="embedding" in wanted)
+        specs = [view_spec(predictor.row, one) for one in views]
 
         def program(batch: Batch, label: Array) -> Mapping[str, Array]:
             embedded = predictor.image(predictor.views(batch), self.lr_tokens)
-            return _logits(mesh)(embedded, head)
+            return reader(embedded, head)
 
         found = self.sweep(first.source, program, specs=specs)
         rows = {name: found[name] for name in ("index", "label", "skipped")}
-        return [rows | {"logits": found["logits"][:, number]} for number in range(len(needs))]
+        return [rows | {need.read: found[need.read][:, views.index(need.views)]} for need in needs]
+
+    def texts(self, source: Source) -> dict[str, np.ndarray]:
+        """Makes the record of the captions of a source.
+
+        Args:
+            source: images with captions.
+
+        Returns:
+            "embedding", float32 [T, E]; "index" of the captions; "label", the position of the image of each; and
+            "skipped", of which there is none.
+
+        Raises:
+            UserError: an embedding is not finite.
+        """
+        found = source.captions
+        assert found is not None, "a question that reads texts asks of captions"
+        texts = [text for own in found for text in own]
+        label = np.repeat(np.arange(len(found)), [len(own) for own in found])
+        index, skipped = np.arange(len(texts)), np.arange(0)
+        return {"index": index, "label": label, "skipped": skipped, "embedding": self.predictor.text(texts)}
 
     def sweep(self, source: Examples, program: Program, *, specs: Sequence[ViewSpec] = ()) -> dict[str, np.ndarray]:
         """Runs a program over every image of a source exactly once, in order.
@@ -183,12 +205,16 @@ def view_spec(backbone: Backbone, views: Views) -> ViewSpec:
 
 
 @functools.cache
-def _logits(mesh: Mesh) -> Callable[[Array, Array], dict[str, Array]]:
-    def logits(embedded: Array, head: Array) -> dict[str, Array]:
-        found = similarities(LOGIT_SCALE * embedded, head)
-        return {"logits": found, "finite": jnp.isfinite(embedded).all(axis=(1, 2))}
+def _reader(mesh: Mesh, *, embedding: bool) -> Callable[[Array, Array | None], dict[str, Array]]:
+    """Reads logits where it is given a head, and embeddings."""
 
-    return jax.jit(logits, out_shardings=replicated(mesh))
+    def read(embedded: Array, head: Array | None) -> dict[str, Array]:
+        found = {"finite": jnp.isfinite(embedded).all(axis=(1, 2))}
+        if head is not None:
+            found["logits"] = similarities(LOGIT_SCALE * embedded, head)
+        return found | ({"embedding": embedded} if embedding else {})
+
+    return jax.jit(read, out_shardings=replicated(mesh))
 
 
 @functools.cache

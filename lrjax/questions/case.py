@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from lrjax.checks.text import brief
 from lrjax.data.dataset import Dataset
 from lrjax.data.source import Source
+from lrjax.errors import UserError
 from lrjax.models.row import Backbone
 
 Arrays = Mapping[str, np.ndarray]
@@ -34,20 +35,21 @@ class Views:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """One record: what a model says of the images of one source, seen one way.
+    """One record: what a model says of one source, seen one way.
 
     Attributes:
         dataset: gives the class names, and the templates of their prompts.
         source: the images.
         views: how they are seen.
-        read: "logits", the cosines of the image with the classes times 100, float32 [N, K]; or "own", what
-            `Question.record` makes.
+        read: what of it: "logits", the cosines of the images with the classes times 100, float32 [N, K]; "embedding"
+            of the images, float32 [N, E], rows of length 1; "text", the "embedding" of all captions of the source,
+            [T, E], with the position of its image as the "label" of each; or "own", what `Question.record` makes.
     """
 
     dataset: Dataset
     source: Source
     views: Views = Views()
-    read: Literal["logits", "own"] = "logits"
+    read: Literal["logits", "embedding", "text", "own"] = "logits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,22 @@ class Setting:
     variant: str
     backbone: Backbone
     datasets: Sequence[tuple[Dataset, Source]]
+
+    def check_sides(self, resolutions: Collection[int]) -> None:
+        """Refuses sides in pixels above the input of the model.
+
+        Raises:
+            UserError: one is.
+        """
+        size, largest = self.backbone.spec.image.size, max(resolutions, default=1)
+        if largest > size:
+            raise UserError(
+                f"resolution {largest} is larger than the {size} px input of {self.model}; use sides up to {size}"
+            )
+
+    def sides(self, resolutions: Collection[int]) -> tuple[int | None, ...]:
+        """Returns sides in pixels for `Views`, ascending, and None for the input of the model itself."""
+        return (*sorted(set(resolutions) - {self.backbone.spec.image.size}), None)
 
 
 def checked_record(record: Arrays) -> Arrays:

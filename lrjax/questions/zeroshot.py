@@ -8,7 +8,6 @@ import numpy as np
 
 from lrjax.checks.ranges import Side
 from lrjax.display.page import Page
-from lrjax.errors import UserError
 from lrjax.metrics.accuracy import topk
 from lrjax.metrics.label_sets import in_label_set
 from lrjax.questions.base import Question
@@ -36,17 +35,13 @@ class ZeroShot(Question):
 
     def check(self, setting: Setting) -> None:
         """Refuses resolutions above the input of the model."""
-        size, largest = setting.backbone.spec.image.size, max(self.resolutions, default=1)
-        if largest > size:
-            raise UserError(
-                f"resolution {largest} is larger than the {size} px input of {setting.model}; use sides up to {size}"
-            )
+        super().check(setting)
+        setting.check_sides(self.resolutions)
 
     def plan(self, setting: Setting) -> Iterable[Case]:
         """Plans a case per data set and resolution."""
-        sides = (*sorted(set(self.resolutions) - {setting.backbone.spec.image.size}), None)
         for dataset, source in setting.datasets:
-            for side in sides:
+            for side in setting.sides(self.resolutions):
                 need = Need(dataset=dataset, source=source, views=Views(resolution=side))
                 yield Case(dataset=dataset, needs={"test": need}, condition={"resolution": side or "hr"})
 

@@ -15,6 +15,7 @@ from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import prompts_hash
 from lrjax.data.reopen import open_again
 from lrjax.data.source import Source
+from lrjax.data.sources.base import fingerprint
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
 from lrjax.questions import blamed
@@ -32,6 +33,8 @@ from lrjax.types import Array
 from lrjax.weights.naming import Model
 
 _LOG = logging.getLogger(__name__)
+_SWEPT = ("logits", "embedding")
+"""What one sweep reads for all views and questions."""
 RECORD_VERSION = 1
 """Raised when records would come out different from what they were before."""
 
@@ -77,13 +80,17 @@ class Subject:
 
     def identity(self, precision: str) -> dict[str, Any]:
         """Returns what determines the embeddings of the model, for keys."""
-        row = self.predictor.row
+        return self.text_identity(precision) | {
+            "tokens": None if self.tokens is None else np.asarray(self.tokens),
+            "preprocess": vars(self.predictor.row.preprocess),
+        }
+
+    def text_identity(self, precision: str) -> dict[str, Any]:
+        """Returns what determines the embeddings of texts."""
         return {
             "weights": self.weights,
-            "architecture": dataclasses.asdict(row.spec),
+            "architecture": dataclasses.asdict(self.predictor.row.spec),
             "tokenizer": self.predictor.tokenizer.fingerprint,
-            "tokens": None if self.tokens is None else np.asarray(self.tokens),
-            "preprocess": vars(row.preprocess),
             "precision": precision,
         }
 
@@ -112,7 +119,7 @@ class Asking:
         self.plan, self.subject, self.store, self.config = plan, subject, store, plan.config
         self.setting = plan.setting(subject.model, subject.variant)
         self.cache = Records(store.directory / "records", limit=int(self.config.evaluation.record_gib * 2**30))
-        self.fresh: dict[str, dict[str, np.ndarray]] = {}  # of the last sweep
+        self.fresh: dict[str, dict[str, np.ndarray]] = {}  # of the data set that is asked
         self.bench = Bench(
             predictor=subject.predictor,
             head=self._head,
@@ -185,14 +192,19 @@ class Asking:
 
     def _record_key(self, need: Need, own: Mapping[str, Any]) -> str:
         """Hashes all that determines a record, so that it is found again, and not where anything has changed."""
+        precision = self.config.precision
+        if need.read == "text":
+            texts = fingerprint(need.source.captions or ())
+            return content_key(version=RECORD_VERSION, texts=texts, **self.subject.text_identity(precision))
         read = {"own": own} if need.read == "own" else {"views": vars(need.views), "rgb": self.config.data.rgb}
+        prompts = {"read": need.read} if need.read == "embedding" else {"prompts": prompts_hash(need.dataset)}
         return content_key(
             version=RECORD_VERSION,
             images=need.source.fingerprint,
-            prompts=prompts_hash(need.dataset),
             on_error=self.config.data.on_error,
+            **prompts,
             **read,
-            **self.subject.identity(self.config.precision),
+            **self.subject.identity(precision),
         )
 
     def _obtain(self, todo: Sequence[Cell]) -> dict[str, dict[str, np.ndarray]]:
@@ -210,15 +222,17 @@ class Asking:
     def _make(self, cell: Cell, need: Need, key: str, todo: Sequence[Cell]) -> None:
         """Makes a record, and in the same sweep those that other cases will need of the same images."""
         title = printable(f"{cell.case.dataset.name} ({self.subject.variant})")
-        group = {key: need} | (self._together(need, todo) if need.read == "logits" else {})
+        group = {key: need} | self._together(need, todo)
         parts = Parts(self.store.directory / "parts", content_key(records=list(group)))
         bench = dataclasses.replace(self.bench, parts=parts, title=title)
-        if need.read == "logits":
-            made = bench.logits(list(group.values()))
-        else:
+        if need.read == "own":
             with self._blamed(cell.name):
                 made = [checked_record(cell.question.record(need, self.setting, bench))]
-        self.fresh = {one: dict(record) for one, record in zip(group, made, strict=True)}
+        else:
+            made = [bench.texts(need.source)] if need.read == "text" else bench.read(list(group.values()))
+        new = {one: dict(record) for one, record in zip(group, made, strict=True)}
+        here = {one for other in todo if other.case.dataset == cell.case.dataset for one in other.records.values()}
+        self.fresh = {one: record for one, record in self.fresh.items() if one in here} | new
         if len(skipped := self.fresh[key]["skipped"]):
             for index in skipped:
                 name = damaged_name(need.source, int(index))
@@ -226,17 +240,19 @@ class Asking:
             place = self.plan.places[need.dataset.name]
             open_again(place)  # damaged as they were when the key was made, not since then
         if jax.process_index() == 0:
-            for one, record in self.fresh.items():
+            for one, record in new.items():
                 self.cache.add(one, record)
             parts.clear()
 
     def _together(self, need: Need, todo: Sequence[Cell]) -> dict[str, Need]:
-        """The logits that are still to be made of the same images and classes, by key."""
+        """What is still to be read in the same sweep over the images of a data set, by key."""
+        if need.read not in _SWEPT:
+            return {}
         wanted = {
             key: other
             for one in todo
             for key, other in zip(one.records.values(), one.case.needs.values(), strict=True)
-            if other.read == "logits" and other.source is need.source and other.dataset == need.dataset
+            if other.read in _SWEPT and other.source is need.source and other.dataset == need.dataset
         }
         there = from_first(np.array([self.cache.has(key) for key in wanted]))
         return {key: other for (key, other), known in zip(wanted.items(), there, strict=True) if not known}

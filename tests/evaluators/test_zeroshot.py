@@ -189,7 +189,7 @@ def test_every_image_counts_once(count):
 def test_programs_are_compiled_once_for_all_data_sets(monkeypatch):
     monkeypatch.setattr(Predictor, "resamples", True)
     predictor = tiny.predictor()
-    logits = benches._logits(predictor.mesh)
+    logits = benches._reader(predictor.mesh, embedding=False)
     before = predictor._views._cache_size(), logits._cache_size()  # predictors on one mesh share these
     evaluate(tiny.Pictures(27, square=48), predictor=predictor)
     assert predictor._views._cache_size() - before[0] == predictor._image._cache_size() == 1

@@ -104,7 +104,7 @@ class Part(Derived):
         super().__init__(source)
         self.positions, self._labels = positions, labels
         self.ids, self.origins = self._chosen(source.ids), self._chosen(source.origins)
-        self.labels = labels or self._chosen(source.labels)
+        self.labels, self.captions = labels or self._chosen(source.labels), self._chosen(source.captions)
         self.matched = source.matched or matched
         self.doubts, self.gaps = (*source.doubts, *doubts), (*source.gaps, *gaps)
 

@@ -1,0 +1,170 @@
+"""What questions share: one sweep over the images of a data set, one reading of its captions."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import tiny
+from lrjax.data.corrupted import CorruptedSource
+from lrjax.data.datasets import get_dataset
+from lrjax.data.sources.base import Part
+from lrjax.errors import UserError
+from lrjax.models import zoo
+from lrjax.models.predict import Predictor
+from lrjax.questions.base import Question
+from lrjax.questions.bench import LOGIT_SCALE, Bench
+from lrjax.questions.case import Case, Measurement, Need, Score, Setting, Views
+from lrjax.questions.zeroshot import ZeroShot
+from lrjax.questions.zoom.question import Zoom
+from lrjax.results.store import ResultStore
+from lrjax.runs.asking import Asking, Plan, Subject
+
+SIDES = (8, None)
+BACKBONE = zoo.get("EVA02-embedded")
+
+
+class Captioned(tiny.Pictures):
+    fingerprint = "six pictures"
+    captions = (("a b", "b c"), ("c",), ("d e", "e", "f"), ("g",), ("h",), ("i",))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Nearness(Question):
+    """How near are captions to their pictures?"""
+
+    version: ClassVar[int] = 1
+    headline: ClassVar[str] = "nearness"
+    higher_is_better: ClassVar[dict[str, bool]] = {"nearness": True}
+    asks_of: ClassVar[str] = "captions"
+
+    factor: float = 1.0
+
+    def plan(self, setting):
+        for dataset, source in setting.datasets:
+            for side in setting.sides((8,)):
+                needs = {
+                    "images": Need(dataset=dataset, source=source, views=Views(resolution=side), read="embedding"),
+                    "texts": Need(dataset=dataset, source=source, read="text"),
+                }
+                yield Case(dataset=dataset, needs=needs, condition={"resolution": side or "hr"})
+
+    def score(self, case, records):
+        images, texts = records["images"], records["texts"]
+        found = (images["embedding"][texts["label"]] * texts["embedding"]).sum(axis=1).mean()
+        return Score([Measurement("nearness", self.factor * float(found), len(texts["label"]))], {})
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Sweeps and readings of texts, in order."""
+    found, sweep, text = [], Bench.sweep, Predictor.text
+
+    def swept(bench, source, *arguments, **options):
+        found.append(len(source))
+        return sweep(bench, source, *arguments, **options)
+
+    def texts(predictor, given):
+        found.append(list(given))
+        return text(predictor, given)
+
+    monkeypatch.setattr(Bench, "sweep", swept)
+    monkeypatch.setattr(Predictor, "text", texts)
+    return found
+
+
+def asking(folder, source, questions, **evaluation):
+    config = tiny.config(str(folder), tiny.train_options())
+    config = dataclasses.replace(
+        config,
+        questions={name: {} for name in questions},
+        evaluation=dataclasses.replace(config.evaluation, batch_size=4, **evaluation),
+    )
+    dataset = get_dataset("shapes")
+    plan = Plan(config=config, questions=questions, datasets=[(dataset, source)], places={"shapes": {}})
+    predictor = tiny.predictor()
+    subject = Subject(model=tiny.model(predictor.row), predictor=predictor, variant="vanilla", weights="w")
+    return Asking(plan, subject, ResultStore(folder))
+
+
+@pytest.mark.parametrize("record_gib", [1.0, 0.0])
+def test_questions_that_read_the_same_share_one_sweep(tmp_path, made, record_gib):
+    questions = {"one": Nearness(), "zeroshot": ZeroShot(resolutions=(8,)), "two": Nearness(factor=2.0)}
+    rows = asking(tmp_path, Captioned(6), questions, record_gib=record_gib).rows()
+    assert made.count(6) == 1
+    assert made.count([text for own in Captioned.captions for text in own]) == 1
+    assert len(made) == 3  # and the prompts of the classes
+    values = {(row.question, row.resolution): row.value for row in rows if row.metric == "nearness"}
+    texts = tiny.predictor().text([text for own in Captioned.captions for text in own])
+    for side in SIDES:
+        bench = asking(tmp_path, Captioned(6), questions).bench
+        need = Need(dataset=get_dataset("shapes"), source=Captioned(6), views=Views(resolution=side), read="embedding")
+        images = bench.read([need])[0]["embedding"]
+        expected = np.mean([images[n] @ text for n, text in zip([0, 0, 1, 2, 2, 2, 3, 4, 5], texts, strict=True)])
+        assert values["one", side or "hr"] == pytest.approx(expected, abs=1e-6)
+        assert values["two", side or "hr"] == pytest.approx(2 * expected, abs=1e-6)
+    made.clear()
+    assert [row.value for row in asking(tmp_path, Captioned(6), questions).rows()] == [row.value for row in rows]
+    assert made == []
+
+
+def test_logits_are_the_products_of_the_embeddings(tmp_path):
+    need = Need(dataset=get_dataset("shapes"), source=Captioned(6), read="embedding")
+    bench = asking(tmp_path, Captioned(6), {"one": Nearness()}).bench
+    low = dataclasses.replace(need, views=Views(resolution=8))
+    wanted = [dataclasses.replace(need, read="logits"), low, need, dataclasses.replace(low, read="logits")]
+    logits, low_embedding, embedding, low_logits = bench.read(wanted)
+    assert np.allclose(np.linalg.norm(embedding["embedding"], axis=1), 1, atol=1e-5)
+    assert not np.allclose(embedding["embedding"], low_embedding["embedding"], atol=1e-3)
+    head = bench.head(need.dataset)
+    for found, products in ((embedding, logits), (low_embedding, low_logits)):
+        assert found.keys() == {"index", "label", "skipped", "embedding"}
+        assert np.allclose(LOGIT_SCALE * found["embedding"] @ head.T, products["logits"], atol=1e-3)
+
+
+def records(folder, **changes):
+    """Keys of the records by role."""
+    one = asking(folder, changes.pop("source", Captioned(6)), {"one": Nearness()})
+    one.subject = dataclasses.replace(one.subject, **changes)
+    return [dict(cell.records) for cell in one.cells()]
+
+
+def test_a_record_has_another_key_where_what_is_read_differs(tmp_path):
+    low, native = records(tmp_path)
+    assert low["texts"] == native["texts"]
+    assert low["images"] != native["images"]
+
+    class Renamed(Captioned):
+        captions = (*Captioned.captions[:-1], ("j",))
+
+    class Repainted(Captioned):
+        fingerprint = "six others"
+
+    texts, images = records(tmp_path, source=Renamed(6)), records(tmp_path, source=Repainted(6))
+    assert texts[0]["images"] == low["images"] and texts[0]["texts"] != low["texts"]
+    assert images[0]["images"] != low["images"] and images[0]["texts"] == low["texts"]
+    tokens, weights = records(tmp_path, tokens=tiny.random_tokens()), records(tmp_path, weights="v")
+    assert tokens[0]["images"] != low["images"] and tokens[0]["texts"] == low["texts"]
+    assert weights[0]["images"] != low["images"] and weights[0]["texts"] != low["texts"]
+
+
+def test_captions_go_with_their_images():
+    part = Part(Captioned(6), [2, 0])
+    assert part.captions == [("d e", "e", "f"), ("a b", "b c")]
+    assert CorruptedSource(part, "fog", severity=3).captions == part.captions
+    assert Part(tiny.Pictures(6), [1]).captions is None
+
+
+@pytest.mark.parametrize("question", [ZeroShot(), Zoom(), Nearness()])
+def test_a_data_set_without_what_a_question_asks_of_is_refused(question):
+    classes = get_dataset("shapes")
+    setting = {"model": "tiny", "variant": "vanilla", "backbone": BACKBONE}
+    bare = dataclasses.replace(classes, name="bare", classes=(), templates=())
+    datasets = [(classes, Captioned(6)), (bare, tiny.Pictures(6))]
+    with pytest.raises(UserError) as error:
+        question.check(Setting(**setting, datasets=datasets))
+    assert str(error.value) == (
+        f"{type(question).__name__} asks of {question.asks_of}, and data set 'bare' has none; take it out of "
+        "config.data.names, or the question out of config.questions"
+    )
