@@ -98,7 +98,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
             return (), f"image '{error.name}' cannot be decoded ({error.__cause__}); replace or remove it"
         except UserError as error:
             return (), str(error)
-        return row["label"], None
+        return row.get("label", ()), None
 
     with (
         concurrent.futures.ThreadPoolExecutor(max(1, data.workers)) as pool,

@@ -10,7 +10,7 @@ class Dataset:
     Args:
         name: key of the registry and name of the folder below the data root; behind a "+" what is done to the images.
         group: what the pictures are about: generic, texture, edges, fine-grained, scene, ...; one or more.
-        classes: class names in the order of the labels.
+        classes: class names in the order of the labels; none where images have captions.
         templates: prompt templates with one "{}" each.
         expected_count: number of test images; None where it is not known.
         tfds: TFDS name and split; None where TFDS has no such test split.
@@ -31,6 +31,7 @@ class Dataset:
         place: position among the fifteen of LR0.FM, from 1; 0 for others.
         corruption: name and severity of what is done to every image, see `lrjax.data.corrupted`; None leaves them.
         assumed: what no row says of it and its files decide, as a clause; "" where a row says all.
+        captioned: whether images have captions instead of classes.
         region: what of every image is shown, see `lrjax.data.regions`; "" for all.
     """
 
@@ -55,6 +56,7 @@ class Dataset:
     place: int = 0
     corruption: tuple[str, int] | None = None
     assumed: str = ""
+    captioned: bool = False
     region: str = ""
 
     @property

@@ -33,6 +33,7 @@ from lrjax.data.sources.folder import ImageList
 from lrjax.errors import UserError
 
 _LOG = logging.getLogger(__name__)
+_CAPTIONED = "captioned"  # the name of `data.procedural.captioned`, which is imported late
 _CORRUPTED = re.compile(r"(.+)\+([a-z_]+)-(\d+)")
 
 
@@ -40,7 +41,11 @@ _CORRUPTED = re.compile(r"(.+)\+([a-z_]+)-(\d+)")
 def dataset_names() -> tuple[str, ...]:
     """Return the names of all data sets of the registry: the fifteen of LR0.FM, other real ones, procedural ones."""
     rows = [_registered(path.name.removesuffix(".json")) for path in _assets().iterdir()]
-    return (*(row.name for row in sorted(rows, key=lambda row: (row.place or len(rows), row.name))), *_procedural())
+    return (
+        *(row.name for row in sorted(rows, key=lambda row: (row.place or len(rows), row.name))),
+        *_procedural(),
+        _CAPTIONED,
+    )
 
 
 def get_dataset(name: str, root: str | os.PathLike | None = None) -> Dataset:
@@ -142,8 +147,8 @@ def open_source(
         dataset: a data set or its name.
         root: folder that holds NAME or NAME.tar, of any kind; "tfds" for TensorFlow Datasets.
         sources: for a data set by name, LOCATION or KIND:LOCATION (see `lrjax.data.locations`), instead of the root.
-        count: number of images: of a procedural data set 10 per class by default; of another one a random sample
-            without repetition, all by default.
+        count: number of images: of a procedural data set 10 per class by default, 100 with captions; of another
+            one a random sample without repetition, all by default.
         seed: seed of a procedural data set, of the sample and of corruptions, 0 to 2**32 - 1.
         on_doubt: what labels that are not certain do: "error" refuses them, "warn" takes them as they seem to be.
 
@@ -162,6 +167,10 @@ def open_source(
         raise UserError(
             f"count {count} of data set '{dataset.name}' is not positive; give the number of images or None"
         )
+    if dataset.procedural and dataset.captioned:
+        from lrjax.data.procedural import CaptionedSource
+
+        return CaptionedSource(100 if count is None else count, seed=seed)
     if dataset.procedural:
         from lrjax.data.procedural import ProceduralSource
 
@@ -315,6 +324,19 @@ def _assets() -> Any:
 
 @functools.cache
 def _registered(name: str) -> Dataset:
+    if name == _CAPTIONED:
+        return Dataset(
+            name=name,
+            group=("captions",),
+            classes=(),
+            templates=(),
+            expected_count=None,
+            tfds=None,
+            paper_classes=0,
+            procedural=True,
+            title="drawn by the program, with five captions each",
+            captioned=True,
+        )
     if name in _procedural():
         drawn = _procedural()[name]
         return Dataset(

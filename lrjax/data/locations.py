@@ -8,6 +8,7 @@
     array_record:PATH  folder that TensorFlow Datasets prepared with --file_format=array_record
     tfds:PATH          data set by its TFDS name in the data_dir PATH; "tfds:" for the default data_dir
     idx:PATH           folder with the IDX files of MNIST
+    karpathy:PATH      captions: dataset_coco.json, dataset_flickr30k.json, or the folder with it
 
 Without KIND it is recognised by what is there.
 """
@@ -24,6 +25,7 @@ from lrjax.data.dataset import Dataset
 from lrjax.data.sources.base import ListedImages, Part
 from lrjax.data.sources.folder import ImageFolder, subfolders
 from lrjax.data.sources.idx import IdxImages
+from lrjax.data.sources.karpathy import open_karpathy
 from lrjax.data.sources.matching import ClassNames
 from lrjax.data.sources.parquet import ParquetImages
 from lrjax.data.sources.split import METADATA, open_metadata, open_split
@@ -31,7 +33,7 @@ from lrjax.data.sources.tfds import TfdsSource, prepared_folder
 from lrjax.data.sources.webdataset import TarImages, archives, is_archive
 from lrjax.errors import UserError
 
-KINDS = ("folder", "split", "metadata", "webdataset", "parquet", "array_record", "tfds", "idx")
+KINDS = ("folder", "split", "metadata", "webdataset", "parquet", "array_record", "tfds", "idx", "karpathy")
 _KIND_OF_FILE = {".parquet": "parquet", ".json": "split"}
 
 
@@ -71,7 +73,7 @@ def locate(dataset: Dataset, root: str | os.PathLike | None, entry: str) -> tupl
             return kind, path if text else None
         if not path.exists():
             raise UserError(f"'{path}' of data set '{dataset.name}' does not exist; correct {key}{_remedy(dataset)}")
-        return kind or detect(path, key=key, split=_split(dataset)), path
+        return kind or _kind(path, dataset), path
     if root is None:
         raise UserError(
             f"data set '{dataset.name}' needs files; give the folder that holds '{dataset.name}', or 'tfds', as "
@@ -89,7 +91,13 @@ def locate(dataset: Dataset, root: str | os.PathLike | None, entry: str) -> tupl
         )
     if len(found) > 1:
         raise UserError(f"data set '{dataset.name}' is both '{found[0]}' and '{found[1]}'; set {key}, or remove one")
-    return detect(found[0], key=key, split=_split(dataset)), found[0]
+    return _kind(found[0], dataset), found[0]
+
+
+def _kind(path: Path, dataset: Dataset) -> str:
+    if dataset.captioned:
+        return "karpathy"
+    return detect(path, key=f"config.data.sources.{dataset.name}", split=_split(dataset))
 
 
 def detect(path: Path, *, key: str, split: str) -> str:
@@ -140,6 +148,13 @@ def open_located(dataset: Dataset, kind: str, path: Path | None) -> Any:
     Raises:
         UserError: the files are missing or damaged, or do not fit the classes.
     """
+    if dataset.captioned != (kind == "karpathy"):
+        wanted = "captions, which are read from karpathy:PATH" if dataset.captioned else "classes, not captions"
+        raise UserError(f"data set '{dataset.name}' has {wanted}; correct config.data.sources.{dataset.name}")
+    if kind == "karpathy":
+        assert path is not None
+        source = open_karpathy(path, dataset.split)
+        return Part(source, range(len(source)), matched="by caption")
     classes = class_names(dataset)
     if kind == "tfds" and dataset.tfds is None:
         raise UserError(

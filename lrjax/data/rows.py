@@ -19,6 +19,7 @@ and `config.data.names` names it by its path, ("imagenet", "mine/birds.yaml"). A
     count           number of images
     path            where the images are, unless `config.data.sources` says it, which may be anywhere; see
                     `lrjax.data.locations`
+    captions        true where images have captions (at karpathy:PATH) instead of classes and templates
     split           split to read, "test" by default
     sources         {tfds: {name, split}, hub: {name, split}}: where TensorFlow Datasets and the Hugging Face hub
                     have it
@@ -53,7 +54,19 @@ SUFFIXES = (".yaml", ".yml", ".json")
 _TEXTS = ("name", "title", "split", "path", "images", "labels", "metric", "licence", "get")
 _NUMBERS = ("count", "paper_classes", "lr0fm")
 _LISTS = ("group", "templates", "folders")
-_KEYS = (*_TEXTS, *_NUMBERS, *_LISTS, "classes", "prompts", "sources")
+_KEYS = (*_TEXTS, *_NUMBERS, *_LISTS, "classes", "prompts", "sources", "captions")
+_OF_CLASSES = (
+    "classes",
+    "templates",
+    "prompts",
+    "folders",
+    "sources",
+    "images",
+    "labels",
+    "metric",
+    "paper_classes",
+    "lr0fm",
+)
 
 
 def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Dataset:
@@ -81,6 +94,8 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
     name = row.get("name", path.name.rpartition(".")[0])
     if not re.fullmatch(r"[\w-]+", name):
         raise UserError(f"data set '{path}' is called {brief(name)}; name it with letters, digits, '_' and '-'")
+    if "captions" in row:
+        return _captioned(path, name, row)
     shared, indices = _prompts(path, row.get("prompts"), find)
     classes = _given(path, "classes", _classes(path, row["classes"]) if "classes" in row else shared.get("classes"))
     templates = _given(path, "templates", row.get("templates", shared.get("templates")))
@@ -123,6 +138,28 @@ def read_row(path: Path | Traversable, find: Callable[[str], Dataset]) -> Datase
         licence=row.get("licence", ""),
         get=row.get("get", ""),
         place=row.get("lr0fm", 0),
+    )
+
+
+def _captioned(path: Any, name: str, row: Mapping[str, Any]) -> Dataset:
+    if row["captions"] is not True:
+        raise UserError(f"captions of '{path}' are {brief(row['captions'])}; write true, or leave the key out")
+    if other := [key for key in _OF_CLASSES if key in row]:
+        raise UserError(f"'{path}' has both 'captions' and '{other[0]}'; images have captions or classes, keep one")
+    return Dataset(
+        name=name,
+        group=row.get("group", ()),
+        classes=(),
+        templates=(),
+        expected_count=row.get("count"),
+        tfds=None,
+        paper_classes=0,
+        title=row.get("title", name),
+        split=row.get("split", "test"),
+        location=_location(path, row.get("path", "")),
+        licence=row.get("licence", ""),
+        get=row.get("get", ""),
+        captioned=True,
     )
 
 

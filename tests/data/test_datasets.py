@@ -28,6 +28,7 @@ EXPECTED = {
     "ucf101": (3783, 101, 48, "scene"),
 }
 MORE = ("cifar10", "imagenet_hard", "imagenet_hard_4k", "imagenet_plus_real", "imagenet_real", "mnist")
+CAPTIONED = {"coco": 5000, "flickr30k": 1000, "captioned": None}
 PROCEDURAL = ("shapes", "textures", "letters", "scenes", "colours", "combinations")
 
 
@@ -48,7 +49,16 @@ def test_rows_have_the_published_counts(name):
 
 
 def test_names_in_order():
-    assert datasets.dataset_names() == (*EXPECTED, *MORE, *PROCEDURAL)
+    real = sorted([*MORE, "coco", "flickr30k"])
+    assert datasets.dataset_names() == (*EXPECTED, *real, *PROCEDURAL, "captioned")
+
+
+@pytest.mark.parametrize("name", CAPTIONED)
+def test_data_sets_with_captions_have_no_classes(name):
+    dataset = datasets.get_dataset(name)
+    assert dataset.captioned
+    assert (dataset.classes, dataset.templates, dataset.paper_classes) == ((), (), 0)
+    assert dataset.expected_count == CAPTIONED[name]
 
 
 def test_known_classes():
@@ -108,7 +118,7 @@ def test_unknown_name_proposes_a_close_one():
 def test_prompts_hash_depends_on_content_and_order():
     assert datasets.prompts_hash("imagenet") == datasets.prompts_hash("imagenet_v2")
     hashes = {datasets.prompts_hash(name) for name in datasets.dataset_names()}
-    assert len(hashes) == len(datasets.dataset_names()) - 6
+    assert len(hashes) == len(datasets.dataset_names()) - 8  # those with captions have no prompts
     # printf '%s' '[["a", "b"], ["{}"]]' | sha256sum
     assert prompts.content_hash(["a", "b"], ["{}"]) == "760d04dc1e6db3ff"
     assert prompts.content_hash(["b", "a"], ["{}"]) != prompts.content_hash(["a", "b"], ["{}"])

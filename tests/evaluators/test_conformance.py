@@ -8,8 +8,7 @@ import pytest
 
 import tiny
 from lrjax import questions
-from lrjax.data.datasets import get_dataset
-from lrjax.data.procedural import ProceduralSource
+from lrjax.data.datasets import get_dataset, open_source
 from lrjax.results.store import ResultStore
 from lrjax.runs.asking import Asking, Plan, Subject
 
@@ -21,16 +20,20 @@ OTHER = {
 
 
 @pytest.fixture(scope="module")
-def parts():
-    config = tiny.config("run", tiny.train_options())
+def subject():
     return {
-        "config": config,
-        "dataset": get_dataset("shapes"),
-        "source": ProceduralSource("shapes", 12, seed=0),
+        "config": tiny.config("run", tiny.train_options()),
         "predictor": tiny.predictor(),
         "weights": "w",
         "tokens": tiny.random_tokens(),
     }
+
+
+@pytest.fixture
+def parts(subject, name):
+    """All that makes a number of a question; the images have what it asks of."""
+    dataset = get_dataset({"classes": "shapes", "captions": "captioned"}[questions.find(name).asks_of])
+    return subject | {"dataset": dataset, "source": open_source(dataset, count=12, seed=0)}
 
 
 def keys(parts, folder, question):
@@ -77,8 +80,8 @@ CHANGES = {
     "data set": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], name="other")},
     "templates": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], templates=("a {}",))},
     "classes": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], classes=("a", "b"))},
-    "images": lambda parts: {"source": ProceduralSource("shapes", 12, seed=1)},
-    "count": lambda parts: {"source": ProceduralSource("shapes", 11, seed=0)},
+    "images": lambda parts: {"source": open_source(parts["dataset"], count=12, seed=1)},
+    "count": lambda parts: {"source": open_source(parts["dataset"], count=11, seed=0)},
     "precision": lambda parts: {"config": dataclasses.replace(parts["config"], precision="bfloat16")},
     "on_error": lambda parts: of_data(parts, on_error="skip"),
 }

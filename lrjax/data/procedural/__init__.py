@@ -1,5 +1,6 @@
 """Deterministic procedural pictures: zero-shot data sets and caption-image pairs that need no download."""
 
+from lrjax.data.procedural.captioned import CaptionedSource
 from lrjax.data.procedural.captions import (
     ATTRIBUTE_TEMPLATES,
     attribute_prompts,
@@ -39,6 +40,7 @@ __all__ = [
     "TEXTURES",
     "VOCABULARIES",
     "CaptionSource",
+    "CaptionedSource",
     "ProceduralDataset",
     "ProceduralSource",
     "Scene",

@@ -105,14 +105,24 @@ VERSION = 1
 _EVALUATION, _CAPTIONS = zlib.crc32(b"evaluation"), zlib.crc32(b"captions")
 
 
-def _check(count: int, seed: int) -> None:
+def check_size(count: int, seed: int) -> None:
+    """Check the number of pictures of a source and its seed.
+
+    Raises:
+        UserError: One is out of range.
+    """
     if count < 1:
         raise UserError(f"A procedural source cannot hold {count} pictures; ask for 1 or more.")
     if not 0 <= seed < 2**32:
         raise UserError(f"The seed {seed} of a procedural source is out of range; use 0 to 2**32 - 1.")
 
 
-def _index(index: int, count: int) -> int:
+def position(index: int, count: int) -> int:
+    """Return the index of a picture.
+
+    Raises:
+        IndexError: It is out of range.
+    """
     if not 0 <= index < count:
         raise IndexError(f"picture {index} of a source of {count}")
     return int(index)
@@ -134,7 +144,7 @@ class ProceduralSource(Source):
         """
         if dataset not in DATASETS:
             raise UserError(f"There is no procedural data set '{dataset}'; use one of {', '.join(DATASETS)}.")
-        _check(count, seed)
+        check_size(count, seed)
         self.dataset, self.count, self.seed = DATASETS[dataset], count, seed
         if self.dataset.kind == "letter":
             require_fonts()
@@ -154,7 +164,7 @@ class ProceduralSource(Source):
         Raises:
             IndexError: The index is out of range.
         """
-        index = _index(index, self.count)
+        index = position(index, self.count)
         dataset = self.dataset
         label = index % len(dataset.classes)
         rng = np.random.default_rng([_EVALUATION, zlib.crc32(dataset.name.encode()), self.seed, index])
@@ -192,7 +202,7 @@ class CaptionSource(Source):
         Raises:
             UserError: Count or seed is out of range, or the last caption would have fewer pictures.
         """
-        _check(count, seed)
+        check_size(count, seed)
         if images_per_caption and count % images_per_caption:
             below = count // images_per_caption * images_per_caption
             raise UserError(
@@ -217,7 +227,7 @@ class CaptionSource(Source):
         Raises:
             IndexError: The index is out of range.
         """
-        index = _index(index, self.count)
+        index = position(index, self.count)
         row = {"id": f"captions/{self.seed}/{index:06d}"}
         if self.images_per_caption:
             number, image = divmod(index, self.images_per_caption)

@@ -91,7 +91,7 @@ def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:
         raise UserError(f"split file '{path}' has no class with label {gap}; number the classes from 0 without a gap")
     listed = [names[number] for number in range(len(names))]
     folders = [min(parents[number]) if len(parents[number]) == 1 else None for number in range(len(names))]
-    folder = _folder_of(path.parent, rows[0][0]) if rows else path.parent
+    folder = folder_of(path.parent, rows[0][0]) if rows else path.parent
     return ImageFiles(path, folder, [row[0] for row in rows], [row[1] for row in rows], listed, folders)
 
 
@@ -168,7 +168,12 @@ def _csv_rows(table: Path, text: str) -> list[tuple[int, dict[str, str]]]:
     return found
 
 
-def _folder_of(parent: Path, path: str) -> Path:
+def folder_of(parent: Path, path: str) -> Path:
+    """Returns the folder, `parent` or one in it, that has a file `path`; `parent` where none has.
+
+    Raises:
+        UserError: several folders in `parent` have it.
+    """
     if (parent / path).is_file():
         return parent
     found = [folder for folder in sorted(parent.iterdir()) if (folder / path).is_file()]
