@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs import lr_tk0_eva, zoom
+from configs import lr_tk0_eva, retrieval, zoom
 from lrjax import questions
 from lrjax.config import Config
 from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
@@ -252,8 +252,9 @@ def recipes():
     yield "sweep", "lr0fm"
     yield "imagenet_hard", "4k"
     yield "zoom_hard", "imagenet"
-    for dataset in zoom.DATASETS:
-        yield "zoom", dataset
+    for recipe in (retrieval, zoom):
+        for dataset in recipe.DATASETS:
+            yield recipe.__name__.removeprefix("configs."), dataset
     for name in ABLATIONS:
         yield name, "embedded"
 

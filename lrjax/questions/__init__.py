@@ -15,6 +15,7 @@ from lrjax.errors import UserError
 from lrjax.questions.base import Question
 
 QUESTIONS = {
+    "retrieval": "lrjax.questions.retrieval:Retrieval",
     "zeroshot": "lrjax.questions.zeroshot:ZeroShot",
     "zoom": "lrjax.questions.zoom.question:Zoom",
 }

@@ -13,6 +13,7 @@ from lrjax.results.store import ResultStore
 from lrjax.runs.asking import Asking, Plan, Subject
 
 OTHER = {
+    "retrieval": {"resolutions": (8,)},
     "zeroshot": {"resolutions": (8,)},
     "zoom": {"normalisation": "native", "scales_at_once": 2, "keep": ("guess",), "aggregate": "FILE", "crops": False},
 }
