@@ -59,14 +59,14 @@ def recipe(tmp_path, checkpoint, monkeypatch):
 @pytest.fixture
 def calls(monkeypatch):
     """The (data set, variant, resolutions) of every pass over images."""
-    found, original = [], Bench.logits
+    found, original = [], Bench.read
 
-    def logits(bench, needs):
+    def read(bench, needs):
         name, _, variant = bench.title.partition(" ")
         found.append((name, variant.strip("()"), tuple(need.views.resolution or "hr" for need in needs)))
         return original(bench, needs)
 
-    monkeypatch.setattr(Bench, "logits", logits)
+    monkeypatch.setattr(Bench, "read", read)
     return found
 
 

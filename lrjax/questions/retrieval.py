@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Retrieval(Question):
     higher_is_better: ClassVar[Mapping[str, bool]] = {
         f"{direction}recall{k}": True for direction in ("", *(f"{one}_" for one in DIRECTIONS)) for k in RECALLS
     }
-    asks_of: ClassVar[str] = "captions"
+    asks_of: ClassVar[Literal["classes", "captions"]] = "captions"
     choosing: ClassVar[frozenset[str]] = frozenset({"resolutions"})
 
     resolutions: tuple[Side, ...] = (16, 32, 64, 128)
