@@ -358,3 +358,13 @@ def test_models_of_one_name_are_told_apart(tmp_path, rows, names):
     for number, row in enumerate(rows):  # over several directories
         ResultStore(tmp_path / str(number)).add([row])
     assert read_rows([tmp_path / str(number) for number in range(len(rows))]) == found
+
+
+def test_of_several_results_for_one_number_in_a_directory_the_newest_counts(tmp_path, caplog):
+    caplog.set_level("INFO")
+    ResultStore(tmp_path / "a").add([_row(value=0.1)])
+    ResultStore(tmp_path / "a").add([_row(key="b2", value=0.2), _row(key="b2", dataset="pets")])
+    assert [row.value for row in read_rows([tmp_path / "a"])] == [0.2, 0.5]
+    assert "1 results of earlier runs have newer ones" in caplog.text
+    ResultStore(tmp_path / "b").add([_row(key="c3", value=0.3)])
+    assert len(read_rows([tmp_path / "a", tmp_path / "b"])) == 3  # whoever compares them decides

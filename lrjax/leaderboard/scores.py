@@ -101,8 +101,8 @@ class Results:
         if duplicates == "error":
             raise UserError(
                 f"there are two results for {new.model} {new.variant} on {new.test_set} at {new.resolution}, from the "
-                f"configs {old.config_hash} and {new.config_hash}; report each run on its own, or pass "
-                'duplicates="newest" (--newest)'
+                f"configs {old.config_hash} and {new.config_hash}; report each run on its own, or take the "
+                "newest of each (--newest)"
             )
         self.superseded += 1
 

@@ -153,6 +153,10 @@ def bootstrap_accuracies(hits: ArrayLike, *, seed: int | Sequence[int], replicat
     return np.concatenate(drawn) / images
 
 
+_NOTHING = 1e-6
+"""Replicates that differ by less show as equal, as those of a discount that is almost 1."""
+
+
 def interval_around(value: float, replicates: ArrayLike) -> Bounds | None:
     """Returns the percentile interval of a number, wide enough to hold it.
 
@@ -166,7 +170,7 @@ def interval_around(value: float, replicates: ArrayLike) -> Bounds | None:
         Bounds; None where all replicates are equal, which is no certainty: each image was right, or each wrong, or two
         systems were right on the same ones.
     """
-    if np.ptp(replicates) <= 1e-12:
+    if np.ptp(replicates) <= _NOTHING:
         return None
     low, high = (float(bound) for bound in interval(replicates))
     return min(low, value), max(high, value)

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
+from lrjax.checks.text import brief
 from lrjax.errors import UserError
 from lrjax.models.backbones import BACKBONES
 from lrjax.models.row import Backbone, Preprocess
@@ -48,6 +49,8 @@ def named(name: str) -> list[Backbone]:
     Raises:
         UserError: no backbone has this name; the message proposes some.
     """
+    if not isinstance(name, str):
+        raise UserError(f"the name of a backbone is a text, not {brief(name)}; `lrjax.list_models()` lists them")
     plain, _, size = name.partition("@")
     rows = [row for row in BACKBONES.values() if plain in (row.name, row.architecture)]
     if not rows:

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 import os
 import platform
 import uuid
@@ -27,6 +28,7 @@ from lrjax.errors import UserError
 from lrjax.results.row import SCHEMA, OtherSchemaError, Row, line_of, read_line
 
 RESULTS_FILE = "results.jsonl"
+_LOG = logging.getLogger(__name__)
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
@@ -168,6 +170,9 @@ class ResultStore:
 def read_rows(directories: Sequence[str | os.PathLike]) -> list[Row]:
     """Reads the rows of several results directories, with a name of its own for each model (`told_apart`).
 
+    Of several results for one number in one directory the newest counts, for a run has been repeated there, for
+    instance after its images were replaced.
+
     Args:
         directories: each with a `results.jsonl`.
 
@@ -179,7 +184,10 @@ def read_rows(directories: Sequence[str | os.PathLike]) -> list[Row]:
         store = ResultStore(directory)
         if not store.rows:
             raise UserError(f"there are no results in {store.path}; evaluate a model first, or name another directory")
-        rows += store.rows
+        newest = {(row.identity, *(row.extra.get(one) for one in ("weights", "backbone"))): row for row in store.rows}
+        if older := len(store.rows) - len(newest):
+            _LOG.info("%s: %d results of earlier runs have newer ones, which count", store.path, older)
+        rows += newest.values()
     return told_apart(rows)
 
 

@@ -62,7 +62,7 @@ def file_tokenizer(path: Path, context: int) -> Tokenizer:
         UserError: the file is missing, damaged or without the special tokens, or the context holds no text.
     """
     if not path.is_file():
-        raise UserError(f"tokenizer file '{path}' does not exist; give the path of a tokenizer.json")
+        raise UserError(f"tokenizer file '{path}' does not exist; put it beside the checkpoint")
     try:
         tokenizer = hf.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises the bare Exception

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", action="append", metavar="NAME", help="only this data set; may be repeated")
     parser.add_argument("--cover-of", metavar="DATASET", help="data set to find the covers on (default: each its own)")
     parser.add_argument(
-        "--covers", metavar="FILE", help="write the covers, for config.zoom.aggregate of evaluations on other data sets"
+        "--covers", metavar="FILE", help="write the covers, for config.questions.zoom.aggregate on other data sets"
     )
     parser.add_argument("--out", metavar="DIR", help="where to write tables (CSV, Markdown) and pictures (PNG)")
     parser.add_argument(

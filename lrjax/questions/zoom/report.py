@@ -168,7 +168,7 @@ def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -
     made = Table(
         title="Aggregation over crops",
         caption="Percent of the images, by the maximum or the mean of probabilities: over the crops of each group in "
-        "the set that config.zoom.aggregate names (without one, the maximum over those of the cover, where confidences "
+        "the set that the option aggregate names (without one, the maximum over those of the cover, where confidences "
         "were kept), and over corners and centre, alone and with their mirror images.",
         header=tuple(header[column] for column in shown),
         rows=tuple(tuple(row[column] for column in shown) for row in rows),
