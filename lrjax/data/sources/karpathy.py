@@ -65,7 +65,7 @@ def _image(row: Any, place: str) -> tuple[str, tuple[str, ...], str]:
         raise UserError(f"{place} has filepath, filename and split {brief(texts)}; write texts")
     sentences = row.get("sentences")
     listed = sentences if isinstance(sentences, list) else []
-    captions = [one.get("raw") if isinstance(one, Mapping) else None for one in listed]
-    if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
+    captions = [str(one["raw"]) for one in listed if isinstance(one, Mapping) and isinstance(one.get("raw"), str)]
+    if not listed or len(captions) < len(listed) or not all(caption.strip() for caption in captions):
         raise UserError(f"{place} has the sentences {brief(sentences)}; give every image captions, as 'raw'")
     return str(PurePosixPath(texts[0], texts[1])), tuple(captions), texts[2]
