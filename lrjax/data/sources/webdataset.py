@@ -17,6 +17,7 @@ from lrjax.data.sources.base import ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, gaps, is_image
 from lrjax.errors import UserError
 
+_CLASS_NAMES = "classnames.txt"
 _ARCHIVE = re.compile(r"\.(?:tar|(?:tar\.|t)(gz|bz2|xz|zst))$")
 _UNPACKERS = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\0": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
 """The program that unpacks a file, by the bytes with which it begins."""
@@ -54,9 +55,9 @@ class TarImages(ListedImages):
     """Images in tar archives, with their labels, without unpacking.
 
     With `.cls` or `.json` files, an archive is a WebDataset shard: `KEY.jpg` (or another image format) has its label, a
-    number or a class name, in `KEY.cls`, or as "label" in `KEY.json`; `classnames.txt` beside the shards or in the
-    location names the numbers. Otherwise the label of an image is the path of its folder. Links to members of the same
-    archive are what they lead to.
+    number or a class name, in `KEY.cls`, or as "label" in `KEY.json`; `classnames.txt` in the shards, beside them or in
+    the location names the numbers. Otherwise the label of an image is the path of its folder. Links to members of the
+    same archive are what they lead to.
 
     Args:
         location: an archive, not compressed, or a folder of archives, whose names end in ".tar".
@@ -64,20 +65,23 @@ class TarImages(ListedImages):
 
     Raises:
         UserError: there is no archive, one is damaged, truncated or compressed, holds no image, holds an image twice,
-            one without a label, a label without an image, or a link that leads to no member.
+            one without a label, a label without an image, or a link that leads to no member, or lists of class names
+            differ.
     """
 
     def __init__(self, location: str | os.PathLike, *, split: str = "test"):
         self.files = shards = find_shards(Path(location), split)
         self.members: list[Member] = []
         ids, labels, others = [], [], []
+        listed = _names_beside(shards[0].parent, Path(location))
         for shard in shards:
             files = _members(shard)
             found = _shard_rows(shard, files)
             if not found:
                 raise UserError(f"archive '{shard}' holds no image; remove it, or add images")
+            listed |= _names_inside(shard, files)
             prefix = f"{shard.stem}/" if len(shards) > 1 else ""
-            others += [prefix + name for name, _ in files if not is_image(name)]
+            others += [prefix + name for name, _ in files if not is_image(name) and name != _CLASS_NAMES]
             ids += [prefix + name for name, _, _ in found]
             labels += [label for _, label, _ in found]
             self.members += [member for _, _, member in found]
@@ -88,7 +92,7 @@ class TarImages(ListedImages):
             self.form = "text"
         if missing := [one for one, label in zip(ids, labels, strict=True) if label is None]:
             raise UserError(f"image '{missing[0]}' of '{location}' has no label; add its .cls or .json")
-        super().__init__(location, ids, labels, _class_names(shards[0].parent, Path(location)))
+        super().__init__(location, ids, labels, _agreed(listed))
         self.left_out = by_suffix(name for name in others if not name.lower().endswith((".cls", ".json")))
         self.gaps = gaps(self.left_out)
 
@@ -253,9 +257,29 @@ def _folder_names(location: str | os.PathLike, names: Sequence[str]) -> list[str
     return [str(folder.relative_to(above)) for folder in folders]
 
 
-def _class_names(*folders: Path) -> list[str] | None:
-    path = next((path for folder in folders if (path := folder / "classnames.txt").exists()), None)
+def _names_beside(*folders: Path) -> dict[str, list[str]]:
+    path = next((path for folder in folders if (path := folder / _CLASS_NAMES).exists()), None)
     try:
-        return None if path is None else [line.strip() for line in read_text(path).rstrip().split("\n")]
+        return {} if path is None else {f"'{path}'": _lines(read_text(path))}
     except (OSError, ValueError) as error:
         raise UserError(f"class names '{path}' cannot be read ({error}); mend or remove the file") from error
+
+
+def _names_inside(shard: Path, files: Sequence[tuple[str, Member]]) -> dict[str, list[str]]:
+    place, members = f"'{_CLASS_NAMES}' of '{shard}'", dict(files)
+    try:
+        return {place: _lines(members[_CLASS_NAMES].read().decode("utf-8-sig"))} if _CLASS_NAMES in members else {}
+    except ValueError as error:
+        raise UserError(f"class names {place} cannot be read ({error}); write the archive again") from error
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.rstrip().split("\n")]
+
+
+def _agreed(listed: Mapping[str, list[str]]) -> list[str] | None:
+    """The class names of all places, which must be the same."""
+    first = next(iter(listed), None)
+    if other := next((place for place in listed if listed[place] != listed[first]), None):
+        raise UserError(f"class names {first} and {other} differ; keep those that the numbers of the labels mean")
+    return listed.get(first)
