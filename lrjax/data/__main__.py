@@ -27,7 +27,7 @@ from lrjax.command_line import run as run_command
 from lrjax.config import Data
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_datasets, open_source, uncorrupted
-from lrjax.data.images import ImageError, to_rgb
+from lrjax.data.images import to_rgb
 from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.source import LeftOut
 from lrjax.display.tables import Table, print_tables
@@ -94,8 +94,6 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
             with MEMORY.hold():
                 row = source[position]
                 to_rgb(row["image"])
-        except ImageError as error:  # the remedy of a run, to skip the image, is not that of the check
-            return (), f"image '{error.name}' cannot be decoded ({error.__cause__}); replace or remove it"
         except UserError as error:
             return (), str(error)
         return row.get("label", ()), None

@@ -12,6 +12,7 @@ from PIL import Image
 import on_disk
 from lrjax.data import datasets
 from lrjax.data.__main__ import main
+from lrjax.data.images import ImageError, decode
 from run_helpers import write_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -73,14 +74,19 @@ def test_problems(check, tmp_path):
     on_disk.folder(tmp_path)
     Image.new("RGB", (4, 4)).save(tmp_path / "eurosat" / "River" / "more.png")
     (tmp_path / "eurosat" / "Forest" / "1.png").write_bytes(on_disk.png("x")[:40])
+    garbage = on_disk.write(tmp_path / "eurosat" / "Highway" / "1.png", "garbage")
     status, table, problems = check(("dtd", "eurosat"), root=str(tmp_path))
     assert status == 1
     assert table["eurosat"][2:4] == ["21", "5,400"]
     assert table["dtd"] == ["–", "1", "–", "1,880", "0", "47", "–"]  # noqa: RUF001
-    assert len(problems) == 3
+    assert len(problems) == 4
     assert re.match(r"dtd: data set 'dtd' has no folder '.*dtd' .*to get it: unpack dtd-r1.0.1.tar.gz", problems[0])
     assert problems[1] == "eurosat: 21 images instead of 5,400; check the split"
     assert re.match(r"eurosat: image '.*Forest/1.png' cannot be decoded \(.+\); replace or remove it", problems[2])
+    with pytest.raises(ImageError) as refused:
+        decode(garbage)
+    assert problems[3] == f"eurosat: {refused.value}"
+    assert "not an image in one of the formats JPEG" in problems[3]
 
 
 def test_classes_without_images_and_other_class_names(check, tmp_path):
