@@ -13,7 +13,7 @@ from pathlib import Path
 from lrjax.data.dataset import Dataset
 from lrjax.data.locations import KINDS, detect, open_listed, wordnet
 from lrjax.data.sources.folder import existing_folder, subfolders
-from lrjax.data.sources.matching import SPLITS
+from lrjax.data.sources.matching import is_split
 from lrjax.data.sources.tfds import TfdsSource
 from lrjax.errors import UserError
 
@@ -65,7 +65,7 @@ def _name(path: Path) -> str:
 def _folders(path: Path) -> list[str]:
     """The class folders, but those of a release that has splits, or one folder around them."""
     found = subfolders(existing_folder(path))
-    splits = [name for name in found if name.lower() in SPLITS]
+    splits = [name for name in found if is_split(name)]
     if nested := [name for name in splits if subfolders(path / name) or len(splits) == len(found)]:
         part = path / max(nested, key=lambda name: name.lower().startswith(("test", "val")))
         raise UserError(f"'{path}' holds '{nested[0]}', a split, instead of class folders; name '{part}'")
@@ -86,7 +86,7 @@ def _labels(kind: str, path: Path) -> list[str]:
     found = {one for label in source.labels for one in (label if isinstance(label, tuple) else (label,))}
     if source.form == "folder":
         found = {str(one).partition("/")[0] for one in found}
-        if splits := sorted(found & SPLITS):
+        if splits := sorted(name for name in map(str, found) if is_split(name)):
             raise UserError(f"'{path}' holds '{splits[0]}', a split, instead of class folders; pack one split alone")
     if numbers := sorted(one for one in found if not isinstance(one, str)):
         raise _without_words(path, numbers[0])

@@ -29,9 +29,16 @@ from lrjax.data.sources.folder import subfolders
 from lrjax.data.sources.names import Names, exact
 from lrjax.errors import UserError
 
-SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "evaluation"}
-"""Names of folders that hold the classes of a split."""
+_SPLIT = re.compile(
+    r"(?:train|training|val|valid|validation|test|testing|dev|eval|evaluation)"
+    r"(?:[-_.]?(?:[0-9]+|set|split)|[-_.](?:images|train|val|test|dev|std|challenge))*"
+)
 _NUMBER = re.compile(r"([+-]?[0-9]+)(\.0*)?")
+
+
+def is_split(name: str) -> bool:
+    """Tells by its name whether a folder holds the classes of a split, such as "train", "val2017" or "test-dev"."""
+    return _SPLIT.fullmatch(name.lower()) is not None
 
 
 class Match(NamedTuple):
@@ -115,7 +122,7 @@ class ClassNames:
         candidates = {name: self._names.find(name) for name in found}
         unknown = [name for name, labels in candidates.items() if len(labels) != 1]
         self._refuse_splits(root, unknown)
-        if unknown and len(found) == self.count and (match := self._unknown(candidates)) is not None:
+        if unknown and len(found) == self.count and (match := self._unknown(candidates, "class folders")) is not None:
             return match
         self._check_distinct(str(root), ((name, _only(labels)) for name, labels in candidates.items()))
         if unknown or len(found) < self.count:
@@ -165,7 +172,8 @@ class ClassNames:
         found = {text: find(text) for text in texts}
         candidates = {text: labels for text, (_, labels) in found.items()}
         unknown = [text for text, labels in candidates.items() if len(labels) != 1]
-        if unknown and len(texts) == self.count and (match := self._unknown(candidates)) is not None:
+        what = "class folders" if source.form == "folder" else "labels"
+        if unknown and len(texts) == self.count and (match := self._unknown(candidates, what)) is not None:
             return match
         self._check_distinct(source.location, ((exact(name), _only(labels)) for name, labels in found.values()))
         if unknown:
@@ -235,12 +243,12 @@ class ClassNames:
             return number
         return _only(candidates)
 
-    def _unknown(self, candidates: Mapping[str, set[int]]) -> Match | None:
+    def _unknown(self, candidates: Mapping[str, set[int]], what: str) -> Match | None:
         """As many names as classes, of which some or all are unknown."""
         listed = sorted(candidates)
         in_order = {name: label for label, name in enumerate(listed)}
         if not any(candidates.values()):
-            doubt = "class folders carry none of the class names and are taken in sorted order: check a few labels"
+            doubt = f"{what} carry none of the class names and are taken in sorted order: check a few labels"
             return self._counted(listed) or Match(in_order, "in sorted order", [doubt])
         if self.wordnet.keys() >= candidates.keys():
             words = [self.wordnet[name] for name in listed]
@@ -273,7 +281,7 @@ class ClassNames:
         return f"may be {names}" if names else "is none"
 
     def _refuse_splits(self, place: Path, names: Iterable[str]) -> None:
-        splits = sorted({name for name in names if name.lower() in SPLITS and not self._names.find(name)})
+        splits = sorted({name for name in names if is_split(name) and not self._names.find(name)})
         if splits:
             part = place / max(splits, key=lambda name: name.lower().startswith(("test", "val")))
             remedy = f"give '{part}' as the location" if part.is_dir() else "make an archive of one split"

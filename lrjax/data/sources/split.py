@@ -112,8 +112,7 @@ def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
     paths, labels, origins = [], [], []
     for number, row in _table_rows(table):
         place = f"row {number} of '{table}'"
-        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str) or row.get("label") in (None, ""):
-            raise UserError(f"{place} has no file_name or no label; give both")
+        _check_columns(row, place=place)
         label = as_labels(row["label"], place=place)
         paths.append(row["file_name"])
         labels.append(label)
@@ -134,6 +133,14 @@ def read_json(path: Path) -> Any:
         return parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read as JSON ({error}); mend or replace it") from error
+
+
+def _check_columns(row: Any, *, place: str) -> None:
+    found = row if isinstance(row, dict) else {}
+    there = {"file_name": isinstance(found.get("file_name"), str), "label": found.get("label") not in (None, "")}
+    if not all(there.values()):
+        lacking = " and no ".join(name for name in there if not there[name])
+        raise UserError(f"{place} has no {lacking} (its columns: {', '.join(found) or 'none'}); give both")
 
 
 def _table_rows(table: Path) -> list[tuple[int, Any]]:

@@ -181,19 +181,31 @@ def test_labels_of_a_wrong_type(tmp_path, label, shown):
         open_source(table(tmp_path, LETTERS, ["0", label], "metadata.jsonl"))
 
 
-@pytest.mark.parametrize("folders", [("train", "val"), ("Train", "TEST"), ("validation",), ("train", "val", "notes")])
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "val"),
+        ("Train", "TEST"),
+        ("validation",),
+        ("train", "val", "notes"),
+        ("train2017", "val2017"),
+        ("train_2017", "val_2017"),
+        ("trainset", "test-dev"),
+        ("train_images", "test-dev2015"),
+    ],
+)
 def test_splits_instead_of_classes(tmp_path, folders):
     files = [(f"{folder}/{name}/1.png", PNG) for folder in folders for name in ("ants", "bees")]
     part = next(folder for folder in folders if folder.lower().startswith(("val", "test")))
     with pytest.raises(
-        UserError, match=rf"images' holds '\w+', a split, instead of class folders; give '.*images/{part}'"
+        UserError, match=rf"images' holds '[\w-]+', a split, instead of class folders; give '.*images/{part}'"
     ):
         open_source(own(tmp_path, ("ants", "bees"), files))
     assert open_source(own(tmp_path, ("ants", "bees"), path=f"images/{part}")).labels == [0, 1]
     if len(folders) == 2:
         path = own(tmp_path, ("ants", "bees"), path="all.tar")
         on_disk.write_tar(tmp_path / "all.tar", files)
-        with pytest.raises(UserError, match=r"all.tar' holds '\w+', a split, .*; make an archive of one split"):
+        with pytest.raises(UserError, match=r"all.tar' holds '[\w-]+', a split, .*; make an archive of one split"):
             open_source(path)
 
 
@@ -202,11 +214,20 @@ def test_a_class_may_be_called_as_a_split(tmp_path):
     assert open_source(own(tmp_path, ("train", "plane", "test"), files)).labels == [0, 1, 2]
 
 
+@pytest.mark.parametrize("names", [("train station", "test tube"), ("training shoe", "valley"), ("eval_1x", "devil2")])
+def test_unknown_classes_that_begin_as_splits(tmp_path, names):
+    files = [(f"{name}/1.png", PNG) for name in names]
+    with pytest.raises(UserError, match="class folders carry none of the class names"):
+        open_source(own(tmp_path, ("ants", "bees"), files))
+
+
 @pytest.mark.parametrize("kind", ["folder", "tar", "metadata", "csv", "cls", "parquet_texts"])
 def test_unknown_names_are_a_doubt(tmp_path, kind, caplog):
     path = on_disk.own(tmp_path, kind, ("cat", "dog"), {"cat": "chat", "dog": "chien"}.get)
+    what = "class folders" if kind in ("folder", "tar") else "labels"
     with pytest.raises(
-        UserError, match=r"^data set 'own': .*none of the class names and are taken in sorted order.*on_doubt"
+        UserError,
+        match=rf"^data set 'own': {what} carry none of the class names .*in sorted order.*on_doubt",
     ):
         open_source(path)
     source = open_source(path, on_doubt="warn")
@@ -281,6 +302,40 @@ def test_names_of_numbers_that_only_count(tmp_path):
     assert open_source(own(tmp_path, LETTERS)).labels == [2, 1, 0]
     names.write_text("a\n\nc\n")
     with pytest.raises(UserError, match=r"class 1 is called '' instead of 'b', and only 2 of 3 names agree"):
+        open_source(own(tmp_path, LETTERS))
+
+
+def numbered_shard(root, name, *members):
+    files = [one for key in "210" for one in ((f"{name}{key}.png", PNG), (f"{name}{key}.cls", key.encode()))]
+    on_disk.write_tar(root / "images" / f"{name}.tar", [*files, *members])
+
+
+@pytest.mark.parametrize("content", [b"c\na\nb\n", b"\xef\xbb\xbfc\r\na\r\nb"])
+@pytest.mark.parametrize("member", ["classnames.txt", "./classnames.txt"])
+def test_class_names_in_a_shard(tmp_path, member, content):
+    numbered_shard(tmp_path, "0", (member, content))
+    numbered_shard(tmp_path, "1")
+    source = open_source(own(tmp_path, LETTERS))
+    assert (source.labels, source.matched, source.left_out) == ([1, 0, 2, 1, 0, 2], "by name", {})
+    assert open_source(own(tmp_path, LETTERS, path="images/0.tar")).labels == [1, 0, 2]
+    on_disk.write(tmp_path / "images" / "classnames.txt", "c\na\nb\n")
+    numbered_shard(tmp_path, "1", (member, b"c\na\nb"))
+    assert open_source(own(tmp_path, LETTERS)).labels == [1, 0, 2, 1, 0, 2]
+
+
+def test_class_names_of_shards_that_differ(tmp_path):
+    numbered_shard(tmp_path, "0", ("classnames.txt", b"c\na\nb"))
+    numbered_shard(tmp_path, "1", ("classnames.txt", b"a\nb\nc"))
+    with pytest.raises(
+        UserError, match=r"names 'classnames.txt' of '.*0.tar' and 'classnames.txt' of '.*1.tar' differ; keep"
+    ):
+        open_source(own(tmp_path, LETTERS))
+    numbered_shard(tmp_path, "1", ("classnames.txt", b"\xff"))
+    with pytest.raises(UserError, match=r"class names 'classnames.txt' of '.*1.tar' cannot be read \(.*; write the"):
+        open_source(own(tmp_path, LETTERS))
+    numbered_shard(tmp_path, "1")
+    on_disk.write(tmp_path / "images" / "classnames.txt", "a\nb\nc\n")
+    with pytest.raises(UserError, match=r"names '.*images/classnames.txt' and 'classnames.txt' of '.*0.tar' differ;"):
         open_source(own(tmp_path, LETTERS))
 
 
