@@ -279,7 +279,9 @@ def _lines(text: str) -> list[str]:
 
 def _agreed(listed: Mapping[str, list[str]]) -> list[str] | None:
     """The class names of all places, which must be the same."""
-    first = next(iter(listed), None)
+    if not listed:
+        return None
+    first = next(iter(listed))
     if other := next((place for place in listed if listed[place] != listed[first]), None):
         raise UserError(f"class names {first} and {other} differ; keep those that the numbers of the labels mean")
-    return listed.get(first)
+    return listed[first]
