@@ -6,7 +6,7 @@ import pytest
 from configs import lr_tk0_eva
 from lrjax.config import Config, Data, config_hash
 from lrjax.errors import UserError
-from lrjax.questions import QUESTIONS, find
+from lrjax.questions.registry import QUESTIONS, find
 from lrjax.runs.config_reader import check_key, from_mapping, with_defaults
 
 

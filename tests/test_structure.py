@@ -15,11 +15,11 @@ import pytest
 
 import configs
 from configs import lr_tk0_eva, retrieval, zoom
-from lrjax import questions
 from lrjax.config import Config
 from lrjax.data.datasets import dataset_names, get_dataset, open_training_source, prompts_hash
 from lrjax.models import zoo
 from lrjax.models.spec import ResNetSpec
+from lrjax.questions import registry
 from lrjax.questions.case import Setting
 from lrjax.runs.ablation import row_configs
 from lrjax.runs.config_reader import from_mapping, read_questions
@@ -46,7 +46,7 @@ WINGS = (
 )
 """Modules and packages of `lrjax`, each of which imports those of the lines above, and itself."""
 RANKS = {f"lrjax.{name}": rank for rank, names in enumerate(WINGS) for name in names} | {"lrjax": 0}
-SHARED = ("base", "bench", "case", "classifiers", "pages")
+SHARED = ("base", "bench", "case", "classifiers", "pages", "registry")
 """What questions share; apart from that they do not know each other."""
 CONVERTER_MAY_IMPORT = {
     "numpy",
@@ -285,9 +285,9 @@ def test_every_recipe_resolves(name, argument):
         assert model.row.preprocess.pass_order == ("pillow13" if shipped else "pillow12")
 
 
-@pytest.mark.parametrize("name", questions.QUESTIONS)
+@pytest.mark.parametrize("name", registry.QUESTIONS)
 def test_every_question_keeps_the_contract(name):
-    kind = questions.find(name)
+    kind = registry.find(name)
     assert isinstance(kind.version, int)
     assert kind.headline in kind.higher_is_better
     assert kind.choosing <= {field.name for field in dataclasses.fields(kind)}

@@ -8,7 +8,7 @@ import numpy as np
 from lrjax.checks.text import brief
 from lrjax.display.page import Page
 from lrjax.errors import UserError
-from lrjax.questions import blamed, find
+from lrjax.questions.registry import blamed, find
 from lrjax.results.row import Row
 
 _LOG = logging.getLogger(__name__)

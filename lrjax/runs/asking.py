@@ -18,11 +18,11 @@ from lrjax.data.source import Source
 from lrjax.data.sources.base import fingerprint
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
-from lrjax.questions import blamed
 from lrjax.questions.base import Question
 from lrjax.questions.bench import Bench, damaged_name
 from lrjax.questions.case import Case, Need, Score, Setting, checked_record, checked_score
 from lrjax.questions.classifiers import text_classifier
+from lrjax.questions.registry import blamed
 from lrjax.results.parts import Parts
 from lrjax.results.records import Records
 from lrjax.results.row import Row

@@ -10,8 +10,8 @@ from lrjax.checks.ranges import check_ranges
 from lrjax.checks.text import brief
 from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
-from lrjax.questions import blamed, find
 from lrjax.questions.base import Question
+from lrjax.questions.registry import blamed, find
 from lrjax.questions.zeroshot import ZeroShot
 
 T = TypeVar("T")

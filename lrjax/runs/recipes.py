@@ -14,7 +14,7 @@ from ml_collections import ConfigDict, config_dict, config_flags
 from lrjax.command_line import Parser
 from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
-from lrjax.questions import find
+from lrjax.questions.registry import find
 from lrjax.runs.config_reader import check_key, from_mapping, with_defaults
 
 

@@ -17,7 +17,7 @@ from lrjax.data.source import Source
 from lrjax.errors import UserError
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.predict import Predictor
-from lrjax.questions import blamed
+from lrjax.questions.registry import blamed
 from lrjax.results.row import Row
 from lrjax.results.store import ResultStore, content_key
 from lrjax.runs.asking import Asking, Plan, Subject

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import tiny
-from lrjax import questions
 from lrjax.data.datasets import get_dataset, open_source
+from lrjax.questions import registry
 from lrjax.results.store import ResultStore
 from lrjax.runs.asking import Asking, Plan, Subject
 
@@ -33,7 +33,7 @@ def subject():
 @pytest.fixture
 def parts(subject, name):
     """All that makes a number of a question; the images have what it asks of."""
-    dataset = get_dataset({"classes": "shapes", "captions": "captioned"}[questions.find(name).asks_of])
+    dataset = get_dataset({"classes": "shapes", "captions": "captioned"}[registry.find(name).asks_of])
     return subject | {"dataset": dataset, "source": open_source(dataset, count=12, seed=0)}
 
 
@@ -88,26 +88,26 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", questions.QUESTIONS)
+@pytest.mark.parametrize("name", registry.QUESTIONS)
 @pytest.mark.parametrize("change", CHANGES)
 def test_all_that_makes_a_number_is_part_of_its_key(parts, tmp_path, name, change):
-    question = questions.find(name)()
+    question = registry.find(name)()
     before = keys(parts, tmp_path, question)
     assert keys(parts, tmp_path, question) == before
     assert keys(parts | CHANGES[change](parts), tmp_path, question).isdisjoint(before)
 
 
-@pytest.mark.parametrize("name", questions.QUESTIONS)
+@pytest.mark.parametrize("name", registry.QUESTIONS)
 def test_what_changes_no_number_is_no_part_of_a_key(parts, tmp_path, name):
-    question = questions.find(name)()
+    question = registry.find(name)()
     config = dataclasses.replace(parts["config"], workdir="elsewhere", seed=7, devices=2, placement="fsdp")
     config = dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, batch_size=3, part_size=9))
     assert keys(parts | {"config": config}, tmp_path, question) == keys(parts, tmp_path, question)
 
 
-@pytest.mark.parametrize("name", questions.QUESTIONS)
+@pytest.mark.parametrize("name", registry.QUESTIONS)
 def test_every_option_counts(parts, tmp_path, name):
-    kind = questions.find(name)
+    kind = registry.find(name)
     covers = {"model": "tiny", "variant": "lr_tk0", "views": [[0, 0, 10]]}
     (tmp_path / "covers.json").write_text(json.dumps({"format": 1, "dataset": "shapes", "covers": [covers]}))
     assert OTHER[name].keys() == {field.name for field in dataclasses.fields(kind)}
@@ -122,9 +122,9 @@ def test_every_option_counts(parts, tmp_path, name):
             assert found.isdisjoint(before), option
 
 
-@pytest.mark.parametrize("name", questions.QUESTIONS)
+@pytest.mark.parametrize("name", registry.QUESTIONS)
 def test_another_version_is_computed_again(parts, tmp_path, name, monkeypatch):
-    question = questions.find(name)()
+    question = registry.find(name)()
     before = keys(parts, tmp_path, question)
     monkeypatch.setattr(type(question), "version", question.version + 1)
     assert keys(parts, tmp_path, question).isdisjoint(before)
