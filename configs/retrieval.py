@@ -2,8 +2,8 @@
 
     python -m lrjax.main --config configs/retrieval.py
 
-asks the shipped tiny backbone of 100 drawn pictures with five captions each, at five resolutions: about a minute on 2 busy
-CPU cores.
+asks the shipped tiny backbone of 100 drawn pictures with five captions each, at five resolutions: about a minute on 2
+busy CPU cores.
 
     python -m lrjax.main --config configs/retrieval.py:flickr30k --config.data.root DATA
     python -m lrjax.main --config configs/retrieval.py:coco --config.data.root DATA

@@ -1,7 +1,6 @@
 """Questions: one file or folder each, found by the name of its line here, or as MODULE:CLASS or FILE.py:CLASS."""
 
 import contextlib
-import dataclasses
 import difflib
 import hashlib
 import importlib
@@ -41,7 +40,8 @@ def find(kind: str) -> type[Question]:
     except Exception as error:  # whatever the file does
         cause = f"{type(error).__name__}: {error}"
         raise UserError(f"question {kind!r} of config.questions cannot be imported ({cause}); mend it") from error
-    if not (isinstance(question, type) and issubclass(question, Question) and dataclasses.is_dataclass(question)):
+    own = "__dataclass_fields__" in getattr(question, "__dict__", ())  # a class inherits those of its base
+    if not (isinstance(question, type) and issubclass(question, Question) and own):
         raise UserError(
             f"{kind!r} of config.questions is no question; write a frozen dataclass, derived from "
             "lrjax.questions.base.Question"
