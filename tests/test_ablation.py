@@ -152,7 +152,7 @@ def test_wrong_rows(tmp_path, changes, message):
         ({"rows": (("a", {}), ("a", {}))}, r"config\.ablation\.rows names \['a', 'a'\]"),
         ({"seeds": ()}, r"config\.ablation\.seeds names \(\)"),
         ({"metrics": ("acc",)}, r"config\.ablation\.metrics has 'acc'; use sar, war or acc and a side or hr"),
-        ({"metrics": ("acc16",)}, r"config\.ablation\.metrics has 'acc16'; add the side to config\.evaluation"),
+        ({"metrics": ("acc16",)}, r"config\.ablation\.metrics has 'acc16'; add the side to config\.questions"),
         (
             {"paper": {"lat": {"acc8": 1}}},
             r"unknown config key ablation\.paper\.lat; did you mean ablation\.paper\.late",
