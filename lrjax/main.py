@@ -32,9 +32,11 @@ from lrjax.report.run_tables import SHOWN, run_tables
 from lrjax.report.write import require, write_report
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import check_folder
+from lrjax.results.parts import Parts
 from lrjax.results.row import Row
 from lrjax.results.store import ResultStore
 from lrjax.runs.ablation import run_ablation
+from lrjax.runs.asking import PARTS
 from lrjax.runs.recipes import read_command_line
 from lrjax.runs.stages import evaluate_backbone, train_backbone
 from lrjax.runs.suite import Suite
@@ -81,6 +83,8 @@ def run(config: Config) -> None:
                 failed.append(model.name)
             gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
         if found and jax.process_index() == 0:
+            if not failed:
+                Parts.clear_all(store.directory / PARTS)
             _report(config, found, suite=suite, store=store)
     if failed:
         raise UserError(

@@ -15,6 +15,7 @@ from lrjax.command_line import Parser
 from lrjax.config import Config
 from lrjax.data.datasets import open_source
 from lrjax.errors import UserError
+from lrjax.questions.zoom.question import Zoom
 from lrjax.runs.config_reader import from_mapping
 from lrjax.runs.recipes import read_command_line
 from run_helpers import write_recipe
@@ -27,7 +28,7 @@ PATHS = {
     "data.sources": ({"dtd": "folder:~/dtd", "pets": "~/p"}, {"dtd": "folder:{home}/dtd", "pets": "{home}/p"}),
     "data.boxes": ("~/boxes", "{home}/boxes"),
     "train.root": ("~/train", "{home}/train"),
-    "zoom.aggregate": ("~/sets=a.json", "{home}/sets=a.json"),
+    "questions.zoom.aggregate": ("~/sets=a.json", "{home}/sets=a.json"),
     "models": (("B-16=~/x", "L-14:tag=~/y", "L"), ("B-16={home}/x", "L-14:tag={home}/y", "L")),
 }
 
@@ -40,6 +41,8 @@ def home(tmp_path, monkeypatch):
 
 
 def path_fields(kind=Config, prefix=""):
+    if kind is Config:
+        yield from path_fields(Zoom, "questions.zoom.")
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         if dataclasses.is_dataclass(hints[field.name]):
@@ -57,8 +60,11 @@ def with_home(value, home):
 def mapping(key, value):
     values = {"data": {"names": ("shapes",), "region": "foreground" if key == "data.boxes" else ""}}
     values |= {} if key == "models" else {"model": "B"}
-    group, _, name = key.rpartition(".")
-    (values.setdefault(group, {}) if group else values)[name] = value
+    *groups, name = key.split(".")
+    place = values
+    for group in groups:
+        place = place.setdefault(group, {})
+    place[name] = value
     return values
 
 
@@ -71,7 +77,7 @@ def test_every_path_of_a_configuration(key, home):
     given, expected = PATHS[key]
     found = from_mapping(Config, mapping(key, given))
     for name in key.split("."):
-        found = getattr(found, name)
+        found = found[name] if isinstance(found, dict) else getattr(found, name)
     assert found == with_home(expected, home)
 
 

@@ -34,7 +34,8 @@ def make(*, shift=()):
                 top5 = np.where(correct, label, (label + 1) % CLASSES[dataset])[:, None]
                 order = rng.permutation(n)
                 arrays[key] = {"index": order, "label": label[order], "top5": top5[order]}
-                fields = {"model": model, "variant": variant, "dataset": dataset, "resolution": side, "key": key}
+                fields = {"model": model, "variant": variant, "dataset": dataset, "key": key}
+                fields["condition"] = {"resolution": side}
                 rows.append(
                     Row(
                         **fields,
@@ -141,7 +142,9 @@ def one_set(**right):
         variant, side = name.split("_")
         found = np.arange(60) < count
         arrays[name] = {"index": np.arange(60), "label": np.zeros(60, int), "top5": np.where(found, 0, 1)[:, None]}
-        row = dataclasses.replace(make()[0][0], variant=variant, resolution=side if side == "hr" else int(side))
+        row = dataclasses.replace(
+            make()[0][0], variant=variant, condition={"resolution": side if side == "hr" else int(side)}
+        )
         rows.append(dataclasses.replace(row, key=name, value=count / 60, n=60, extra={"classes": 2}))
     return rows, arrays
 

@@ -145,7 +145,8 @@ class Bench:
                     progress.set_postfix_str("")
                     progress.update(int((rows[-1]["index"] >= 0).sum()))
                 found.append(_part(rows))
-                if self.parts is not None and jax.process_index() == 0:
+                # What is damaged now may be whole when the run goes on: such a part is computed again.
+                if self.parts is not None and jax.process_index() == 0 and not len(found[-1]["skipped"]):
                     self.parts.add(_name(part), found[-1])
         return _whole(source, found)
 

@@ -49,5 +49,11 @@ class Parts:
         for path in self.directory.glob(f"{self.key}-*.npz"):
             path.unlink()
 
+    @staticmethod
+    def clear_all(directory: str | os.PathLike) -> None:
+        """Deletes the parts of all sweeps, once a run is finished: a kill may have left some of finished ones."""
+        for path in Path(directory).glob("*.npz"):
+            path.unlink()
+
     def _path(self, part: str) -> Path:
         return self.directory / f"{self.key}-{part}.npz"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -35,6 +36,8 @@ from lrjax.weights.naming import Model
 _LOG = logging.getLogger(__name__)
 _SWEPT = ("logits", "embedding")
 """What one sweep reads for all views and questions."""
+PARTS = "parts"
+"""Folder of the finished parts of sweeps, below that of the results."""
 RECORD_VERSION = 1
 """Raised when records would come out different from what they were before."""
 
@@ -142,9 +145,10 @@ class Asking:
                 _LOG.info("%s on %s (%s): finished earlier", name, dataset, self.subject.variant)
         found = {(cell.name, cell.key): rows for cell, rows in zip(cells, done, strict=True)}
         while todo:
-            records = self._obtain(todo)
-            found[todo[0].name, todo[0].key] = self._score(todo[0], records)
-            todo = todo[1:]
+            groups = itertools.groupby(todo, key=lambda one: (one.name, one.case.dataset.name))
+            together = list(next(groups)[1])
+            found |= self._store(together, todo)
+            todo = todo[len(together) :]
         return [row for cell in cells for row in found[cell.name, cell.key]]
 
     def _earlier(self, cell: Cell) -> list[Row]:
@@ -223,7 +227,7 @@ class Asking:
         """Makes a record, and in the same sweep those that other cases will need of the same images."""
         title = printable(f"{cell.case.dataset.name} ({self.subject.variant})")
         group = {key: need} | self._together(need, todo)
-        parts = Parts(self.store.directory / "parts", content_key(records=list(group)))
+        parts = Parts(self.store.directory / PARTS, content_key(records=list(group)))
         bench = dataclasses.replace(self.bench, parts=parts, title=title)
         if need.read == "own":
             with self._blamed(cell.name):
@@ -257,14 +261,18 @@ class Asking:
         there = from_first(np.array([self.cache.has(key) for key in wanted]))
         return {key: other for (key, other), known in zip(wanted.items(), there, strict=True) if not known}
 
-    def _score(self, cell: Cell, records: Mapping[str, Mapping[str, np.ndarray]]) -> list[Row]:
-        """Scores a case and stores its rows; only process 0 has all records."""
-        if jax.process_index() > 0:
-            return []
-        with self._blamed(cell.name):
-            score = checked_score(cell.question.score(cell.case, records))
-        rows = self._rows(cell, score, records)
-        self.store.add(rows, {cell.key: score.samples})
+    def _store(self, cells: Sequence[Cell], todo: Sequence[Cell]) -> dict[tuple[str, str], list[Row]]:
+        """Scores the first cases, and stores their rows together; only process 0 has all records."""
+        rows: dict[tuple[str, str], list[Row]] = {(cell.name, cell.key): [] for cell in cells}
+        samples = {}
+        for number, cell in enumerate(cells):
+            records = self._obtain(todo[number:])
+            if jax.process_index() == 0:
+                with self._blamed(cell.name):
+                    score = checked_score(cell.question.score(cell.case, records))
+                rows[cell.name, cell.key], samples[cell.key] = self._rows(cell, score, records), score.samples
+        if samples:
+            self.store.add([row for found in rows.values() for row in found], samples)
         return rows
 
     def _rows(self, cell: Cell, score: Score, records: Mapping[str, Mapping[str, np.ndarray]]) -> list[Row]:
