@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -198,7 +197,7 @@ def test_processes_must_share_the_directory(tmp_path, monkeypatch):
 def test_checkpoints_of_another_version_are_refused(tmp_path, monkeypatch):
     with Checkpoints(tmp_path / "tokens", {"seed": 0}, save_every=1) as checkpoints:
         monkeypatch.setattr(checkpoints.manager, "latest_step", lambda: 1)
-        restored = SimpleNamespace(position={"key": "a", "step": 1})
+        restored = {"position": {"key": "a", "step": 1}}
         monkeypatch.setattr(checkpoints.manager, "restore", lambda *_, **__: restored)
         with pytest.raises(UserError, match=r"tokens was written by another version of lrjax"):
             checkpoints.check()
