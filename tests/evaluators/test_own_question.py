@@ -88,7 +88,7 @@ def test_a_question_in_a_file(run, tmp_path, capsys, caplog, monkeypatch):
 
     with monkeypatch.context() as patched:  # nothing is computed again
         patched.setattr("lrjax.questions.bench.Bench.sweep", None)
-        patched.setattr("lrjax.runs.asking.Asking._score", None)
+        patched.setattr("lrjax.runs.asking.Asking._store", None)
         status, _, stderr = run(QUESTION)
     assert status == 0, stderr
     assert "certain on shapes (vanilla): finished earlier" in stderr
