@@ -10,7 +10,7 @@ from typing import Any
 from lrjax.data.images import FORMATS, decode
 from lrjax.data.source import Source
 from lrjax.data.sources.base import content_fingerprint
-from lrjax.data.sources.tree import by_suffix, gaps, is_image, walk
+from lrjax.data.sources.tree import by_suffix, gaps, is_image, walk, walk_classes
 from lrjax.errors import UserError
 
 
@@ -54,7 +54,7 @@ class ImageFolder(Source):
                 "rename or remove it"
             )
         self.paths, self.labels = [], []
-        trees = [walk(self.root / name) for name in self.classes]
+        trees = walk_classes([self.root / name for name in self.classes])
         for label, (name, tree) in enumerate(zip(self.classes, trees, strict=True)):
             if not tree.images:
                 raise UserError(

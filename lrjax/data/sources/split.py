@@ -11,6 +11,7 @@ from lrjax.checks.files import check_inside, read_text
 from lrjax.checks.parse import parse_json
 from lrjax.data.source import Label
 from lrjax.data.sources.base import ListedImages, as_labels
+from lrjax.data.sources.tree import by_suffix, gaps, identity, walk
 from lrjax.errors import UserError
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -98,6 +99,8 @@ def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:
 def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
     """Opens a folder with a table metadata.jsonl or metadata.csv of `file_name`, `label` and perhaps `origin`.
 
+    `left_out` tells of the files beside the table that no row names, `gaps` of those that may be images.
+
     Args:
         folder: with the table, or with a folder `split` that has it; the file names start at the table.
         split: name of that folder.
@@ -120,7 +123,18 @@ def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
     images = ImageFiles(table, table.parent, paths, labels)
     images.origins = None if None in origins else origins
     images.form = "text" if table.suffix == ".csv" else "typed"
+    images.left_out = by_suffix(path.relative_to(table.parent).as_posix() for path in _unnamed(table, images.files))
+    images.gaps = gaps(images.left_out, images=f"name them in '{table}', or keep them elsewhere")
     return images
+
+
+def _unnamed(table: Path, named: Sequence[Path]) -> list[Path]:
+    tree, listed = walk(table.parent), (table, *named)
+    texts = {*map(os.path.normpath, listed)}
+    others = [path for path in (*tree.images, *tree.others) if os.path.normpath(path) not in texts]
+    # through a link, a row may name a file by another path than the walk
+    known = {identity(path) for path in listed} if others else set()
+    return [path for path in others if not path.exists() or identity(path) not in known]
 
 
 def read_json(path: Path) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,30 +43,52 @@ def identity(path: str | os.PathLike) -> tuple[int, int]:
 
 
 def walk(folder: Path) -> Tree:
-    """Finds all visible files below a folder, through links too, in every real folder once.
+    """Finds all visible files below a folder, as `walk_classes` does."""
+    return walk_classes([folder])[0]
+
+
+def walk_classes(folders: Sequence[Path]) -> list[Tree]:
+    """Finds all visible files below each of several folders, through links too, in every real folder once.
 
     Real folders come before links, so that a link to a folder beside it adds nothing. A link to a folder that the walk
     started in, or above it, would give the images of others.
 
     Raises:
-        UserError: a folder cannot be read.
+        UserError: a folder cannot be read, or belongs to two of the folders.
     """
-    above = (*folder.absolute().parents, *folder.resolve().parents)
-    seen, found, repeated, starts = {identity(one) for one in above}, [], [], [folder]
+    seen: dict[tuple[int, int], tuple[int, Path]] = {}
+    above = {one for folder in folders for one in (*folder.absolute().parents, *folder.resolve().parents)}
+    above = {identity(one) for one in above}
+    found: list[list[Path]] = [[] for _ in folders]
+    repeated: list[list[Path]] = [[] for _ in folders]
+    starts = list(enumerate(folders))
     while starts:
-        links: list[Path] = []
-        for parent, names, files in (step for start in starts for step in os.walk(start, onerror=_unreadable)):
+        links: list[tuple[int, Path]] = []
+        for number, parent, names, files in ((one, *step) for one, start in starts for step in _steps(start)):
+            path = Path(parent)
             names[:] = sorted(name for name in names if not name.startswith("."))
-            if (place := identity(parent)) in seen:
-                repeated.append(Path(parent))
+            place = identity(path)
+            owner, first = seen.setdefault(place, (number, path))
+            if owner != number:
+                raise UserError(
+                    f"the images of '{path}' are of the class folder '{folders[owner]}' and of '{folders[number]}'; "
+                    "an image has one class, remove the link or move the folder"
+                )
+            if first is not path or (place in above and path not in folders):
+                repeated[number].append(path)
                 names.clear()
                 continue
-            seen.add(place)
-            links += [path for path in (Path(parent, name) for name in names) if path.is_symlink()]
-            found += [Path(parent, file) for file in files if not file.startswith(".")]
+            links += [(number, one) for one in (path / name for name in names) if one.is_symlink()]
+            found[number] += [path / file for file in files if not file.startswith(".")]
         starts = links
-    images = sorted(path for path in found if is_image(path))
-    return Tree(images, sorted(path for path in found if not is_image(path)), repeated)
+    return [
+        Tree(
+            sorted(path for path in files if is_image(path)),
+            sorted(path for path in files if not is_image(path)),
+            sorted(again),
+        )
+        for files, again in zip(found, repeated, strict=True)
+    ]
 
 
 def by_suffix(names: Iterable[str]) -> dict[str, LeftOut]:
@@ -83,12 +105,23 @@ def by_suffix(names: Iterable[str]) -> dict[str, LeftOut]:
     return found
 
 
-def gaps(left_out: Mapping[str, LeftOut], repeated: Iterable[str | os.PathLike] = ()) -> list[str]:
-    """Returns a sentence for each kind of file that may be an image, and for links that lead back."""
+def gaps(
+    left_out: Mapping[str, LeftOut],
+    repeated: Iterable[str | os.PathLike] = (),
+    *,
+    images: str = "move them into the folders of their classes",
+) -> list[str]:
+    """Returns a sentence for each kind of file that may be an image, and for links that lead back.
+
+    Args:
+        left_out: of `by_suffix`.
+        repeated: links to folders that were read already.
+        images: what to do with files that could be read.
+    """
     formats = f"give images the suffix of their format, one of {', '.join(FORMATS)}, and keep other files elsewhere"
     sentences = [
         f"files {f'with the suffix {suffix}' if suffix else 'without a suffix'} are left out ({one.count}, "
-        f"'{one.first}' for one); " + ("move them into the folders of their classes" if suffix in SUFFIXES else formats)
+        f"'{one.first}' for one); " + (images if suffix in SUFFIXES else formats)
         for suffix, one in left_out.items()
         if suffix not in _HARMLESS
     ]
@@ -99,6 +132,10 @@ def gaps(left_out: Mapping[str, LeftOut], repeated: Iterable[str | os.PathLike] 
             "each folder is read once, remove the link"
         )
     return sentences
+
+
+def _steps(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    return os.walk(folder, onerror=_unreadable)
 
 
 def _unreadable(error: OSError) -> None:

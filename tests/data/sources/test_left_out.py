@@ -14,6 +14,7 @@ from lrjax.data import images
 from lrjax.data.__main__ import main
 from lrjax.data.datasets import find_source, get_dataset, open_training_source
 from lrjax.data.source import LeftOut
+from lrjax.data.sources.folder import ImageFolder
 from lrjax.data.sources.webdataset import TarImages
 from lrjax.errors import UserError
 from run_helpers import write_recipe
@@ -98,6 +99,46 @@ def test_the_check_names_them(tmp_path, capsys, extra, status):
     out = capsys.readouterr().out
     assert f"left out: own: 1 {extra[5:]}, '{extra}' for one" in out
     assert (f"problem: own: files with the suffix {extra[5:]} are left out" in out) == bool(status)
+
+
+TABLES = {
+    "metadata.csv": "file_name,label\n{0},cat\n{1},dog\n",
+    "metadata.jsonl": '{{"file_name": "{0}", "label": "cat"}}\n{{"file_name": "{1}", "label": "dog"}}\n',
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("folder", ["", "test/"])
+def test_files_that_no_row_names(tmp_path, capsys, table, folder):
+    root = tmp_path / "img"
+    for name in ("a.png", "in/b.png"):
+        on_disk.write(root / folder / name, PNG)
+    on_disk.write(root / folder / table, TABLES[table].format("a.png", "./in/b.png"))
+    assert (open_own(tmp_path).left_out, open_own(tmp_path).gaps) == ({}, ())
+    for name in ("note.txt", "c.png", "in/d.png", "in/e.heic", ".hidden.png"):
+        on_disk.write(root / folder / name, PNG)
+    (root / folder / "gone.png").symlink_to("nowhere")
+    source = open_own(tmp_path)
+    assert source.ids == ["a.png", "./in/b.png"]
+    counts = {".png": LeftOut(3, "c.png"), ".heic": LeftOut(1, "in/e.heic"), ".txt": LeftOut(1, "note.txt")}
+    assert source.left_out == counts
+    assert [one.partition(";")[2].split(" '")[0] for one in source.gaps] == [
+        " name them in",
+        f" give images the suffix of their format, one of {', '.join(images.FORMATS)}, and keep other files elsewhere",
+    ]
+    recipe = write_recipe(tmp_path / "recipe.py", model="x", data={"names": (own_data(tmp_path),)})
+    assert main(["check", str(recipe)]) == 1
+    out = capsys.readouterr().out
+    assert "left out: own: 3 .png, 'c.png' for one" in out
+    assert "problem: own: files with the suffix .png are left out (3, 'c.png' for one); name them in '" in out
+
+
+def test_rows_that_name_files_through_links(tmp_path):
+    for name in ("real/a.png", "real/b.png", "real/c.png"):
+        on_disk.write(tmp_path / "img" / name, PNG)
+    (tmp_path / "img" / "link").symlink_to("real")
+    on_disk.write(tmp_path / "img" / "metadata.csv", TABLES["metadata.csv"].format("link/a.png", "real/b.png"))
+    assert open_own(tmp_path).left_out == {".png": LeftOut(1, "real/c.png")}
 
 
 def write_links(path, links):
@@ -185,10 +226,42 @@ def test_links_to_folders_elsewhere_are_followed_once(tmp_path):
     on_disk.write(tmp_path / "store" / "1.png", PNG)
     (tmp_path / "store" / "back").symlink_to(".")
     (tmp_path / "img" / "cat").symlink_to("../store")
-    (tmp_path / "img" / "dog" / "more").symlink_to("../../store")
+    (tmp_path / "img" / "cat" / "more").symlink_to("../store")
     source = open_own(tmp_path)
-    assert source.ids == ["cat/1.png", "dog/3.png", "dog/more/1.png"]
+    assert source.ids == ["cat/1.png", "dog/3.png"]
     assert len(source.gaps) == 1 and "(2 such links)" in source.gaps[0]
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "wrong"),
+    [
+        ("img/cat/dogs", "../dog", "img/cat/dogs"),
+        ("img/dog/cats", "../cat", "img/dog/cats"),
+        ("img/dog/deep", "../cat/deep", "img/dog/deep"),
+        ("img/dog/more", "../../store", "img/dog/more"),
+    ],
+)
+def test_links_between_classes_are_refused(tmp_path, link, target, wrong):
+    for name in ("img/cat/deep/1.png", "img/dog/3.png", "store/4.png"):
+        on_disk.write(tmp_path / name, PNG)
+    (tmp_path / "img" / "cat" / "more").symlink_to("../../store")
+    (tmp_path / link).symlink_to(target)
+    with pytest.raises(UserError, match=rf"images of '.*{wrong}' are of the class folder '.*/\w+' and of '.*/\w+'; "):
+        open_own(tmp_path)
+    (tmp_path / link).unlink()
+    assert open_own(tmp_path).ids == ["cat/deep/1.png", "cat/more/4.png", "dog/3.png"]
+
+
+def test_a_class_folder_in_another_or_twice_is_refused(tmp_path):
+    for name in ("a/1.png", "a/b/2.png", "c/3.png"):
+        on_disk.write(tmp_path / name, PNG)
+    for classes in (["a", "a/b", "c"], ["a/b", "a", "c"]):
+        with pytest.raises(UserError, match=r"the images of '.*a/b' are of the class folder"):
+            ImageFolder(tmp_path, classes)
+    assert ImageFolder(tmp_path, ["a", "c"]).ids == ["a/1.png", "a/b/2.png", "c/3.png"]
+    (tmp_path / "d").symlink_to("c")
+    with pytest.raises(UserError, match=r"the images of '.*d' are of the class folder '.*c' and of '.*d'"):
+        ImageFolder(tmp_path, ["a", "c", "d"])
 
 
 def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
