@@ -51,8 +51,9 @@ class Data(Group):
         rgb: when images become RGB: "after" the resizes, as LR0.FM does, or "before" them; palettes, transparency, CMYK
             and 16 bits make a difference.
         workers: threads that decode.
-        decode_gib: memory in GiB for the images that the threads decode at the same time, 20 bytes per pixel; images
-            that do not fit beside others wait, and one that does not fit by itself is refused.
+        decode_gib: memory in GiB for the images that the threads decode at the same time, 20 bytes per pixel and more
+            for corruptions; images that do not fit beside others wait, and one that does not fit by itself is refused,
+            as is a row group of a Parquet file above a quarter of it.
         region: "foreground" blackens what lies outside of the bounding boxes of the objects, "background" what lies
             inside; the data sets then have this word behind their names. "" shows whole images.
         boxes: folder of the boxes of real images, PASCAL VOC's XML as in ILSVRC; procedural pictures know theirs.

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from lrjax.data.images import to_rgb
+from lrjax.data.memory import BYTES_PER_PIXEL, MEMORY
 from lrjax.data.source import Derived, Source
 from lrjax.errors import UserError
-from lrjax.ops.corruptions import CORRUPTIONS, corrupt
+from lrjax.ops.corruptions import CORRUPTIONS, corrupt, peak_bytes
 
 
 def check_corruption(name: str, severity: int) -> None:
@@ -32,7 +33,8 @@ class CorruptedSource(Derived):
         texture: uint8 [H', W', 3] for frost, see `corruptions.corrupt`.
 
     Raises:
-        UserError: the name or the severity is unknown; on reading, an image is too small.
+        UserError: the name or the severity is unknown; on reading, an image is too small, or needs more memory than
+            `memory.MEMORY` allows.
 
     Reference: arXiv 2304.05538 (ImageNet-Hard: ImageNet-C made anew at full size).
     """
@@ -45,6 +47,9 @@ class CorruptedSource(Derived):
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.source[index]
         pixels = to_rgb(example["image"])
+        height, width = pixels.shape[:2]
+        size = BYTES_PER_PIXEL * height * width + peak_bytes(self.name, height, width, texture=self.texture)
+        MEMORY.claim(size, f"{self.name} on image '{example['id']}' of {width} x {height} pixels")
         seed = (self.seed, int(index))
         return example | {"image": corrupt(pixels, self.name, severity=self.severity, seed=seed, texture=self.texture)}
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lrjax.checks.files import open_regular
-from lrjax.data.memory import MEMORY
+from lrjax.data.memory import BYTES_PER_PIXEL, MEMORY
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_side_size
 from lrjax.ops.resample import vertical_pass_first
@@ -81,7 +81,8 @@ def decode(image: str | os.PathLike | bytes, *, name: str | None = None) -> Imag
     content = image if isinstance(image, bytes) else _read(Path(image), name)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            MEMORY.claim(*file.size, encoded=len(content), name=name)
+            size = BYTES_PER_PIXEL * file.width * file.height + len(content)
+            MEMORY.claim(size, f"image '{name}' of {file.width} x {file.height} pixels")
             _check_scans(content)
             return file.copy()
     except UserError:

@@ -1,4 +1,4 @@
-"""Memory for the images that are being decoded, bounded over all threads of the process."""
+"""Memory for images until they are in a batch, and for what they are read from, bounded over all threads."""
 
 import contextlib
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lrjax.errors import UserError
 
 GIB = 2**30
-_BYTES_PER_PIXEL = 20
+BYTES_PER_PIXEL = 20
 """At the peak of decoding and conversion, measured with Pillow 13: 19.3 for JPEG 2000, 16 for WebP, 11 for others."""
 
 
@@ -20,7 +20,7 @@ class DecodingMemory:
 
     def __init__(self, limit: int):
         self.limit = limit
-        self._used = 0
+        self._used = self._kept = 0
         self._changed = threading.Condition()
         self._own = threading.local()
 
@@ -50,29 +50,49 @@ class DecodingMemory:
                 f"{self.limit / GIB:g}; raise that, or remove the file"
             )
 
-    def claim(self, width: int, height: int, *, encoded: int, name: str) -> None:
+    def claim(self, size: int, name: str) -> None:
         """Waits until an image fits beside those of the other threads.
 
         Args:
-            width: in pixels.
-            height: in pixels.
-            encoded: bytes of its file.
+            size: bytes.
             name: what the error calls it.
 
         Raises:
             UserError: it takes more than the limit by itself.
         """
-        size = _BYTES_PER_PIXEL * width * height + encoded
-        self.check(size, f"image '{name}' of {width} x {height} pixels")
+        self.check(size, name)
         if hasattr(self._own, "bytes"):
             self._add(-self._own.bytes)
             self._own.bytes = 0
             self._add(size)
             self._own.bytes = size
 
+    def check_kept(self, size: int, name: str) -> None:
+        """Checks that one of the things that images are read from fits beside others like it, and the images.
+
+        Args:
+            size: bytes.
+            name: what the error calls it.
+
+        Raises:
+            UserError: it takes more than a quarter of the limit.
+        """
+        if 4 * size > self.limit:
+            raise UserError(
+                f"{name} takes {size / GIB:,.2f} GiB of memory, more than a quarter of config.data.decode_gib, "
+                f"{self.limit / GIB:g}; raise that, or write smaller ones"
+            )
+
+    def keep(self, size: int) -> None:
+        """Sets the bytes of all that is kept for images to be read from."""
+        with self._changed:
+            self._kept = size
+            self._changed.notify_all()
+
     def _add(self, size: int) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: size < 0 or self._used + size <= self.limit)
+            # alone, an image finds room beside whatever is kept
+            self._changed.wait_for(lambda: size < 0 or not self._used or self._used + self._kept + size <= self.limit)
             self._used += size
             self._changed.notify_all()
 

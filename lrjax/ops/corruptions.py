@@ -71,6 +71,24 @@ def corrupt(
     return (np.clip(changed, 0, 1) * 255 + 1e-3).astype(np.uint8)
 
 
+def peak_bytes(name: str, height: int, width: int, *, texture: np.ndarray | None = None) -> int:
+    """Returns a bound on the memory that `corrupt` takes beside the image, measured with numpy 2.
+
+    Args:
+        name: one of `CORRUPTIONS`.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        texture: as for `corrupt`.
+    """
+    size = 64 * height * width
+    if texture is not None:
+        factor = max(1.0, height / texture.shape[0], width / texture.shape[1])
+        size += math.ceil(40 * factor**2 * texture.shape[0] * texture.shape[1])
+    elif name in ("fog", "frost"):  # a cloud is a square of a power of two
+        size += 14 * 4 ** (max(height, width) - 1).bit_length()
+    return size
+
+
 def _check(image: np.ndarray, what: str) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"the {what} is {image.dtype} {list(image.shape)}; give uint8 [height, width, 3]")

@@ -3,21 +3,27 @@
 import gzip
 import io
 import threading
+import tracemalloc
 import zlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 import on_disk
 from lrjax.config import Config
 from lrjax.data.__main__ import main
+from lrjax.data.corrupted import CorruptedSource
 from lrjax.data.images import ImageError, decode
 from lrjax.data.loader import batches, training_batches
 from lrjax.data.memory import GIB, MEMORY, DecodingMemory
 from lrjax.data.sources.folder import ImageFolder
 from lrjax.data.sources.idx import IdxImages
+from lrjax.data.sources.parquet import ParquetImages
 from lrjax.errors import UserError
+from lrjax.ops.corruptions import CORRUPTIONS, corrupt, peak_bytes
 from lrjax.ops.preprocess import ViewSpec
 from lrjax.runs.config_reader import from_mapping
 from run_helpers import write_recipe
@@ -37,7 +43,7 @@ def test_threads_wait_for_each_other():
     def work():
         nonlocal together, most
         with memory.hold():
-            memory.claim(10, 10, encoded=0, name="x")
+            memory.claim(2000, "x")
             with lock:
                 together += 1
                 most = max(most, together)
@@ -58,17 +64,37 @@ def test_an_image_replaces_the_one_before_it_and_errors_give_all_back():
     memory = DecodingMemory(20 * 100)
     with memory.hold():
         for _ in range(3):
-            memory.claim(10, 10, encoded=0, name="x")
+            memory.claim(2000, "x")
             assert memory._used == 2000
-        with pytest.raises(
-            UserError, match=r"^image 'x' of 10 x 11 pixels takes .* GiB of memory, more than config.data"
-        ):
-            memory.claim(10, 11, encoded=0, name="x")
+        with pytest.raises(UserError, match=r"^x takes 0.00 GiB of memory, more than config.data"):
+            memory.claim(2001, "x")
     assert memory._used == 0
-    memory.claim(10, 10, encoded=0, name="x")  # outside of a context, nothing is counted
+    memory.claim(2000, "x")  # outside of a context, nothing is counted
     assert memory._used == 0
     with pytest.raises(UserError, match="decode_gib"):
-        memory.claim(10, 10, encoded=1, name="x")
+        memory.claim(2001, "x")
+
+
+def test_images_wait_for_what_is_kept_unless_they_are_alone():
+    memory, done = DecodingMemory(4000), threading.Event()
+    memory.keep(1000)
+    with memory.hold():
+        memory.claim(3500, "x")  # alone
+
+        def work():
+            with memory.hold():
+                memory.claim(400, "y")
+                done.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert not done.wait(0.1)
+        memory.keep(0)
+        assert done.wait(30)
+        thread.join(30)
+    memory.check_kept(1000, "z")
+    with pytest.raises(UserError, match=r"^z takes 0.00 GiB .*, more than a quarter of config.data.decode_gib, "):
+        memory.check_kept(1001, "z")
 
 
 @pytest.fixture
@@ -162,6 +188,72 @@ def test_scans_without_number(kind):
     for count in (101, 5000):
         with pytest.raises(ImageError, match=rf"its pixels come in {count} scans, and 100 are the most"):
             decode(progressive(count, kind))
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("sides", [(257, 130), (40, 600), (128, 128)])
+def test_what_corruptions_take(name, sides):
+    image = np.random.default_rng(0).integers(0, 256, (*sides, 3), dtype=np.uint8)
+    texture = image[:33, :35]
+    for given in (None, texture) if name == "frost" else (None,):
+        for severity in range(1, 6):
+            tracemalloc.start()
+            corrupt(image, name, severity=severity, seed=0, texture=given)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < peak_bytes(name, *sides, texture=given) + 50_000  # what does not grow with the image
+
+
+def test_corruptions_are_bounded(folder, limit):
+    for name in on_disk.NAMES[:8]:
+        Image.new("RGB", (32, 1050)).save(folder / f"{name}.png")
+    limit(2**20 * 20)
+    for name, fits in (("snow", True), ("fog", False)):  # a cloud of 2048 x 2048
+        images = batches(CorruptedSource(ImageFolder(folder), name, severity=1), 2, specs=(ViewSpec(8),), workers=2)
+        if fits:
+            assert sum(batch.mask.sum() for batch in images) == 8
+        else:
+            with pytest.raises(UserError, match=r"fog on image '.*' of 32 x 1050 pixels takes .* decode_gib"):
+                list(images)
+        assert MEMORY._used == 0
+
+
+def write_groups(path, count, size, *, dictionary=True):
+    """A Parquet file with one row group of equal images, behind each of which is filling; kept once in the file."""
+    content = on_disk.png("a") + np.random.default_rng(0).bytes(size)
+    rows = [{"image": {"bytes": content, "path": f"{row}.png"}, "label": row % 2} for row in range(count)]
+    parquet.write_table(pa.Table.from_pylist(rows), path, use_dictionary=dictionary)
+    return path
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_row_group_that_unfolds(tmp_path, limit, dictionary):
+    path = write_groups(tmp_path / "test.parquet", 64, 2**16, dictionary=dictionary)
+    source = ParquetImages(path)
+    limit(4 * 65 * 2**16)
+    np.testing.assert_array_equal(source[3]["image"], on_disk.pixels("a"))
+    limit(4 * 63 * 2**16)
+    assert source[4]["label"] == 0  # it is kept
+    with pytest.raises(UserError, match=r"row group 0 of '.*' takes .*, more than a quarter of config.data.decode_gib"):
+        ParquetImages(path)[4]
+
+
+def test_a_file_of_endless_rows(tmp_path, limit):
+    path = write_groups(tmp_path / "test.parquet", 1000, 0)
+    limit(100_000)
+    with pytest.raises(UserError, match=r"the list of images of '.*' takes .* config.data.decode_gib"):
+        ParquetImages(path)
+
+
+def test_row_groups_of_all_files_are_kept_in_one_place(tmp_path):
+    sources = [ParquetImages(write_groups(tmp_path / f"{name}.parquet", 4, 2**20)) for name in "abcd"]
+    for source in sources * 2:
+        assert source[0]["label"] == 0
+        assert MEMORY._kept < 3 * 5 * 2**20
+    assert MEMORY._kept > 2 * 4 * 2**20
+    write_groups(tmp_path / "d.parquet", 4, 2**21)  # read anew by a source that is opened anew
+    assert ParquetImages(tmp_path / "d.parquet")[0]["label"] == 0
+    assert MEMORY._kept > 3 * 4 * 2**20
 
 
 def header(*sides):

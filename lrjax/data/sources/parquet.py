@@ -5,16 +5,43 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lrjax.checks.files import check_inside, check_regular
+from lrjax.data.memory import MEMORY
 from lrjax.data.sources.base import ListedImages, as_labels
 from lrjax.errors import UserError
 
 _IMAGE_COLUMNS = ("image", "img")
 _GROUPS_KEPT = 2  # images are read in order: the group of one thread and the next one
+_ROWS_AT_ONCE = 1024
+_BYTES_PER_ROW = 200
+"""Of the list of the images: place, id, label."""
+
+
+class _Groups:
+    """The row groups that were read last, of all files together, whose memory is bounded with that of images."""
+
+    def __init__(self) -> None:
+        self._kept: collections.OrderedDict[Any, Any] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Any, read: Callable[[], Any]) -> Any:
+        """Returns what was read for a key, or reads it, one at a time."""
+        with self._lock:
+            if key not in self._kept:
+                if len(self._kept) >= _GROUPS_KEPT:
+                    self._kept.popitem(last=False)
+                    MEMORY.keep(sum(one.nbytes for one in self._kept.values()))
+                self._kept[key] = read()
+                MEMORY.keep(sum(one.nbytes for one in self._kept.values()))
+            return self._kept[key]
+
+
+_GROUPS = _Groups()
 
 
 class ParquetImages(ListedImages):
@@ -23,7 +50,7 @@ class ParquetImages(ListedImages):
     An image is {bytes, path}, or its bytes.
 
     Labels are numbers, class names or lists of these; class names of the numbers are taken from the schema, where the
-    library `datasets` writes them. Images are read by row group.
+    library `datasets` writes them. Images are read by row group, of which a few are kept.
 
     Args:
         location: a file, or a folder with files, which may be in a folder `data` or carry the split in their names.
@@ -31,7 +58,8 @@ class ParquetImages(ListedImages):
             "test"; it is ignored where all files are of one split, as "0000.parquet" and "0001.parquet" are.
 
     Raises:
-        UserError: pyarrow is not installed, there is no file of the split, one is damaged, or a column is missing.
+        UserError: pyarrow is not installed, there is no file of the split, one is damaged, a column is missing, or a
+            row group needs more memory than `memory.MEMORY` allows.
     """
 
     def __init__(self, location: str | os.PathLike, *, split: str = "test"):
@@ -48,6 +76,7 @@ class ParquetImages(ListedImages):
                     f"'{self.shards[0]}' and '{path}' differ in their class names; write them with the same"
                 )
             columns = ["label", *({"origin"} & set(file.schema_arrow.names))]
+            MEMORY.check(_BYTES_PER_ROW * (len(self.rows) + file.metadata.num_rows), f"the list of images of '{path}'")
             for group in range(file.num_row_groups):
                 table = _columns(path, file, group, [*([f"{self.column}.path"] if nested else []), *columns])
                 self.rows += [(number, group, row) for row in range(len(table))]
@@ -62,8 +91,7 @@ class ParquetImages(ListedImages):
         unique = None not in paths and len(set(paths)) == len(paths)
         super().__init__(location, paths if unique else ids, labels, names[0])
         self.origins = None if None in origins else origins
-        self._cache: collections.OrderedDict[tuple[int, int], Any] = collections.OrderedDict()
-        self._lock = threading.Lock()
+        self._token = uuid.uuid4().hex  # of this state of the files
 
     def encoded(self, index: int) -> bytes | Path:
         """Returns the encoded bytes of an image, or its path where the file holds only that."""
@@ -73,19 +101,13 @@ class ParquetImages(ListedImages):
         return self.shards[number].parent / path if content is None and path else content or b""
 
     def _group(self, number: int, group: int) -> Any:
-        with self._lock:
-            if (number, group) not in self._cache:
-                file, column = _open(self.shards[number])
-                self._cache[number, group] = _columns(self.shards[number], file, group, [column])[column]
-                while len(self._cache) > _GROUPS_KEPT:
-                    self._cache.popitem(last=False)
-            return self._cache[number, group]
+        path = self.shards[number]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_cache": None, "_lock": None}
+        def read() -> Any:
+            file, column = _open(path)
+            return _columns(path, file, group, [column])[column]
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _cache=collections.OrderedDict(), _lock=threading.Lock())
+        return _GROUPS.get((self._token, number, group), read)
 
 
 def find_files(location: Path, split: str) -> list[Path]:
@@ -149,8 +171,25 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _columns(path: Path, file: Any, group: int, columns: list[str]) -> Any:
+    """Some columns of a row group. A dictionary of large values may unfold to far more than the file says."""
+    import pyarrow
+
+    name, metadata = f"row group {group} of '{path}'", file.metadata.row_group(group)
+    chunks = [metadata.column(number) for number in range(metadata.num_columns)]
+    size = sum(one.total_uncompressed_size for one in chunks if _is_of(one.path_in_schema, columns))
+    MEMORY.check_kept(size, name)
+    rows = min(max(1, MEMORY.limit // (8 * max(size, 1))), _ROWS_AT_ONCE)
+    batches, found = [], 0
     with _reading(path):
-        return file.read_row_group(group, columns=columns)
+        for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+            batches.append(batch)
+            found += batch.nbytes
+            MEMORY.check_kept(found, name)
+        return pyarrow.Table.from_batches(batches, batches[0].schema if batches else file.schema_arrow)
+
+
+def _is_of(leaf: str, columns: Sequence[str]) -> bool:
+    return any(f"{leaf}.".startswith(f"{column}.") for column in columns)
 
 
 def _outside(path: Path, file: Any, group: int, column: str) -> list[Path]:
