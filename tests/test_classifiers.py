@@ -9,6 +9,7 @@ import pytest
 import tiny
 from lrjax.data.datasets import get_dataset
 from lrjax.data.prompts import class_prompts
+from lrjax.data.tokenizers import get_tokenizer
 from lrjax.questions.classifiers import classifier_key, text_classifier
 
 SHAPES = get_dataset("shapes")
@@ -56,6 +57,20 @@ def test_a_damaged_file_is_told_and_made_again(tmp_path, predictor, made, caplog
     assert f"text classifier {path} is damaged" in caplog.text
     text_classifier(predictor, SHAPES, tmp_path, **SETTINGS)
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"), [(("A", "b", "a"), "'A' and 'a'"), (("b", "A", "A"), None), (("A", "B"), None)]
+)
+def test_classes_that_are_one_text_are_told(tmp_path, caplog, classes, told):
+    predictor = tiny.predictor()
+    predictor.tokenizer = get_tokenizer("clip", context=77)
+    width = predictor.row.spec.text.embedding
+    predictor.classifier = lambda prompts: np.ones((len(prompts), width), np.float32)
+    for _ in range(2):  # also where the classifier is there already
+        caplog.clear()
+        text_classifier(predictor, dataclasses.replace(SHAPES, classes=classes), tmp_path, **SETTINGS)
+        assert [told in one.message for one in caplog.records] == ([True] if told else [])
 
 
 def test_the_key_sees_every_part(predictor):

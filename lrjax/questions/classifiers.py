@@ -51,6 +51,14 @@ def text_classifier(
     Returns:
         float32 [K, E], as `Predictor.classifier`.
     """
+    if jax.process_index() == 0 and (pair := _same_text(predictor, dataset)):
+        _LOG.warning(
+            "data set '%s': classes '%s' and '%s' are one text to the tokenizer of %s, so that images of the second "
+            "are always taken for the first; write them in other words",
+            dataset.name,
+            *pair,
+            predictor.row.name,
+        )
     key = classifier_key(predictor, dataset, weights=weights, precision=precision)
     path, shape = folder / f"{key}.npz", (len(dataset.classes), predictor.row.spec.text.embedding)
     found = _read(path, shape) if jax.process_index() == 0 else None
@@ -60,6 +68,16 @@ def text_classifier(
     if jax.process_index() == 0:
         write_atomically(path, npz_bytes({"classifier": classifier}))
     return classifier
+
+
+def _same_text(predictor: Predictor, dataset: Dataset) -> tuple[str, str] | None:
+    """Two classes of different names whose prompts the tokenizer cannot tell apart, where there are such."""
+    prompts = class_prompts(dataset.classes, dataset.templates[:1])
+    seen: dict[bytes, str] = {}
+    for name, ids in zip(dataset.classes, predictor.tokenizer([text for (text,) in prompts]), strict=True):
+        if (first := seen.setdefault(ids.tobytes(), name)) != name:
+            return first, name
+    return None
 
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
