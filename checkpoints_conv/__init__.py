@@ -89,9 +89,10 @@ def find_table(layout: str, spec: Any = None) -> Table:
     make_table = getattr(FORMATS[layout], "make_table", None)
     if make_table is None or spec is None:
         return FORMATS[layout].TABLE
-    blocks = getattr(spec.image, "blocks", None)  # a ResNet has heads in its attention pooling only
-    pool = spec.image.pool_heads if blocks else spec.image.heads
-    return make_table(image=blocks.heads if blocks else None, pool=pool or None, text=spec.text.blocks.heads)
+    transformer = spec.image.transformer  # a ResNet has heads in its attention pooling only
+    pool = transformer.pool_heads if transformer else spec.image.heads
+    heads = {"image": transformer.blocks.heads if transformer else None, "pool": pool or None}
+    return make_table(**heads, text=spec.text.blocks.heads if spec.text else None)
 
 
 def position_kernel(layout: str) -> str:

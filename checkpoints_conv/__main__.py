@@ -236,12 +236,11 @@ def _import_tokens(options: argparse.Namespace) -> None:
 def _write_tokens(reader: Reader, row: Any, path: Path, *, source: Path) -> tuple[str, int]:
     """Writes the LR tokens of a checkpoint of the LR0.FM code and returns its layout and the number of other keys."""
     from lrjax.models.lr_tokens import token_shape
-    from lrjax.models.spec import ResNetSpec
     from lrjax.weights.token_file import write_adaptation
 
-    if isinstance(row.spec.image, ResNetSpec):
+    if (image := row.spec.image.transformer) is None:
         raise UserError(f"{row.name} is a ResNet and has no patch rows to add LR tokens to; name a vision transformer")
-    tokens, layout, others = import_tokens(reader, token_shape(row.spec.image), source=source, model=row.name)
+    tokens, layout, others = import_tokens(reader, token_shape(image), source=source, model=row.name)
     write_adaptation(path, {"tokens": tokens}, model=row.name, facts={"source": source.name, "format": layout})
     if absent := int((~tokens.any(axis=(1, 2))).sum()):
         layout += f", none after patchify and before block {absent - 1}"

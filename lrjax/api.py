@@ -103,7 +103,7 @@ def load(
     # before the tokenizer: a checkpoint of another model is told as such, not as one without a vocabulary
     params = load_params(row, path, target=target, dtype=precision, shardings=shardings)
     beside = path if path.is_dir() else path.parent
-    tokenizer = get_tokenizer(
+    tokenizer = text and get_tokenizer(
         row.tokenizer, text.context, directory=beside, hub_id=row.hub_id, vocabulary=text.vocabulary
     )
     return Predictor(row, params, tokenizer, mesh, dtype=jnp.dtype(precision), adaptation=adaptation)
@@ -143,12 +143,14 @@ def encode_image(
         _check_count("resolution", resolution)
     if lr_tokens is not None and not is_usable(np.asarray(lr_tokens, np.float32)):
         raise UserError(f"the LR tokens hold NaN, infinite or huge numbers (beyond {LARGEST:.1e}); train them again")
+    if lr_tokens is not None:
+        model = model.adapted({**model.adaptation, "tokens": lr_tokens})
     native, size = model.row.preprocess, model.row.spec.image.size
     spec = ViewSpec(size=size, mode=native.mode, kernel=native.kernel, low=resolution, pass_order=native.pass_order)
     batch_size = -(-min(batch_size, len(images)) // model.mesh.size) * model.mesh.size
     embedded, done = [], 0
     for batch in batches(_Images(images), batch_size, specs=(spec,), rgb=rgb, host=not model.resamples):
-        rows = model.image(model.views(batch), lr_tokens)[:, 0]
+        rows = model.image(model.views(batch))[:, 0]
         embedded.append(np.asarray(rows)[batch.mask])
         check_finite(np.isfinite(embedded[-1]).all(axis=1), model.row.name, lambda n, first=done: f"image {first + n}")
         done += len(embedded[-1])

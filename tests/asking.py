@@ -27,7 +27,7 @@ def dataset(classes):
     return Dataset("pictures", ("test",), names, ("a {}",), None, None, classes)
 
 
-def ask(question, source, head, *, predictor, batch_size=8, model="tiny", variant="vanilla", **options):
+def ask(question, source, head, *, predictor, batch_size=8, model="tiny", variant="vanilla", lr_tokens=None, **options):
     """Asks a question of one source.
 
     Args:
@@ -35,9 +35,11 @@ def ask(question, source, head, *, predictor, batch_size=8, model="tiny", varian
         source: the images.
         head: float32 [K, E], the classifier.
         predictor: the model.
+        lr_tokens: with which it sees.
         **options: of `Bench`.
     """
     pictures = dataset(len(head))
+    predictor = predictor if lr_tokens is None else predictor.adapted({"tokens": lr_tokens})
     setting = Setting(model=model, variant=variant, backbone=predictor.row, datasets=[(pictures, source)])
     question.check(setting)
     bench = Bench(predictor=predictor, head=lambda _: head, batch_size=batch_size, **options)

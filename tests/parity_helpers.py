@@ -19,6 +19,8 @@ from safetensors.torch import save_file
 from checkpoints_conv import FORMATS, export
 from lrjax.models.build import Encoders, abstract_params, normalize_rows
 from lrjax.models.layers import run_blocks
+from lrjax.models.lr_tokens import LrTokens
+from lrjax.models.resnet import ResNetTower
 from lrjax.models.spec import ModelSpec, ResNetSpec
 from lrjax.models.towers import Model
 from lrjax.models.zoo import get
@@ -63,14 +65,22 @@ class Reference:
     def block_outputs(self, lr_tokens: Any = None, params: Any = None) -> jax.Array:
         """The output of every image block, [L, B, N + 1, D], of these or other parameters."""
         model = self.model if params is None else replace(self, params=params).model
-        return model.image(jnp.asarray(self.images), lr_tokens=lr_tokens, features=True)[1]
+        adapters = () if lr_tokens is None else (LrTokens(lr_tokens),)
+        return model.image(jnp.asarray(self.images), adapters=adapters, taps=("blocks",))["blocks"]
+
+    @property
+    def block_taps(self) -> tuple[str, ...]:
+        """Names of the outputs of the blocks, or of the stages of a ResNet."""
+        return ("blocks",) if self.spec.image.transformer else ResNetTower.taps
 
     @cached_property
     def run_image(self) -> Callable[..., "ImageOutputs"]:
         """The image tower as one program of (params, images), because compiling takes most of the time."""
 
         def total(images, params):
-            tower, blocks = nnx.merge(_graph(self.spec), params).image(images, features=True)
+            found = nnx.merge(_graph(self.spec), params).image(images, taps=self.block_taps)
+            tower, blocks = found["embedding"], [found[name] for name in self.block_taps]
+            blocks = blocks[0] if len(blocks) == 1 else blocks
             return jnp.sum(normalize_rows(tower) * self.weights), (tower, blocks)
 
         run = quick_jit(jax.grad(total, has_aux=True))
@@ -229,7 +239,7 @@ def assert_same_text(reference, text, blocks, *, mask=None):
         embeddings = reference.module.encode_text(reference.torch_tokens, normalize=True).numpy()
     embedded = hooked(blocks[:1], lambda: text(reference.torch_tokens), inputs=True)[0]
     expected = hooked(blocks, lambda: text(reference.torch_tokens))
-    run = quick_jit(lambda x: run_blocks(reference.model.text.blocks, x, mask=mask, features=True)[1])
+    run = quick_jit(lambda x: run_blocks(reference.model.text.blocks, x, mask=mask, taps=("blocks",))[1]["blocks"])
     chex.assert_trees_all_close(run(embedded), expected, atol=ATOL)
     assert_close(quick_jit(Encoders(reference.spec).text)(reference.params, reference.tokens), embeddings)
 

@@ -25,13 +25,13 @@ def unit(rows):
 
 @pytest.mark.parametrize("tokens", [None, tiny.random_tokens()], ids=["vanilla", "tokens"])
 def test_embeddings_do_not_depend_on_devices_or_placement(tokens):
-    native = tiny.row().preprocess
+    native, adaptation = tiny.row().preprocess, {} if tokens is None else {"tokens": tokens}
     images = normalize(views().reshape(-1, 32, 32, 3), native.mean, native.std)
-    expected = np.asarray(jax.jit(Encoders(tiny.row().spec).image)(tiny.params(), images, tokens)).reshape(8, 3, -1)
+    expected = np.asarray(jax.jit(Encoders(tiny.row().spec).image)(tiny.params(), images, adaptation)).reshape(8, 3, -1)
     np.testing.assert_allclose(np.linalg.norm(expected, axis=-1), 1, rtol=1e-6)
     for devices, placement in ((1, "replicate"), (8, "replicate"), (8, "fsdp")):
         predictor = tiny.predictor(devices, placement=placement)
-        embedded = predictor.image(put_batch(views(), predictor.mesh), tokens)
+        embedded = predictor.adapted(adaptation).image(put_batch(views(), predictor.mesh))
         assert embedded.dtype == jnp.float32
         assert len(embedded.addressable_shards) == devices
         np.testing.assert_allclose(embedded, expected, atol=1e-5)

@@ -31,7 +31,7 @@ def zoo_table(names: Sequence[str]) -> Table:
     lines = []
     for name in names:
         row = zoo.get(name)
-        image = row.spec.image
+        image, text = row.spec.image, row.spec.text
         lines.append(
             (
                 row.name,
@@ -41,7 +41,7 @@ def zoo_table(names: Sequence[str]) -> Table:
                 row.gflops,
                 row.data,
                 f"{row.preprocess.mode} {row.preprocess.kernel}",
-                row.spec.text.blocks.activation,
+                text and text.blocks.activation,
                 row.licence,
             )
         )

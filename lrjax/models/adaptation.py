@@ -1,48 +1,55 @@
-"""What is trained beside a frozen backbone, and how images are embedded with it."""
+"""What is trained beside a frozen backbone: a tree with a part for each adapter, as it is stored."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from lrjax.models.build import Encoders
-from lrjax.types import Array, Tree
+from lrjax.models.adapter import Adapter
+from lrjax.models.lr_tokens import LrTokens
+from lrjax.models.prompts import Prompts
+from lrjax.models.robust_token import RobustToken
+from lrjax.types import Tree
 
 
-def adapted_embeddings(
-    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: str = "none"
-) -> Array:
-    """Embeds normalised images with a backbone and its adaptation.
+@dataclasses.dataclass(frozen=True)
+class LastBlocks(Adapter):
+    """Parameters that take the place of those of the last blocks.
 
-    Args:
-        encoders: of the backbone.
-        adaptation: any of "tokens" float [L + 1, N, D] (LR tokens), "prompts" float [P, D] (visual prompts),
-            "robust_token", of `init_robust_token`, and "blocks", parameters that replace those of the last blocks, by
-            the number of the block.
-        params: parameter tree of the backbone.
-        images: float [B, size, size, 3], as for `Encoders.image`.
-        remat: what the backward pass recomputes, see `run_blocks`.
-
-    Returns:
-        float32 [B, E], L2-normalised.
+    Attributes:
+        blocks: of `last_blocks`.
     """
-    params, tokens, options = _arguments(adaptation, params)
-    return encoders.image(params, images, tokens, remat=remat, **options)
+
+    name: ClassVar[str] = "blocks"
+
+    blocks: Mapping[str, Tree]
+
+    def params(self, params: Tree) -> Tree:
+        """Puts them in."""
+        first = min(map(int, self.blocks))
+        ordered = [self.blocks[str(first + index)] for index in range(len(self.blocks))]
+        last = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ordered)
+        merged = jax.tree.map(
+            lambda whole, part: jnp.concatenate([whole[:first], part.astype(whole.dtype)]), params["blocks"], last
+        )
+        return params | {"blocks": merged}
 
 
-def adapted_patches(
-    encoders: Encoders, adaptation: Tree, params: Tree, images: Array, *, remat: str = "none"
-) -> tuple[Array, Array, Array]:
-    """Embeds images as `adapted_embeddings` and returns their patch rows too, see `Encoders.image_and_patches`.
-
-    Args:
-        encoders: as in `adapted_embeddings`, as are the others.
-    """
-    params, tokens, options = _arguments(adaptation, params)
-    return encoders.image_and_patches(params, images, tokens, remat=remat, **options)
+ADAPTERS: Mapping[str, Callable[[Any], Adapter]] = {
+    "blocks": LastBlocks,
+    "prompts": Prompts,
+    "robust_token": RobustToken,
+    "tokens": LrTokens,
+}
+"""What the parts of an adaptation are: "tokens" float [L + 1, N, D] (LR tokens), "prompts" float [P, D],
+"robust_token", of `init_robust_token`, and "blocks", of `last_blocks`."""
 
 
-def _arguments(adaptation: Tree, params: Tree) -> tuple[Tree, Array | None, Tree]:
-    options = {name: adaptation.get(name) for name in ("prompts", "robust_token")}
-    return replace_blocks(params, adaptation.get("blocks", {})), adaptation.get("tokens"), options
+def adapters_of(adaptation: Tree | None) -> tuple[Adapter, ...]:
+    """Returns the adapters of a tree with any of the parts of `ADAPTERS`; None has none."""
+    return tuple(ADAPTERS[name](part) for name, part in sorted((adaptation or {}).items()))
 
 
 def last_blocks(params: Tree, count: int) -> dict[str, Tree]:
@@ -53,17 +60,3 @@ def last_blocks(params: Tree, count: int) -> dict[str, Tree]:
         str(index): jax.tree.map(lambda leaf, index=index: leaf[index].astype(jnp.float32), blocks)
         for index in range(depth - count, depth)
     }
-
-
-def replace_blocks(params: Tree, blocks: dict[str, Tree]) -> Tree:
-    """Returns a parameter tree whose last image blocks are those of `last_blocks`; none changes nothing."""
-    if not blocks:
-        return params
-    first = min(map(int, blocks))
-    ordered = [blocks[str(first + index)] for index in range(len(blocks))]
-    last = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ordered)
-    image = params["image"]
-    merged = jax.tree.map(
-        lambda whole, part: jnp.concatenate([whole[:first], part.astype(whole.dtype)]), image["blocks"], last
-    )
-    return params | {"image": image | {"blocks": merged}}

@@ -570,6 +570,7 @@ def _embedded_rows() -> Iterator[Backbone]:
         tokenizer="file:tokenizer.json",
         licence="Apache-2.0",
     )
+    assert row.spec.text is not None
     text = dataclasses.replace(row.spec.text, context=24, vocabulary=576)
     yield dataclasses.replace(row, spec=dataclasses.replace(row.spec, text=text))
 

@@ -3,18 +3,18 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from lrjax.models.lr_tokens import check_lr_tokens
+from lrjax.errors import UserError
+from lrjax.models.adaptation import adapters_of
 from lrjax.models.spec import ModelSpec
-from lrjax.models.towers import ImageTower, Model
+from lrjax.models.towers import Model
 from lrjax.types import Array, Tree
 
 
@@ -100,67 +100,64 @@ class Encoders:
         cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), params)
         return nnx.merge(_abstract(self.spec)[0], cast)
 
-    def image(
+    def apply(
         self,
         params: Tree,
         images: Array,
-        lr_tokens: Array | None = None,
+        adaptation: Tree | None = None,
         *,
-        prompts: Array | None = None,
-        robust_token: Tree | None = None,
+        taps: Collection[str] = (),
         remat: str = "none",
-    ) -> Array:
-        """Embeds normalised images.
+    ) -> dict[str, Array]:
+        """Embeds normalised images, and gives what is computed on the way.
 
         Args:
             params: parameter tree of the spec.
             images: float [B, size, size, 3], normalised with the mean and deviation of the backbone.
-            lr_tokens: float [L + 1, N, D], or None for the vanilla model.
-            prompts: float [P, D], or None, see `ImageTower`.
-            robust_token: of `init_robust_token`, or None for the class token of the backbone.
+            adaptation: what was trained for the backbone, see `adaptation.ADAPTERS`; None for the vanilla model.
+            taps: which of the `taps` of the tower are given, see `ImageTower` and `ResNetTower`.
             remat: what the backward pass recomputes, see `run_blocks`.
+
+        Returns:
+            "embedding", float32 [B, E], L2-normalised, and the taps.
+
+        Raises:
+            UserError: the adaptation is not one for the spec, or the tower has no such tap.
+        """
+        adapters = adapters_of(adaptation)
+        for adapter in adapters:
+            adapter.check(self.spec.image)
+            params = params | {"image": adapter.params(params["image"])}
+        tower, images = self._merge(params).image, jnp.asarray(images, self.dtype)
+        if unknown := set(taps) - {*tower.taps}:
+            raise UserError(f"the image tower has no tap {sorted(unknown)[0]!r}; use {', '.join(tower.taps)}")
+        with self._tracing():
+            found = tower(images, adapters=adapters, taps=taps, remat=remat)
+            return found | {"embedding": normalize_rows(found["embedding"])}
+
+    def image(self, params: Tree, images: Array, adaptation: Tree | None = None, *, remat: str = "none") -> Array:
+        """Embeds normalised images, as `apply` does.
+
+        Returns:
+            float32 [B, E], L2-normalised.
+        """
+        return self.apply(params, images, adaptation, remat=remat)["embedding"]
+
+    def text(self, params: Tree, tokens: Array) -> Array:
+        """Embeds token ids.
+
+        Args:
+            params: parameter tree of the spec.
+            tokens: int32 [B, context].
 
         Returns:
             float32 [B, E], L2-normalised.
 
         Raises:
-            UserError: the tokens are not those of the spec.
+            UserError: there is no text tower.
         """
-        check_lr_tokens(self.spec.image, lr_tokens)
-        model, images = self._merge(params), jnp.asarray(images, self.dtype)
+        tower = self._merge(params).text
+        if tower is None:
+            raise UserError("the model has no text tower, so that texts have no embeddings; use one that has")
         with self._tracing():
-            given = {"lr_tokens": lr_tokens, "prompts": prompts, "robust_token": robust_token, "remat": remat}
-            return normalize_rows(model.image(images, **given)[0])
-
-    def image_and_patches(
-        self, params: Tree, images: Array, lr_tokens: Array | None = None, **options: Any
-    ) -> tuple[Array, Array, Array]:
-        """Embeds normalised images, and returns their patch rows after the first block and after the last norm.
-
-        Args:
-            params: as in `image`, as are `images` and `lr_tokens`.
-            **options: those of `image`.
-
-        Returns:
-            float32 [B, E], L2-normalised, and twice [B, G, G, D].
-
-        Raises:
-            UserError: as `image`.
-        """
-        check_lr_tokens(self.spec.image, lr_tokens)
-        model, images, grid = self._merge(params), jnp.asarray(images, self.dtype), self.spec.image.grid
-        with self._tracing():
-            tower = model.image
-            assert isinstance(tower, ImageTower), "a ResNet has no patch rows"
-            embeddings, outputs = tower(images, lr_tokens=lr_tokens, features=True, **options)
-            assert outputs is not None
-            first, last = (
-                rows[:, -(grid**2) :].reshape(len(rows), grid, grid, -1) for rows in (outputs[0], outputs[-1])
-            )
-            return normalize_rows(embeddings), first, tower.norm(last)
-
-    def text(self, params: Tree, tokens: Array) -> Array:
-        """Embeds token ids, int32 [B, context], as float32 [B, E], L2-normalised."""
-        model = self._merge(params)
-        with self._tracing():
-            return normalize_rows(model.text(tokens, dtype=self.dtype))
+            return normalize_rows(tower(tokens, dtype=self.dtype))

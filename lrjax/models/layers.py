@@ -1,7 +1,7 @@
 """The one transformer: norm, attention, MLP, block and the scanned stack."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from lrjax.models.adapter import Adapter
 from lrjax.models.spec import TransformerSpec
 from lrjax.sharding import spread_rows
 from lrjax.types import Array
@@ -86,7 +87,7 @@ def take_row(x: Array, row: int | Array) -> Array:
     return x[:, row][:, None] if isinstance(row, int) else jnp.take_along_axis(x, row[:, None, None], axis=1)
 
 
-def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
+def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> tuple[Array, Array]:
     """Softmax attention; logits and softmax are computed in float32.
 
     The heads are brought in front of the rows once. Beside products that leave them behind, encoding became 1 %
@@ -99,15 +100,16 @@ def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
         mask: bool, broadcastable to [B, A, Q, S]: which columns a row may see; None shows all.
 
     Returns:
-        Array [B, Q, A * head_width] of the dtype of `v`.
+        Array [B, Q, A * head_width] of the dtype of `v`, and the weights, float32 [B, A, Q, S].
     """
     batch, rows, heads, width = q.shape
     q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
     logits = jnp.einsum("baqd,basd->baqs", q, k, preferred_element_type=jnp.float32) * width**-0.5
     if mask is not None:
         logits = jnp.where(mask, logits, jnp.finfo(jnp.float32).min)
-    joined = jnp.einsum("baqs,basd->baqd", jax.nn.softmax(logits, axis=-1).astype(v.dtype), v)
-    return joined.transpose(0, 2, 1, 3).reshape(batch, rows, heads * width)
+    weights = jax.nn.softmax(logits, axis=-1)
+    joined = jnp.einsum("baqs,basd->baqd", weights.astype(v.dtype), v)
+    return joined.transpose(0, 2, 1, 3).reshape(batch, rows, heads * width), weights
 
 
 class Attention(nnx.Module):
@@ -124,7 +126,8 @@ class Attention(nnx.Module):
 
     def __call__(
         self, x: Array, rope: Array | None = None, mask: Array | None = None, row: int | Array | None = None
-    ) -> Array:
+    ) -> tuple[Array, Array]:
+        """Maps [B, S, D] to the same, or to one row of it, and gives the weights [B, A, Q, S]."""
         queries = x if row is None else take_row(x, row)
         q, k, v = (f(y).reshape(*y.shape[:2], self.heads, -1) for f, y in ((self.q, queries), (self.k, x), (self.v, x)))
         if rope is not None:
@@ -135,8 +138,8 @@ class Attention(nnx.Module):
             rows = columns[None] if row is None else jnp.reshape(jnp.asarray(row) % x.shape[1], (-1, 1))
             seen = rows[:, None, :, None] >= columns[None, None, None]
             mask = seen if mask is None else mask & seen
-        joined = attend(q, k, v, mask)
-        return self.out(joined if self.norm is None else self.norm(joined).astype(x.dtype))
+        joined, weights = attend(q, k, v, mask)
+        return self.out(joined if self.norm is None else self.norm(joined).astype(x.dtype)), weights
 
 
 class CrossAttention(nnx.Module):
@@ -152,7 +155,7 @@ class CrossAttention(nnx.Module):
         q, k, v = (
             f(x).reshape(*x.shape[:2], self.heads, -1) for f, x in ((self.q, queries), (self.k, rows), (self.v, rows))
         )
-        return self.out(attend(q, k, v))
+        return self.out(attend(q, k, v)[0])
 
 
 class Mlp(nnx.Module):
@@ -183,14 +186,16 @@ class Block(nnx.Module):
 
     def __call__(
         self, x: Array, rope: Array | None = None, mask: Array | None = None, row: int | Array | None = None
-    ) -> Array:
-        """Maps [B, S, D] to the same, or computes one row of it only, [B, 1, D]."""
+    ) -> tuple[Array, Array]:
+        """Maps [B, S, D] to the same, or computes one row of it only, [B, 1, D], and gives the attention's weights."""
         shortcut = x if row is None else take_row(x, row)
         if self.order == "post":
-            x = shortcut + self.norm1(self.attention(x, rope, mask, row)).astype(x.dtype)
-            return x + self.norm2(self.mlp(x)).astype(x.dtype)
-        x = shortcut + self.attention(self.norm1(x).astype(x.dtype), rope, mask, row)
-        return x + self.mlp(self.norm2(x).astype(x.dtype))
+            attended, weights = self.attention(x, rope, mask, row)
+            x = shortcut + self.norm1(attended).astype(x.dtype)
+            return x + self.norm2(self.mlp(x)).astype(x.dtype), weights
+        attended, weights = self.attention(self.norm1(x).astype(x.dtype), rope, mask, row)
+        x = shortcut + attended
+        return x + self.mlp(self.norm2(x).astype(x.dtype)), weights
 
 
 def stack_blocks(spec: TransformerSpec, *, rngs: nnx.Rngs) -> Block:
@@ -204,17 +209,22 @@ def stack_blocks(spec: TransformerSpec, *, rngs: nnx.Rngs) -> Block:
     return stack(rngs)
 
 
+BLOCK_TAPS = ("blocks", "attention")
+"""What `run_blocks` gives when asked for: the outputs of all blocks, [L, B, S, D], and the weights of their attention,
+float32 [L, B, A, S, S]."""
+
+
 def run_blocks(
     blocks: Block,
     x: Array,
     *,
     rope: Array | None = None,
     mask: Array | None = None,
-    lr_tokens: Array | None = None,
+    adapters: Sequence[Adapter] = (),
     row: int | Array | None = None,
-    features: bool = False,
+    taps: Collection[str] = (),
     remat: str = "none",
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, dict[str, Array]]:
     """Runs stacked blocks with one scan, which compiles one block whatever the depth.
 
     Args:
@@ -222,39 +232,45 @@ def run_blocks(
         x: [B, S, D].
         rope: float32 [2, N, head_width], or None.
         mask: bool, broadcastable to [B, A, S, S]: which columns a row may see, besides what `causal` forbids; or None.
-        lr_tokens: [L, N, D] added to the last N rows at the input of each block, or None.
+        adapters: change the input of each block.
         row: the only row that is needed of the last block, an index or int32 [B]; None for all rows. With rotary
             positions it must be the class token.
-        features: whether the output of every block is returned as well.
+        taps: which of `BLOCK_TAPS` are given as well.
         remat: what the backward pass recomputes: "none"; "selective", all but the products with weights, which takes a
             third of the memory; "full", whole blocks, which takes an eighth (Korthikanti et al., arXiv 2205.05198).
 
     Returns:
-        The output [B, S, D], or [B, 1, D] for one row, and the outputs of all blocks [L, B, S, D] or None.
+        The output [B, S, D], or [B, 1, D] for one row, and the taps.
     """
     graph, parameters = nnx.split(blocks)
     depth = jax.tree.leaves(parameters)[0].shape[0]
     # The last block computes one row where only one is needed: 6 % (ViT-B-16) to 8 % (EVA02-B-16) faster on a CPU.
-    scanned = depth if row is None or features else depth - 1
+    scanned = depth if row is None or taps else depth - 1
+    layers = [adapter.layers() for adapter in adapters]
 
-    def run_block(x: Array, index: int | Array, tokens: Array | None, row: int | Array | None = None) -> Array:
-        layer = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), parameters)
-        block = nnx.merge(graph, layer)
-        return spread_rows(block(add_to_patches(spread_rows(x), tokens), rope, mask, row))
+    def run_block(
+        x: Array, index: int | Array, layers: Sequence[Any], row: int | Array | None = None
+    ) -> tuple[Array, Array]:
+        own = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), parameters)
+        block, x = nnx.merge(graph, own), spread_rows(x)
+        for adapter, layer in zip(adapters, layers, strict=True):
+            x = adapter.block(x, layer)
+        x, weights = block(x, rope, mask, row)
+        return spread_rows(x), weights
 
-    def step(x: Array, layer: tuple) -> tuple[Array, Array | None]:
-        x = run_block(x, *layer)
-        return x, x if features else None
+    def step(x: Array, layer: tuple) -> tuple[Array, dict[str, Array]]:
+        x, weights = run_block(x, *layer)
+        found = {"blocks": x, "attention": weights}
+        return x, {name: found[name] for name in taps}
 
     # The parameters are cut by index, because leaving one layer out of what is scanned would copy all others.
     step = jax.checkpoint(step, policy=_KEPT[remat], prevent_cse=False)
-    layers = jnp.arange(scanned), None if lr_tokens is None else lr_tokens[:scanned]
-    x, outputs = jax.lax.scan(step, x, layers)
+    x, outputs = jax.lax.scan(step, x, (jnp.arange(scanned), jax.tree.map(lambda leaf: leaf[:scanned], layers)))
     if row is None:
         return x, outputs
-    if features:
+    if taps:
         return take_row(x, row), outputs
-    return run_block(x, depth - 1, None if lr_tokens is None else lr_tokens[-1], row), None
+    return run_block(x, depth - 1, jax.tree.map(lambda leaf: leaf[-1], layers), row)[0], {}
 
 
 def _all_but_slices(primitive: Any, *_: Any, **__: Any) -> bool:
@@ -268,10 +284,3 @@ _KEPT = {
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 """By what is recomputed, which values are kept for the backward pass."""
-
-
-def add_to_patches(x: Array, tokens: Array | None) -> Array:
-    """Adds tokens [N, D] to the last N rows of x [B, S, D]; None adds nothing."""
-    if tokens is None:
-        return x
-    return x.at[:, x.shape[1] - tokens.shape[0] :].add(tokens.astype(x.dtype))

@@ -1,12 +1,15 @@
 """LR-TK0 tokens: additive tables for the patch rows, one after patchify and one per block."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from lrjax.errors import UserError
-from lrjax.models.spec import ImageSpec, ResNetSpec
+from lrjax.models.adapter import Adapter
+from lrjax.models.spec import ImageSpec, TowerSpec
 from lrjax.types import Array
 
 
@@ -15,25 +18,47 @@ def token_shape(spec: ImageSpec) -> tuple[int, int, int]:
     return spec.blocks.depth + 1, spec.patches, spec.blocks.width
 
 
-def check_lr_tokens(spec: ImageSpec | ResNetSpec, tokens: Array | None) -> None:
-    """Checks that tokens are those of an image tower; the scan would take the last table again if one were missing.
+@dataclasses.dataclass(frozen=True)
+class LrTokens(Adapter):
+    """Table 0 is added to the patch embeddings, table i + 1 to the patch rows at the input of block i.
 
-    Args:
-        spec: the image tower.
-        tokens: any array, or None, which fits every tower.
+    Attributes:
+        tables: [L + 1, N, D].
 
-    Raises:
-        UserError: they have another shape, or the tower is a ResNet.
+    Reference:
+        LR0.FM (arXiv 2502.03950), section 5.
     """
-    if tokens is None:
-        return
-    if isinstance(spec, ResNetSpec):
-        raise UserError("a ResNet has no patch rows to add LR tokens to; use a vision transformer")
-    if tuple(tokens.shape) != token_shape(spec):
-        raise UserError(
-            f"LR tokens have the shape {list(tokens.shape)} but this backbone needs {list(token_shape(spec))}; use "
-            "tokens that were trained for it, at the same input size"
-        )
+
+    name: ClassVar[str] = "LR tokens"
+
+    tables: Array
+
+    def check(self, spec: TowerSpec) -> None:
+        """Refuses a tower of another shape; the scan would take the last table again if one were missing."""
+        super().check(spec)
+        assert spec.transformer is not None
+        if tuple(self.tables.shape) != token_shape(spec.transformer):
+            raise UserError(
+                f"LR tokens have the shape {list(self.tables.shape)} but this backbone needs "
+                f"{list(token_shape(spec.transformer))}; use tokens that were trained for it, at the same input size"
+            )
+
+    def patches(self, x: Array) -> Array:
+        """Adds the first table."""
+        return _add_to_patches(x, self.tables[0])
+
+    def layers(self) -> Array:
+        """The tables of the blocks."""
+        return self.tables[1:]
+
+    def block(self, x: Array, layer: Array) -> Array:
+        """Adds the table of the block."""
+        return _add_to_patches(x, layer)
+
+
+def _add_to_patches(x: Array, table: Array) -> Array:
+    """Adds a table [N, D] to the last N rows."""
+    return x.at[:, x.shape[1] - table.shape[0] :].add(table.astype(x.dtype))
 
 
 def init_lr_tokens(spec: ImageSpec, key: Array, *, std: float = 0.02) -> Array:

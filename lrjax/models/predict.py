@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 from lrjax.data.loader import Batch
 from lrjax.data.tokenizers import Tokenizer
 from lrjax.errors import UserError
-from lrjax.models.adaptation import adapted_embeddings
 from lrjax.models.build import Encoders, count_params, normalize_rows
 from lrjax.models.zoo import Backbone
 from lrjax.ops.preprocess import Stage, batch_view_taps, normalize, render_view
@@ -31,17 +30,17 @@ class Predictor:
     Args:
         row: the zoo row.
         params: parameter tree, placed on the mesh.
-        tokenizer: the tokenizer of the row.
+        tokenizer: the tokenizer of the row; None without a text tower.
         mesh: the mesh; batches are laid out over its axis "data".
         dtype: compute dtype.
-        adaptation: what was trained for the backbone, as in `models.adaptation`; empty for the vanilla model.
+        adaptation: what was trained for the backbone, see `adaptation.ADAPTERS`; empty for the vanilla model.
     """
 
     def __init__(
         self,
         row: Backbone,
         params: Tree,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         mesh: Mesh,
         *,
         dtype: jnp.dtype = jnp.float32,
@@ -71,7 +70,7 @@ class Predictor:
     def _embed_views(self, params: Tree, adaptation: Tree, views: Array, constants: Constants) -> Array:
         def embed(images: Array) -> Array:
             images = normalize(images, *constants)
-            return adapted_embeddings(self.encoders, adaptation, params, images)
+            return self.encoders.image(params, images, adaptation)
 
         # One view after the other: five at once take a third more of a CPU's time, and five times the memory.
         return jnp.swapaxes(jax.lax.map(embed, jnp.swapaxes(views, 0, 1)), 0, 1)
@@ -109,20 +108,18 @@ class Predictor:
         rendered = (views, batch.on_host) if some_rendered else None
         return self._views(*put_batch((canvas, stages, rendered), self.mesh))
 
-    def image(self, views: Array, lr_tokens: Array | None = None, constants: Constants | None = None) -> Array:
+    def image(self, views: Array, constants: Constants | None = None) -> Array:
         """Embeds views.
 
         Args:
             views: uint8 [B, R, size, size, 3], 0..255.
-            lr_tokens: float [L + 1, N, D], which replace those of the adaptation; None leaves it as it is.
             constants: mean and deviation of the channels, on the 0..1 scale; None takes those of the weights.
 
         Returns:
             float32 [B, R, E], L2-normalised, laid out over the batch.
         """
-        adaptation = self.adaptation if lr_tokens is None else self.adaptation | {"tokens": lr_tokens}
         native = self.row.preprocess
-        return self._image(self.params, adaptation, views, constants or (native.mean, native.std))
+        return self._image(self.params, self.adaptation, views, constants or (native.mean, native.std))
 
     def text(self, texts: list[str]) -> np.ndarray:
         """Embeds texts in batches of one fixed size.
@@ -134,8 +131,10 @@ class Predictor:
             float32 [n, E], L2-normalised.
 
         Raises:
-            UserError: an embedding is not finite.
+            UserError: an embedding is not finite, or there is no text tower.
         """
+        if self.tokenizer is None:
+            raise UserError(f"{self.row.name} has no text tower, so that texts have no embeddings; use another model")
         ids, sharding = self.tokenizer(texts), batch_sharding(self.mesh)
         size = -(-_TEXT_BATCH // self.mesh.size) * self.mesh.size
         ids = np.concatenate([ids, np.repeat(ids[:1], -len(ids) % size, axis=0)])

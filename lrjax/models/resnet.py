@@ -1,13 +1,17 @@
 """CLIP's modified ResNet: a convolutional stem, bottlenecks that pool instead of striding, attention pooling."""
 
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lrjax.errors import UserError
+from lrjax.models.adapter import Adapter
 from lrjax.models.layers import CrossAttention
 from lrjax.models.spec import ResNetSpec
-from lrjax.types import Array, Tree
+from lrjax.models.tower import Tower
+from lrjax.types import Array
 
 
 class Convolution(nnx.Module):
@@ -83,11 +87,13 @@ class Stage(nnx.Module):
         return jax.lax.scan(step if remat == "none" else jax.checkpoint(step), self.first(x), parameters)[0]
 
 
-class ResNetTower(nnx.Module):
+class ResNetTower(Tower):
     """Image tower of CLIP's RN models.
 
     Reference: CLIP (arXiv 2103.00020), section 2.4.
     """
+
+    taps: ClassVar[tuple[str, ...]] = ("stage1", "stage2", "stage3", "stage4")
 
     def __init__(self, spec: ResNetSpec, *, rngs: nnx.Rngs):
         width, eps = spec.width, spec.eps
@@ -107,37 +113,24 @@ class ResNetTower(nnx.Module):
         self,
         images: Array,
         *,
-        lr_tokens: Array | None = None,
-        prompts: Array | None = None,
-        robust_token: Tree | None = None,
-        features: bool = False,
+        adapters: Sequence[Adapter] = (),
+        taps: Collection[str] = (),
         remat: str = "none",
-    ) -> tuple[Array, tuple[Array, ...] | None]:
-        """Encodes normalised images.
+    ) -> dict[str, Array]:
+        """Encodes normalised images; there are no adapters for it.
 
         Args:
-            images: [B, size, size, 3], normalised; its dtype is the compute dtype.
-            lr_tokens: must be None: a ResNet has no patch rows.
-            prompts: must be None for the same reason, as must `robust_token`.
-            features: whether the outputs of the four stages are returned too.
+            images: as for `Tower`, as are `adapters`.
+            taps: "stage1" to "stage4", the outputs of the stages, [B, H, W, C].
             remat: anything but "none" recomputes bottlenecks in the backward pass.
-
-        Returns:
-            Embeddings [B, E], not L2-normalised, and the stage outputs [B, H, W, C] or None.
-
-        Raises:
-            UserError: there are prompts.
         """
-        if prompts is not None:
-            raise UserError("a ResNet has no patch rows to add prompts to; use a vision transformer")
-        x = images
+        x, found = images, {}
         for convolution in (self.stem1, self.stem2, self.stem3):
             x = jax.nn.relu(convolution(x))
-        x, outputs = _average(x, 2), []
-        for number in range(1, 5):
-            x = getattr(self, f"stage{number}")(x, remat=remat)
-            outputs.append(x)
+        x = _average(x, 2)
+        for name in self.taps:
+            x = found[name] = getattr(self, name)(x, remat=remat)
         rows = x.reshape(x.shape[0], -1, x.shape[-1])
         rows = jnp.concatenate([rows.mean(axis=1, keepdims=True), rows], axis=1)
         rows = rows + self.position[...][None].astype(x.dtype)
-        return self.pool(rows[:, :1], rows)[:, 0], tuple(outputs) if features else None
+        return {"embedding": self.pool(rows[:, :1], rows)[:, 0]} | {name: found[name] for name in taps}

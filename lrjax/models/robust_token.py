@@ -13,13 +13,17 @@ views of the global batch, not of one device, and none are stored, for nothing n
 Reference: LR0.FM (arXiv 2502.03950), table 4; RobustSAM (arXiv 2406.09627), section 3.
 """
 
+import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrjax.models.spec import ImageSpec
+from lrjax.errors import UserError
+from lrjax.models.adapter import Adapter
+from lrjax.models.spec import ImageSpec, TowerSpec
 from lrjax.types import Array, Tree
 
 _CELLS = 4  # per side, of the selection between the two convolutions
@@ -44,15 +48,37 @@ def init_robust_token(spec: ImageSpec, key: Array) -> Tree:
     }
 
 
-def read_class_row(x: Array, layers: Tree) -> Array:
-    """Maps the output of the robust class token [B, D] to what the head of the backbone takes, [B, D]."""
-    x = x.astype(jnp.float32)
-    for _ in range(2):  # as in the official code
-        x = _normalized(x, (-1,))
-    for index in range(5):
-        x = _linear(x, layers[str(index)])
-        x = jax.nn.relu(x) if index in (0, 2, 3) else x
-    return x
+@dataclasses.dataclass(frozen=True)
+class RobustToken(Adapter):
+    """A class token in the place of the backbone's, and what reads its output.
+
+    Attributes:
+        tree: of `init_robust_token`.
+    """
+
+    name: ClassVar[str] = "robust tokens"
+
+    tree: Tree
+
+    def check(self, spec: TowerSpec) -> None:
+        """Refuses a tower without a class token that is read."""
+        super().check(spec)
+        if not spec.reads_class_token:
+            raise UserError(f"{self.name} need a class token from which the embedding is read; use another model")
+
+    def params(self, params: Tree) -> Tree:
+        """Replaces the class token."""
+        return params | {"class_token": self.tree["class_token"]}
+
+    def pooled(self, x: Array) -> Array:
+        """Maps the output of the robust class token to what the head of the backbone takes."""
+        row = x.astype(jnp.float32)
+        for _ in range(2):  # as in the official code
+            row = _normalized(row, (-1,))
+        for index in range(5):
+            row = _linear(row, self.tree["readout"][str(index)])
+            row = jax.nn.relu(row) if index in (0, 2, 3) else row
+        return row.astype(x.dtype)
 
 
 def init_denoisers(spec: ImageSpec, key: Array) -> Tree:

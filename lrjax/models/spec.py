@@ -1,7 +1,13 @@
 """What a backbone is, as data: every field is required, so that no default can silently differ from the checkpoint."""
 
+import abc
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from flax import nnx
+
+    from lrjax.models.tower import Tower
 
 Activation = Literal["gelu_erf", "gelu_tanh", "quick_gelu", "silu"]
 Head = Literal["matrix", "affine", "none"]
@@ -43,14 +49,59 @@ class TransformerSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageSpec:
-    """A vision transformer: patches, class token, absolute positions, blocks, pooling, norm, linear head.
+class TowerSpec(abc.ABC):
+    """An image tower.
 
     Attributes:
         size: input side in pixels.
+        embedding: width E of the joint embedding.
+    """
+
+    size: int
+    embedding: int
+
+    @property
+    def transformer(self) -> "ImageSpec | None":
+        """The tower itself where it is a vision transformer, which has rows of patches."""
+        return None
+
+    @property
+    def reads_class_token(self) -> bool:
+        """Whether the embedding is made of the row of a class token."""
+        return False
+
+    @property
+    @abc.abstractmethod
+    def step(self) -> int:
+        """What the input side is divided by."""
+
+    @property
+    @abc.abstractmethod
+    def grid(self) -> int:
+        """Side of the last feature map."""
+
+    @property
+    @abc.abstractmethod
+    def rows(self) -> int:
+        """Rows of the position table."""
+
+    @property
+    @abc.abstractmethod
+    def position_width(self) -> int:
+        """Columns of the position table."""
+
+    @abc.abstractmethod
+    def build(self, *, rngs: "nnx.Rngs") -> "Tower":
+        """Makes the tower."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSpec(TowerSpec):
+    """A vision transformer: patches, class token, absolute positions, blocks, pooling, norm, linear head.
+
+    Attributes:
         patch: patch side P in pixels; pixels beyond the last whole patch are ignored.
         blocks: the transformer.
-        embedding: width E of the joint embedding.
         patch_bias: whether the patch embedding has a bias.
         class_token: whether a class token, with a position of its own, goes before the patches.
         pre_norm: whether a norm follows the positions (CLIP's ln_pre).
@@ -62,10 +113,8 @@ class ImageSpec:
         head: the last linear layer: "matrix", "affine" (with a bias) or "none".
     """
 
-    size: int
     patch: int
     blocks: TransformerSpec
-    embedding: int
     patch_bias: bool
     class_token: bool
     pre_norm: bool
@@ -73,6 +122,16 @@ class ImageSpec:
     queries: int
     pool_heads: int
     head: Head
+
+    @property
+    def transformer(self) -> "ImageSpec":
+        """The tower itself."""
+        return self
+
+    @property
+    def reads_class_token(self) -> bool:
+        """Whether the embedding is made of the class row."""
+        return self.class_token and self.pool == "class"
 
     @property
     def grid(self) -> int:
@@ -99,26 +158,28 @@ class ImageSpec:
         """Columns of the position table."""
         return self.blocks.width
 
+    def build(self, *, rngs: "nnx.Rngs") -> "Tower":
+        """Makes the tower."""
+        from lrjax.models.towers import ImageTower
+
+        return ImageTower(self, rngs=rngs)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ResNetSpec:
+class ResNetSpec(TowerSpec):
     """CLIP's modified ResNet: a stem of three convolutions, bottleneck stages that pool instead of striding, attention
-    pooling.
+    pooling. The input side is a multiple of 32.
 
     Attributes:
-        size: input side in pixels, a multiple of 32.
         layers: bottlenecks of the four stages.
         width: channels C of the stem; the stages have 4 C, 8 C, 16 C and 32 C.
         heads: heads of the attention pooling, which works on 32 C channels.
-        embedding: width E of the joint embedding.
         eps: epsilon of the batch norms, which use their stored statistics.
     """
 
-    size: int
     layers: tuple[int, int, int, int]
     width: int
     heads: int
-    embedding: int
     eps: float
 
     @property
@@ -140,6 +201,12 @@ class ResNetSpec:
     def position_width(self) -> int:
         """Columns of the position table."""
         return 32 * self.width
+
+    def build(self, *, rngs: "nnx.Rngs") -> "Tower":
+        """Makes the tower."""
+        from lrjax.models.resnet import ResNetTower
+
+        return ResNetTower(self, rngs=rngs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,10 +238,10 @@ class ModelSpec:
 
     Attributes:
         image: the image tower.
-        text: the text tower.
+        text: the text tower; None where there is none.
         logit_bias: whether logits have a learned offset (SigLIP).
     """
 
-    image: ImageSpec | ResNetSpec
-    text: TextSpec
+    image: TowerSpec
+    text: TextSpec | None
     logit_bias: bool

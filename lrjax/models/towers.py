@@ -1,14 +1,17 @@
 """Image tower, text tower and the two-tower model, built from a spec."""
 
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
 import jax.numpy as jnp
 from flax import nnx
 
-from lrjax.models.layers import add_to_patches, make_norm, rope_table, run_blocks, stack_blocks
+from lrjax.models.adapter import Adapter
+from lrjax.models.layers import BLOCK_TAPS, make_norm, rope_table, run_blocks, stack_blocks
 from lrjax.models.poolers import MapHead, QueryPooler
-from lrjax.models.resnet import ResNetTower
-from lrjax.models.robust_token import read_class_row
-from lrjax.models.spec import ImageSpec, ModelSpec, ResNetSpec, TextSpec
-from lrjax.types import Array, Tree
+from lrjax.models.spec import ImageSpec, ModelSpec, TextSpec
+from lrjax.models.tower import Tower
+from lrjax.types import Array
 
 
 class PatchEmbed(nnx.Module):
@@ -29,8 +32,10 @@ class PatchEmbed(nnx.Module):
         return x if self.bias is None else x + self.bias[...][None, None]
 
 
-class ImageTower(nnx.Module):
+class ImageTower(Tower):
     """Vision transformer: patches, class token, absolute positions, blocks, pooling, norm, head."""
+
+    taps: ClassVar[tuple[str, ...]] = ("entry", *BLOCK_TAPS, "normed")
 
     def __init__(self, spec: ImageSpec, *, rngs: nnx.Rngs):
         width = spec.blocks.width
@@ -54,49 +59,43 @@ class ImageTower(nnx.Module):
         self,
         images: Array,
         *,
-        lr_tokens: Array | None = None,
-        prompts: Array | None = None,
-        robust_token: Tree | None = None,
-        features: bool = False,
+        adapters: Sequence[Adapter] = (),
+        taps: Collection[str] = (),
         remat: str = "none",
-    ) -> tuple[Array, Array | None]:
+    ) -> dict[str, Array]:
         """Encodes normalised images.
 
         Args:
-            images: [B, size, size, 3], normalised; its dtype is the compute dtype.
-            lr_tokens: [L + 1, N, D] or None: table 0 is added to the patch embeddings before class token and positions,
-                table i + 1 to the patch rows at the input of block i (LR0.FM, arXiv 2502.03950, section 5).
-            prompts: [P, D] or None: rows that go before the patch rows at the input of the first block, without
-                positions, and that the pooling does not see (VPT, arXiv 2203.12119, section 3.2, "shallow").
-            robust_token: of `init_robust_token` or None: takes the place of the class token.
-            features: whether the outputs of all blocks are returned too.
-            remat: what the backward pass recomputes, see `run_blocks`.
-
-        Returns:
-            Embeddings [B, E], not L2-normalised, and block outputs [L, B, rows, D] or None.
+            images: as for `Tower`, as are `adapters` and `remat`.
+            taps: "entry", the rows before the first block, [B, S, D]; "blocks" and "attention", see `BLOCK_TAPS`; and
+                "normed", the rows behind the last block and the last norm, [B, S, D].
         """
-        x = self.patch_embed(images)
-        if lr_tokens is not None:
-            x, lr_tokens = add_to_patches(x, lr_tokens[0]), lr_tokens[1:]
+        x, before, found = self.patch_embed(images), int(self.class_token is not None), {}
+        for adapter in adapters:
+            x = adapter.patches(x)
         if self.class_token is not None:
-            class_token = self.class_token[...] if robust_token is None else robust_token["class_token"]
-            class_rows = jnp.broadcast_to(class_token.astype(x.dtype), (x.shape[0], 1, x.shape[2]))
+            class_rows = jnp.broadcast_to(self.class_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[2]))
             x = jnp.concatenate([class_rows, x], axis=1)
         x = x + self.position[...][None].astype(x.dtype)
         if self.pre_norm is not None:
             x = self.pre_norm(x).astype(x.dtype)
-        if prompts is not None:
-            x = _insert_prompts(x, prompts, self.class_token is not None)
+        for adapter in adapters:
+            x = adapter.enter(x, before=before)
+        found["entry"] = x
         rope = jnp.asarray(rope_table(self.grid, self.rope_width)) if self.rope_width else None
-        row = 0 if self.pool == "class" else None
-        x, outputs = run_blocks(self.blocks, x, rope=rope, lr_tokens=lr_tokens, row=row, features=features, remat=remat)
-        if prompts is not None and row is None:
-            before = int(self.class_token is not None)
-            x = jnp.concatenate([x[:, :before], x[:, before + len(prompts) :]], axis=1)
+        row = 0 if self.pool == "class" and "normed" not in taps else None
+        inner = [name for name in BLOCK_TAPS if name in taps]
+        x, outputs = run_blocks(self.blocks, x, rope=rope, adapters=adapters, row=row, taps=inner, remat=remat)
+        if "normed" in taps:
+            found["normed"] = self.norm(x)
+        if self.pool != "class":
+            for adapter in reversed(adapters):
+                x = adapter.leave(x, before=before)
         x = self._pool(x)
-        if robust_token is not None:
-            x = read_class_row(x, robust_token["readout"]).astype(x.dtype)
-        return x if self.head is None else self.head(x), outputs
+        for adapter in adapters:
+            x = adapter.pooled(x)
+        found |= {"embedding": x if self.head is None else self.head(x), **outputs}
+        return {name: found[name] for name in ("embedding", *taps)}
 
     def _pool(self, x: Array) -> Array:
         if isinstance(self.pooler, MapHead):
@@ -108,12 +107,6 @@ class ImageTower(nnx.Module):
         else:
             pooled = x[:, 0]
         return self.norm(pooled).astype(x.dtype)
-
-
-def _insert_prompts(x: Array, prompts: Array, class_token: bool) -> Array:
-    prompts = jnp.broadcast_to(prompts.astype(x.dtype), (x.shape[0], *prompts.shape))
-    before = int(class_token)
-    return jnp.concatenate([x[:, :before], prompts, x[:, before:]], axis=1)
 
 
 class TextTower(nnx.Module):
@@ -153,14 +146,10 @@ class TextTower(nnx.Module):
 
 
 class Model(nnx.Module):
-    """Image and text tower with a learned temperature."""
+    """Image tower and, where there is one, text tower, with a learned temperature."""
 
     def __init__(self, spec: ModelSpec, *, rngs: nnx.Rngs):
-        self.image: ImageTower | ResNetTower = (
-            ResNetTower(spec.image, rngs=rngs)
-            if isinstance(spec.image, ResNetSpec)
-            else ImageTower(spec.image, rngs=rngs)
-        )
-        self.text = TextTower(spec.text, rngs=rngs)
+        self.image: Tower = spec.image.build(rngs=rngs)
+        self.text = None if spec.text is None else TextTower(spec.text, rngs=rngs)
         self.logit_scale = nnx.Param(jnp.log(jnp.asarray(1 / 0.07, jnp.float32)))
         self.logit_bias = nnx.Param(jnp.asarray(-10.0, jnp.float32)) if spec.logit_bias else None

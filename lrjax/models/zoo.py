@@ -8,7 +8,6 @@ from lrjax.checks.text import brief
 from lrjax.errors import UserError
 from lrjax.models.backbones import BACKBONES
 from lrjax.models.row import Backbone, Preprocess
-from lrjax.models.spec import ImageSpec
 from lrjax.ops.resample import PASS_ORDERS
 
 __all__ = [
@@ -113,10 +112,10 @@ def with_numerics(row: Backbone, numerics: str) -> Backbone:
         raise UserError(f'unknown numerics {numerics!r}; use "open_clip" or "as_trained"')
     if numerics == "open_clip" or row.family not in ("CLIPA", "SigLIP"):
         return row
-    assert isinstance(row.spec.image, ImageSpec)
     towers = {
         name: dataclasses.replace(tower, blocks=dataclasses.replace(tower.blocks, activation="gelu_tanh", eps=1e-6))
-        for name, tower in (("image", row.spec.image), ("text", row.spec.text))
+        for name, tower in (("image", row.spec.image.transformer), ("text", row.spec.text))
+        if tower is not None
     }
     return dataclasses.replace(row, spec=dataclasses.replace(row.spec, **towers))
 

@@ -46,6 +46,11 @@ class Question(Group, abc.ABC):
         Raises:
             UserError: an option does not fit the model or the data sets, or a data set lacks what it must have.
         """
+        if setting.backbone.spec.text is None:
+            raise UserError(
+                f"{type(self).__name__} compares images with texts, and {setting.model} has no text tower; take one "
+                "of them out of the run"
+            )
         for dataset, source in setting.datasets:
             if not (dataset.classes if self.asks_of == "classes" else source.captions):
                 raise UserError(

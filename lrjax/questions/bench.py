@@ -39,9 +39,8 @@ class Bench:
     """A loaded model, and how images are fed to it.
 
     Attributes:
-        predictor: the model.
+        predictor: the model, with what was trained for it.
         head: gives float32 [K, E] for a data set, one L2-normalised row per class.
-        lr_tokens: float [L + 1, N, D], or None for the vanilla model.
         batch_size: images per batch over all processes; a multiple of the number of devices.
         workers: decoding threads of this process.
         on_error: what a damaged image does, "error" or "skip"; a skipped image is in no record.
@@ -53,7 +52,6 @@ class Bench:
 
     predictor: Predictor
     head: Callable[[Dataset], np.ndarray]
-    lr_tokens: Array | None = None
     batch_size: int = 64
     workers: int = 0
     on_error: str = "error"
@@ -81,7 +79,7 @@ class Bench:
         specs = [view_spec(predictor.row, one) for one in views]
 
         def program(batch: Batch, label: Array) -> Mapping[str, Array]:
-            embedded = predictor.image(predictor.views(batch), self.lr_tokens)
+            embedded = predictor.image(predictor.views(batch))
             return reader(embedded, head)
 
         found = self.sweep(first.source, program, specs=specs)

@@ -26,11 +26,12 @@ def classifier_key(predictor: Predictor, dataset: Dataset, *, weights: str, prec
         weights: hash of the backbone's weights.
         precision: compute dtype.
     """
+    text, tokenizer = predictor.row.spec.text, predictor.tokenizer
     return content_key(
         version=VERSION,
         weights=weights,
-        tower=dataclasses.asdict(predictor.row.spec.text),
-        tokenizer=predictor.tokenizer.fingerprint,
+        tower=text and dataclasses.asdict(text),
+        tokenizer=tokenizer and tokenizer.fingerprint,
         prompts=prompts_hash(dataset),
         precision=precision,
     )
@@ -60,7 +61,7 @@ def text_classifier(
             predictor.row.name,
         )
     key = classifier_key(predictor, dataset, weights=weights, precision=precision)
-    path, shape = folder / f"{key}.npz", (len(dataset.classes), predictor.row.spec.text.embedding)
+    path, shape = folder / f"{key}.npz", (len(dataset.classes), predictor.row.spec.image.embedding)
     found = _read(path, shape) if jax.process_index() == 0 else None
     if from_first(np.array(found is not None)):
         return from_first(np.zeros(shape, np.float32) if found is None else found)
@@ -72,6 +73,8 @@ def text_classifier(
 
 def _same_text(predictor: Predictor, dataset: Dataset) -> tuple[str, str] | None:
     """Two classes of different names whose prompts the tokenizer cannot tell apart, where there are such."""
+    if predictor.tokenizer is None:
+        return None
     prompts = class_prompts(dataset.classes, dataset.templates[:1])
     seen: dict[bytes, str] = {}
     for name, ids in zip(dataset.classes, predictor.tokenizer([text for (text,) in prompts]), strict=True):

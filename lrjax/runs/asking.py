@@ -30,7 +30,6 @@ from lrjax.results.row import Row
 from lrjax.results.store import ResultStore, content_key, package_versions
 from lrjax.runs.config_reader import kind_of
 from lrjax.sharding import from_first
-from lrjax.types import Array
 from lrjax.weights.naming import Model
 
 _LOG = logging.getLogger(__name__)
@@ -69,31 +68,31 @@ class Subject:
 
     Attributes:
         model: which model it is.
-        predictor: the model, loaded.
+        predictor: the model, loaded, with what was trained for it.
         variant: "vanilla", "lr_tk0", ...
         weights: hash of its weights, and of what was trained beside tokens.
-        tokens: float [L + 1, N, D], or None without LR tokens.
     """
 
     model: Model
     predictor: Predictor
     variant: str
     weights: str
-    tokens: Array | None = None
 
     def identity(self, precision: str) -> dict[str, Any]:
         """Returns what determines the embeddings of the model, for keys."""
+        tokens = self.predictor.adaptation.get("tokens")
         return self.text_identity(precision) | {
-            "tokens": None if self.tokens is None else np.asarray(self.tokens),
+            "tokens": None if tokens is None else np.asarray(tokens),
             "preprocess": vars(self.predictor.row.preprocess),
         }
 
     def text_identity(self, precision: str) -> dict[str, Any]:
         """Returns what determines the embeddings of texts."""
+        tokenizer = self.predictor.tokenizer
         return {
             "weights": self.weights,
             "architecture": dataclasses.asdict(self.predictor.row.spec),
-            "tokenizer": self.predictor.tokenizer.fingerprint,
+            "tokenizer": tokenizer and tokenizer.fingerprint,
             "precision": precision,
         }
 
@@ -126,7 +125,6 @@ class Asking:
         self.bench = Bench(
             predictor=subject.predictor,
             head=self._head,
-            lr_tokens=subject.tokens,
             batch_size=self.config.evaluation.batch_size,
             workers=self.config.data.workers,
             on_error=self.config.data.on_error,
@@ -276,7 +274,7 @@ class Asking:
         return rows
 
     def _rows(self, cell: Cell, score: Score, records: Mapping[str, Mapping[str, np.ndarray]]) -> list[Row]:
-        dataset, predictor, tokens = cell.case.dataset, self.subject.predictor, self.subject.tokens
+        dataset, predictor = cell.case.dataset, self.subject.predictor
         added = count_params({name: part for name, part in predictor.adaptation.items() if name != "blocks"})
         skipped = [
             damaged_name(cell.case.needs[role].source, int(index))
@@ -286,7 +284,7 @@ class Asking:
         sources = {id(need.source): need.source for need in cell.case.needs.values()}.values()
         left = {suffix: one.count for source in sources for suffix, one in source.left_out.items()}
         extra = self.subject.model.facts | {
-            "parameters": count_params(predictor.params) + (0 if tokens is None else tokens.size) + added,
+            "parameters": count_params(predictor.params) + added,
             "classes": dataset.paper_classes,
             "expected": dataset.expected_count,
             "assumed": dataset.assumed,

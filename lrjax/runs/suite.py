@@ -23,7 +23,7 @@ from lrjax.results.store import ResultStore, content_key
 from lrjax.runs.asking import Asking, Plan, Subject
 from lrjax.runs.config_reader import kind_of, read_questions
 from lrjax.sharding import from_first, to_host
-from lrjax.types import Array, Tree
+from lrjax.types import Tree
 from lrjax.weights.naming import Model
 
 _LOG = logging.getLogger(__name__)
@@ -100,23 +100,20 @@ class Suite:
         model: Model,
         store: ResultStore,
         weights: str = "",
-        lr_tokens: Array | None = None,
     ) -> list[Row]:
         """Asks every question of one variant; finished numbers and records are taken from the store.
 
         Args:
-            predictor: the loaded model.
+            predictor: the loaded model, with what was trained for it.
             variant: "vanilla" or "lr_tk0".
             model: which model it is.
             store: where rows go and where finished ones are found, under whatever name the model had.
-            weights: hash of the weights where they are not those of the model alone.
-            lr_tokens: float [L + 1, N, D], or None for the vanilla model.
+            weights: hash of the weights, and of what was trained beside tokens; "" for those of the model alone.
 
         Returns:
             All rows of this variant; complete in process 0 only.
         """
-        hashed = weights or model.weights
-        subject = Subject(model=model, predictor=predictor, variant=variant, weights=hashed, tokens=lr_tokens)
+        subject = Subject(model=model, predictor=predictor, variant=variant, weights=weights or model.weights)
         return Asking(self.plan, subject, store).rows()
 
     def run_adapted(
@@ -142,9 +139,8 @@ class Suite:
         """
         rest, weights = {name: part for name, part in adaptation.items() if name != "tokens"}, ""
         if rest:
-            predictor, weights = predictor.adapted(rest), content_key(weights=model.weights, adaptation=to_host(rest))
-        tokens = adaptation.get("tokens")
-        return self.run(predictor, variant, model=model, store=store, weights=weights, lr_tokens=tokens)
+            weights = content_key(weights=model.weights, adaptation=to_host(rest))
+        return self.run(predictor.adapted(adaptation), variant, model=model, store=store, weights=weights)
 
     def score(self, predictor: Predictor, adaptation: Tree, *, model: Model, store: ResultStore, variant: str) -> float:
         """Returns the mean low-resolution accuracy of what was trained, in [0, 1]; at "hr" where that is all there is.

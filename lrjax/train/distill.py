@@ -13,7 +13,6 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lrjax.config import Train
-from lrjax.models.adaptation import adapted_embeddings, adapted_patches
 from lrjax.models.build import Encoders, exact_products
 from lrjax.models.robust_token import robust_features
 from lrjax.models.spec import ImageSpec
@@ -135,7 +134,7 @@ class Distiller:
     def study(self, trainable: Tree, frozen: Tree, images: Array) -> Array:
         """Embeds views, uint8 [B, size, size, 3], with what is trained: float32 [B, E]."""
         adaptation = adaptation_of(trainable, self.spec)
-        return adapted_embeddings(self.encoders, adaptation, frozen, self._normalize(images), remat=self.config.remat)
+        return self.encoders.image(frozen, self._normalize(images), adaptation, remat=self.config.remat)
 
     def compare(self, trainable: Tree, teacher: Array, student: Array, captions: Array | None) -> Array:
         """The loss of one view's embeddings of a whole batch, float32 []."""
@@ -206,11 +205,11 @@ class Distiller:
     def _robust_loss(self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None) -> Array:
         """The loss of RobustSAM: the HR view is the teacher's alone."""
         images, adaptation = self._normalize(views), adaptation_of(trainable, self.spec)
-        teacher, *patches = self.encoders.image_and_patches(frozen, images[:, 0])
+        teacher, *patches = self._with_patches(frozen, images[:, 0])
         clear = robust_features(trainable["denoisers"], *patches, clear=True)
         low = jnp.swapaxes(images[:, 1:], 0, 1)
-        students, *patches = adapted_patches(
-            self.encoders, adaptation, frozen, low.reshape(-1, *low.shape[2:]), remat=self.config.remat
+        students, *patches = self._with_patches(
+            frozen, low.reshape(-1, *low.shape[2:]), adaptation, remat=self.config.remat
         )
         restored = robust_features(trainable["denoisers"], *patches, clear=False)
         students, restored = (part.reshape(*low.shape[:2], *part.shape[1:]) for part in (students, restored))
@@ -219,6 +218,17 @@ class Distiller:
             assert captions is not None
             loss += caption_loss(students, trainable["classifier"], captions)
         return loss
+
+    def _with_patches(
+        self, frozen: Tree, images: Array, adaptation: Tree | None = None, *, remat: str = "none"
+    ) -> tuple[Array, Array, Array]:
+        """Embeds images, and gives their patch rows after the first block and after the last norm, [B, G, G, D]."""
+        found = self.encoders.apply(frozen, images, adaptation, taps=("blocks", "normed"), remat=remat)
+        grid = self.spec.grid
+        first, last = (
+            rows[:, -(grid**2) :].reshape(len(rows), grid, grid, -1) for rows in (found["blocks"][0], found["normed"])
+        )
+        return found["embedding"], first, last
 
     def make_step(self, mesh: Mesh, seed: int, *, layout: Tree | None = None) -> Callable[..., tuple[Tree, Tree]]:
         """Compiles the step (state, frozen, images, captions=None) -> (state, log) with donated state.

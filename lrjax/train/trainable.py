@@ -10,7 +10,7 @@ from lrjax.errors import UserError
 from lrjax.models.adaptation import last_blocks
 from lrjax.models.lr_tokens import init_lr_tokens, stack_tables
 from lrjax.models.robust_token import init_denoisers, init_robust_token
-from lrjax.models.spec import ImageSpec, ResNetSpec
+from lrjax.models.spec import ImageSpec
 from lrjax.models.zoo import Backbone
 from lrjax.types import Array, Tree
 
@@ -21,12 +21,12 @@ def transformer(row: Backbone) -> ImageSpec:
     Raises:
         UserError: it is no vision transformer.
     """
-    if isinstance(row.spec.image, ResNetSpec):
+    if (spec := row.spec.image.transformer) is None:
         raise UserError(
             f"{row.name} is a ResNet and has no patch rows to add LR tokens to; choose a vision transformer as "
             "config.model, or set config.train.steps and config.train.epochs to 0 to evaluate it only"
         )
-    return row.spec.image
+    return spec
 
 
 def check_method(config: Train, row: Backbone) -> None:
@@ -40,7 +40,7 @@ def check_method(config: Train, row: Backbone) -> None:
         UserError: it is no vision transformer, has no block `first_block`, or no class token to replace.
     """
     spec = transformer(row)
-    if config.robust_token and not (spec.class_token and spec.pool == "class"):
+    if config.robust_token and not spec.reads_class_token:
         raise UserError(
             f"{row.name} does not read its embedding from a class token, which config.train.robust_token replaces; "
             "choose another config.model, for instance one of CLIP or EVA, or set it to False"

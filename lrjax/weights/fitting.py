@@ -31,10 +31,9 @@ def fitting_rows(reader: "Reader", layout: str) -> list[str]:
 
     def plausible(spec: ModelSpec) -> bool:  # abstract parameters take a tenth of a second, two sizes no time
         image, text = spec.image, spec.text
-        expected = {
-            "text/token_embed/embedding": text.vocabulary * text.blocks.width,
-            "image/position": image.rows * image.position_width,
-        }
+        expected = {"image/position": image.rows * image.position_width}
+        if text is not None:
+            expected["text/token_embed/embedding"] = text.vocabulary * text.blocks.width
         return all(sizes.get(path) == size for path, size in expected.items())
 
     specs = {row.spec for row in BACKBONES.values() if plausible(row.spec)}

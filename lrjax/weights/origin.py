@@ -48,7 +48,7 @@ def row_for(name: str, source: str | Path) -> Backbone:
 
 def _is_settled(row: Backbone) -> bool:
     """Whether an architecture's only checkpoint has the activation of open_clip's configuration of that name."""
-    quick = row.spec.text.blocks.activation == "quick_gelu"
+    quick = row.spec.text is not None and row.spec.text.blocks.activation == "quick_gelu"
     return quick == row.architecture.endswith("-quickgelu")
 
 

@@ -16,7 +16,6 @@ from lrjax.errors import UserError
 from lrjax.models.build import abstract_params
 from lrjax.models.lr_tokens import token_shape
 from lrjax.models.robust_token import init_robust_token
-from lrjax.models.spec import ResNetSpec
 from lrjax.models.zoo import Backbone
 from lrjax.results.store import write_atomically
 from lrjax.types import Tree
@@ -108,8 +107,7 @@ def _read_facts(path: str | Path, text: str) -> dict[str, Any]:
 
 
 def _check_model(path: str | Path, tensors: Mapping[str, np.ndarray], model: str, row: Backbone) -> None:
-    image = row.spec.image
-    if isinstance(image, ResNetSpec):
+    if (image := row.spec.image.transformer) is None:
         raise UserError(f"{path} was trained for {model}, not for {row.name}, which has no patch rows")
     robust = jax.eval_shape(lambda: init_robust_token(image, jax.random.key(0)))
     expected = {"tokens": token_shape(image)}

@@ -38,6 +38,7 @@ def parts(subject, name):
 
 
 def keys(parts, folder, question):
+    tokens = parts["tokens"]
     plan = Plan(
         config=parts["config"],
         questions={"one": question},
@@ -46,10 +47,9 @@ def keys(parts, folder, question):
     )
     subject = Subject(
         model=tiny.model(parts["predictor"].row),
-        predictor=parts["predictor"],
+        predictor=parts["predictor"].adapted({} if tokens is None else {"tokens": tokens}),
         variant="lr_tk0",
         weights=parts["weights"],
-        tokens=parts["tokens"],
     )
     return {cell.key for cell in Asking(plan, subject, ResultStore(folder)).cells()}
 

@@ -12,7 +12,8 @@ from flax import nnx
 from torch.nn import functional
 
 from lrjax.models.build import Encoders, abstract_params, count_params, init_params, normalize_rows
-from lrjax.models.layers import ACTIVATIONS, add_to_patches, apply_rope, rope_table, run_blocks
+from lrjax.models.layers import ACTIVATIONS, apply_rope, rope_table, run_blocks
+from lrjax.models.lr_tokens import LrTokens
 from lrjax.models.towers import PatchEmbed
 
 TORCH_ACTIVATIONS = {
@@ -87,11 +88,14 @@ def test_scan_equals_the_unrolled_loop(reference):
     x = jax.random.normal(jax.random.key(0), (2, image.patches + 1, image.blocks.width))
     tokens = jax.random.normal(jax.random.key(1), (image.blocks.depth, image.patches, image.blocks.width))
     rope = jnp.asarray(rope_table(image.grid, image.blocks.width // image.blocks.heads)) if image.blocks.rope else None
-    scanned, outputs = run_blocks(stacked, x, rope=rope, lr_tokens=tokens, features=True)
+    adapter = LrTokens(jnp.concatenate([tokens[:1], tokens]))  # the first table is not for the blocks
+    scanned, taps = run_blocks(stacked, x, rope=rope, adapters=(adapter,), taps=("blocks", "attention"))
+    outputs, weights = taps["blocks"], taps["attention"]
     graph, parameters = nnx.split(stacked)
     for index in range(image.blocks.depth):
         block = nnx.merge(graph, jax.tree.map(lambda leaf, index=index: leaf[index], parameters))
-        x = block(add_to_patches(x, tokens[index]), rope)
+        x, seen = block(adapter.block(x, tokens[index]), rope)
+        chex.assert_trees_all_close(weights[index], seen, atol=1e-5)
         chex.assert_trees_all_close(outputs[index], x, atol=1e-5)
     chex.assert_trees_all_equal(outputs[-1], scanned)
 
@@ -113,7 +117,7 @@ def test_remat_changes_neither_the_embedding_nor_its_gradient(eva02):
 
 def test_features_are_returned_only_when_asked_for(eva02):
     image = eva02.spec.image
-    assert eva02.model.image(jnp.asarray(eva02.images))[1] is None
+    assert eva02.model.image(jnp.asarray(eva02.images)).keys() == {"embedding"}
     features = eva02.block_outputs()
     assert features.shape == (image.blocks.depth, 3, image.patches + 1, image.blocks.width)
 

@@ -58,17 +58,17 @@ def test_tokens_of_another_backbone_are_refused(eva02):
     encoders = Encoders(eva02.spec)
     depth, patches, width = token_shape(eva02.spec.image)
     for shape in ((depth - 1, patches, width), (depth, patches + 1, width), (depth, patches, 1)):
-        for encode in (encoders.image, encoders.image_and_patches, jax.jit(encoders.image)):
+        for encode in (encoders.image, encoders.apply, jax.jit(encoders.image)):
             with pytest.raises(UserError, match=rf"shape \[{shape[0]}, .* needs \[{depth}, {patches}, {width}\]"):
-                encode(eva02.params, eva02.images, jnp.zeros(shape))
+                encode(eva02.params, eva02.images, {"tokens": jnp.zeros(shape)})
     with pytest.raises(UserError, match="a ResNet has no patch rows"):
-        Encoders(get("RN50").spec).image({}, eva02.images, jnp.zeros((1, 1, 1)))
+        Encoders(get("RN50").spec).image({}, eva02.images, {"tokens": jnp.zeros((1, 1, 1))})
 
 
 def test_zero_tokens_change_no_bit(reference):
     encoders, zeros = Encoders(reference.spec), jnp.zeros(token_shape(reference.spec.image))
     vanilla = encoders.image(reference.params, reference.images)
-    chex.assert_trees_all_equal(encoders.image(reference.params, reference.images, zeros), vanilla)
+    chex.assert_trees_all_equal(encoders.image(reference.params, reference.images, {"tokens": zeros}), vanilla)
     chex.assert_trees_all_equal(reference.block_outputs(zeros), reference.block_outputs())
 
 
@@ -77,7 +77,7 @@ def test_no_tokens_are_the_vanilla_model(reference):
     with torch.no_grad():
         expected = reference.module.encode_image(reference.torch_images, normalize=True).numpy()
     chex.assert_trees_all_close(encoders.image(reference.params, reference.images, None), expected, atol=1e-5, rtol=0)
-    moved = encoders.image(reference.params, reference.images, draw_tokens(reference.spec))
+    moved = encoders.image(reference.params, reference.images, {"tokens": draw_tokens(reference.spec)})
     assert np.abs(moved - expected).max() > 0.01
 
 
@@ -85,7 +85,7 @@ def test_tokens_enter_where_the_torch_twin_adds_them(reference):
     tokens = draw_tokens(reference.spec)
     with torch.no_grad():
         expected = torch_forward(reference, torch.from_numpy(np.array(tokens))).numpy()
-    embeddings = Encoders(reference.spec).image(reference.params, reference.images, tokens)
+    embeddings = Encoders(reference.spec).image(reference.params, reference.images, {"tokens": tokens})
     chex.assert_trees_all_close(embeddings, expected, atol=1e-5, rtol=0)
 
 
@@ -95,7 +95,7 @@ def test_gradients_equal_those_of_the_torch_twin(reference, remat):
     direction = np.random.default_rng(2).normal(size=(3, reference.spec.image.embedding)).astype(np.float32)
 
     def loss(tokens):
-        return jnp.sum(encoders.image(reference.params, reference.images, tokens, remat=remat) * direction)
+        return jnp.sum(encoders.image(reference.params, reference.images, {"tokens": tokens}, remat=remat) * direction)
 
     gradients = jax.jit(jax.grad(loss))(tokens)
     tables = torch.from_numpy(np.array(tokens)).requires_grad_()
@@ -123,8 +123,8 @@ def test_first_table_leaves_the_class_row_untouched(eva02):
 
 
 def test_tokens_follow_the_compute_dtype(eva02):
-    encoders, tokens = Encoders(eva02.spec, jnp.bfloat16), draw_tokens(eva02.spec)
-    exact = Encoders(eva02.spec).image(eva02.params, eva02.images, tokens)
-    rough = encoders.image(eva02.params, eva02.images, tokens)
-    assert encoders.image_and_patches(eva02.params, eva02.images, tokens)[1].dtype == jnp.bfloat16
+    encoders, adaptation = Encoders(eva02.spec, jnp.bfloat16), {"tokens": draw_tokens(eva02.spec)}
+    exact = Encoders(eva02.spec).image(eva02.params, eva02.images, adaptation)
+    rough = encoders.image(eva02.params, eva02.images, adaptation)
+    assert encoders.apply(eva02.params, eva02.images, adaptation, taps=("blocks",))["blocks"].dtype == jnp.bfloat16
     assert (1 - jnp.sum(exact * rough, axis=-1)).max() < 0.01

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from lrjax.models.layers import attend, rope_table, run_blocks, stack_blocks
+from lrjax.models.lr_tokens import LrTokens
 from lrjax.models.spec import TransformerSpec
 
 SPEC = TransformerSpec(
@@ -42,7 +43,8 @@ def test_one_row(spec, row, remat):
     graph, state = nnx.split(blocks)
 
     def run(state, x, tokens, row):
-        return run_blocks(nnx.merge(graph, state), x, rope=rope, mask=mask, lr_tokens=tokens, row=row, remat=remat)[0]
+        adapters = (LrTokens(jnp.concatenate([tokens[:1], tokens])),)  # the first table is not for the blocks
+        return run_blocks(nnx.merge(graph, state), x, rope=rope, mask=mask, adapters=adapters, row=row, remat=remat)[0]
 
     def whole(state, x, tokens):
         return all_rows_then(row, run(state, x, tokens, None))
@@ -63,7 +65,8 @@ def test_one_row(spec, row, remat):
 
 def test_features_hold_all_rows_and_the_output_one():
     blocks, x = stack_blocks(SPEC, rngs=nnx.Rngs(0)), random(4, 10, 32)
-    pooled, outputs = run_blocks(blocks, x, row=0, features=True)
+    pooled, taps = run_blocks(blocks, x, row=0, taps=("blocks",))
+    outputs = taps["blocks"]
     assert outputs.shape == (3, 4, 10, 32)
     np.testing.assert_array_equal(pooled, outputs[-1][:, :1])
 
@@ -84,4 +87,4 @@ def test_attention_is_that_of_jax(causal):
     q, k, v = (random(2, 7, 3, 8, seed=seed) for seed in range(3))
     mask = jnp.tril(jnp.ones((7, 7), bool))[None, None] if causal else None
     expected = jax.nn.dot_product_attention(q, k, v, is_causal=causal).reshape(2, 7, 24)
-    np.testing.assert_allclose(attend(q, k, v, mask), expected, atol=1e-6)
+    np.testing.assert_allclose(attend(q, k, v, mask)[0], expected, atol=1e-6)

@@ -58,7 +58,7 @@ def test_one_block(reference):
     rope = trunk.rope.get_embed() if trunk.rope is not None else None
     with torch.no_grad():
         expected = trunk.blocks[0](torch.from_numpy(x), rope=rope).numpy()
-    chex.assert_trees_all_close(first_block(model.image.blocks)(jnp.asarray(x), rope_of(model)), expected, atol=ATOL)
+    chex.assert_trees_all_close(first_block(model.image.blocks)(jnp.asarray(x), rope_of(model))[0], expected, atol=ATOL)
 
 
 def test_every_image_block(reference):
@@ -72,7 +72,7 @@ def test_every_image_block(reference):
 def test_image_tower(reference):
     with torch.no_grad():
         expected = reference.module.encode_image(reference.torch_images).numpy()
-    chex.assert_trees_all_close(reference.model.image(jnp.asarray(reference.images))[0], expected, atol=ATOL)
+    chex.assert_trees_all_close(reference.model.image(jnp.asarray(reference.images))["embedding"], expected, atol=ATOL)
 
 
 def test_every_text_block(reference):
@@ -80,7 +80,7 @@ def test_every_text_block(reference):
     tokens = torch.from_numpy(reference.tokens).long()
     expected = hooked(blocks, lambda: text(tokens))
     embedded = hooked(blocks[:1], lambda: text(tokens), inputs=True)[0]
-    _, outputs = run_blocks(reference.model.text.blocks, jnp.asarray(embedded), features=True)
+    outputs = run_blocks(reference.model.text.blocks, jnp.asarray(embedded), taps=("blocks",))[1]["blocks"]
     chex.assert_trees_all_close(outputs, expected, atol=ATOL)
 
 

@@ -42,6 +42,21 @@ def test_every_image_block(family, make_open_clip):
     chex.assert_trees_all_close(vit.image_outputs.blocks, expected, atol=ATOL)
 
 
+@vits
+def test_attention_of_every_block(family, make_open_clip):
+    vit = make_open_clip(family)
+    visual, spec = vit.module.visual, vit.spec.image
+    blocks = visual.transformer.resblocks
+    rows = [torch.from_numpy(one) for one in hooked(blocks, lambda: visual(vit.torch_images), inputs=True)]
+    with torch.no_grad():
+        normed = [block.ln_1(x) for block, x in zip(blocks, rows, strict=True)]
+        expected = [block.attn(x, x, x, average_attn_weights=False)[1] for block, x in zip(blocks, normed, strict=True)]
+    apply = quick_jit(lambda params, images: Encoders(vit.spec).apply(params, images, taps=("attention",)))
+    found = apply(vit.params, vit.images)["attention"]
+    assert found.shape == (spec.blocks.depth, 3, spec.blocks.heads, spec.rows, spec.rows)
+    chex.assert_trees_all_close(found, torch.stack(expected).numpy(), atol=ATOL)
+
+
 def test_every_stage_of_the_resnet(make_open_clip):
     resnet = make_open_clip("resnet")
     visual = resnet.module.visual

@@ -127,7 +127,7 @@ class Zoom(Question):
             empty = np.zeros((len(batch.mask), members.shape[2], len(head)), np.float32)
             totals, found = put_batch((empty, empty), mesh), []
             for group in ascending.reshape(-1, self.scales_at_once):
-                embedded = predictor.image(views([zooms[scale] for scale in group]), bench.lr_tokens, constants)
+                embedded = predictor.image(views([zooms[scale] for scale in group]), constants)
                 one, totals = score(embedded, weights, label, members[group], totals)
                 found.append({name: one[name] for name in ("correct", "finite", *self.keep)})
                 jax.block_until_ready(found[-2:-1])  # views of two groups at most are in memory
@@ -136,7 +136,7 @@ class Zoom(Question):
                 rows["aggregated"] = decide(totals)
             if self.crops:
                 crops = views([crop_spec(mirrored=True, **shared)], list(centre_zoom_specs(**shared)))
-                rows |= score_crops(predictor.image(crops, bench.lr_tokens, constants), weights)
+                rows |= score_crops(predictor.image(crops, constants), weights)
             return rows
 
         return program

@@ -1,0 +1,61 @@
+"""What an adapter may change of a frozen image tower, place by place."""
+
+from typing import ClassVar
+
+from lrjax.errors import UserError
+from lrjax.models.spec import TowerSpec
+from lrjax.types import Array, Tree
+
+
+class Adapter:
+    """Leaves an image tower as it is; an adapter overrides the places that it changes.
+
+    Rows are [B, S, D]: those before the patches, such as the class token, and the patches.
+
+    Attributes:
+        name: what errors call it, in the plural.
+    """
+
+    name: ClassVar[str]
+
+    def check(self, spec: TowerSpec) -> None:
+        """Refuses a tower that it does not fit.
+
+        Raises:
+            UserError: it is no vision transformer, or of another shape.
+        """
+        if spec.transformer is None:
+            raise UserError(f"a ResNet has no patch rows, which {self.name} change; use a vision transformer")
+
+    def params(self, params: Tree) -> Tree:
+        """Changes the parameters of the image tower."""
+        return params
+
+    def patches(self, x: Array) -> Array:
+        """Changes the patch embeddings [B, N, D], before class token and positions."""
+        return x
+
+    def enter(self, x: Array, *, before: int) -> Array:
+        """Changes the rows before the first block, of which `before` stand before the patches."""
+        return x
+
+    def layers(self) -> Tree | Array | None:
+        """Gives what each block needs, with an axis of depth in front."""
+        return None
+
+    def block(self, x: Array, layer: Tree | Array | None) -> Array:
+        """Changes the input of a block.
+
+        Args:
+            x: the rows.
+            layer: that of `layers` for this block.
+        """
+        return x
+
+    def leave(self, x: Array, *, before: int) -> Array:
+        """Changes the rows behind the last block, where all are pooled."""
+        return x
+
+    def pooled(self, x: Array) -> Array:
+        """Changes what the head takes, [B, D]."""
+        return x

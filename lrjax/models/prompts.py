@@ -1,0 +1,31 @@
+"""Visual prompts: learned rows before the patches (VPT, arXiv 2203.12119, section 3.2, "shallow")."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from lrjax.models.adapter import Adapter
+from lrjax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompts(Adapter):
+    """Rows that go before the patch rows at the input of the first block, without positions; pooling leaves them out.
+
+    Attributes:
+        rows: [P, D].
+    """
+
+    name: ClassVar[str] = "visual prompts"
+
+    rows: Array
+
+    def enter(self, x: Array, *, before: int) -> Array:
+        """Inserts the rows."""
+        rows = jnp.broadcast_to(self.rows.astype(x.dtype), (x.shape[0], *self.rows.shape))
+        return jnp.concatenate([x[:, :before], rows, x[:, before:]], axis=1)
+
+    def leave(self, x: Array, *, before: int) -> Array:
+        """Takes them out."""
+        return jnp.concatenate([x[:, :before], x[:, before + len(self.rows) :]], axis=1)
