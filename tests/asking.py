@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lrjax.data.dataset import Dataset
-from lrjax.questions.bench import Bench, damaged_name
+from lrjax.questions.bench import Bench, JobError, damaged_name
 from lrjax.questions.case import Setting
 
 
@@ -43,12 +43,19 @@ def ask(question, source, head, *, predictor, batch_size=8, model="tiny", varian
     setting = Setting(model=model, variant=variant, backbone=predictor.row, datasets=[(pictures, source)])
     question.check(setting)
     bench = Bench(predictor=predictor, head=lambda _: head, batch_size=batch_size, **options)
+    failure = None
     cases = list(question.plan(setting))
     needs = [case.needs["test"] for case in cases]
-    if needs[0].read == "logits":
-        records = bench.read(needs)
-    else:
-        records = [question.record(need, setting, bench) for need in needs]
+    try:
+        if needs[0].read == "logits":
+            records = bench.sweep(needs)[0]
+        else:
+            jobs = {str(number): question.job(need, setting, bench) for number, need in enumerate(needs)}
+            records = list(bench.sweep([], jobs)[1].values())
+    except JobError as error:
+        failure = error.cause
+    if failure is not None:
+        raise failure
     answer = Answer(skipped=tuple(damaged_name(source, int(index)) for index in records[0]["skipped"]))
     for case, record in zip(cases, records, strict=True):
         score, side = question.score(case, {"test": record}), case.condition.get("resolution", "hr")

@@ -15,7 +15,7 @@ from lrjax.metrics.zoom import STANDARD_VIEW, view_index
 from lrjax.models import zoo
 from lrjax.models.build import abstract_params, count_params
 from lrjax.ops.zoom import VIEWS
-from lrjax.questions.bench import Bench
+from lrjax.questions.bench import Bench, Job
 from lrjax.questions.zeroshot import ZeroShot
 from lrjax.questions.zoom.question import Zoom
 from lrjax.results.store import ResultStore
@@ -59,14 +59,14 @@ def recipe(tmp_path, checkpoint, monkeypatch):
 @pytest.fixture
 def calls(monkeypatch):
     """The (data set, variant, resolutions) of every pass over images."""
-    found, original = [], Bench.read
+    found, original = [], Bench.sweep
 
-    def read(bench, needs):
+    def sweep(bench, needs, jobs):
         name, _, variant = bench.title.partition(" ")
         found.append((name, variant.strip("()"), tuple(need.views.resolution or "hr" for need in needs)))
-        return original(bench, needs)
+        return original(bench, needs, jobs)
 
-    monkeypatch.setattr(Bench, "read", read)
+    monkeypatch.setattr(Bench, "sweep", sweep)
     return found
 
 
@@ -237,19 +237,21 @@ def test_questions_share_records_and_may_be_of_one_kind(command, tmp_path, recip
 def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe, monkeypatch):
     given = []
 
-    def record(question, need, setting, bench):
+    def job(question, need, setting, bench):
         given.append((question.inputs(setting)["aggregate"].tolist(), need.source.region, question.keep))
-        index = np.arange(len(need.source))
-        table = np.zeros((len(index), VIEWS), bool)
-        table[:3, 5] = table[:1, STANDARD_VIEW] = True
-        found = {"index": index, "label": index % 12, "correct": np.packbits(table, axis=1)}
-        return found | {"skipped": np.zeros(0, int)}
+
+        def program(batch, label):
+            table = np.zeros((len(batch.index), VIEWS), bool)
+            table[batch.index < 3, 5] = table[batch.index == 0, STANDARD_VIEW] = True
+            return {"correct": np.packbits(table, axis=1), "finite": np.ones(len(table), bool)}
+
+        return Job(need.source, program)
 
     def write(path, views):
         sets = [{"model": "tiny", "variant": "vanilla", "views": views}]
         path.write_text(json.dumps({"format": 1, "dataset": "shapes", "covers": sets}))
 
-    monkeypatch.setattr(Zoom, "record", record)
+    monkeypatch.setattr(Zoom, "job", job)
     file, data = tmp_path / "covers.json", ("--config.data.names=shapes", "--config.data.count=4")
     arguments = ("--config", recipe, *data, "--config.data.region=foreground")
     write(file, [[0, 0, 10], [0, 0, 32]])

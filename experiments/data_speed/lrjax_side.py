@@ -36,7 +36,7 @@ def evaluate(resolutions: list) -> dict:
     start, processor = time.perf_counter(), time.process_time()
     head, batch, workers = (_STATE[name] for name in ("classifier", "batch", "workers"))
     bench = Bench(predictor=_STATE["predictor"], head=lambda _: head, batch_size=batch, workers=workers)
-    records = bench.logits(
+    records, _ = bench.sweep(
         [Need(dataset=get_dataset("scenes"), source=_STATE["source"], views=one) for one in _views(resolutions)]
     )
     seconds, processor = time.perf_counter() - start, time.process_time() - processor

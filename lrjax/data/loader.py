@@ -39,7 +39,7 @@ class Batch:
         mask: bool [B], False for rows without an image: padding and skipped images.
         index: int64 [B], position in the source; -1 for padding.
         ids: B ids; "" for rows without an image.
-        skipped: names of the damaged images of this batch.
+        damaged: why images of this batch are skipped.
     """
 
     images: np.ndarray | None
@@ -52,11 +52,11 @@ class Batch:
     mask: np.ndarray
     index: np.ndarray
     ids: tuple[str, ...]
-    skipped: tuple[str, ...]
+    damaged: tuple[ImageError, ...]
 
 
-class _Views(NamedTuple):
-    specs: tuple[ViewSpec, ...]
+class _Decoding(NamedTuple):
+    layouts: tuple[tuple[ViewSpec, ...], ...]
     rgb: str
     host: bool
 
@@ -73,6 +73,29 @@ def batches(
     on_error: str = "error",
     indices: Sequence[int] | np.ndarray | None = None,
 ) -> Iterator[Batch]:
+    """Reads images as `joint_batches` does, in one layout.
+
+    Args:
+        source: as in `joint_batches`, as are the others but `specs`.
+        specs: the views that are wanted of every image, of one size; without any, whole images are.
+    """
+    options = {"shard": shard, "workers": workers, "on_error": on_error, "indices": indices}
+    found = joint_batches(source, batch_size, layouts=[specs], rgb=rgb, host=host, **options)
+    return (batch for (batch,) in found)
+
+
+def joint_batches(
+    source: Examples,
+    batch_size: int,
+    *,
+    layouts: Sequence[Sequence[ViewSpec]],
+    rgb: str = "after",
+    host: bool = False,
+    shard: tuple[int, int] = (0, 1),
+    workers: int = 0,
+    on_error: str = "error",
+    indices: Sequence[int] | np.ndarray | None = None,
+) -> Iterator[tuple[Batch, ...]]:
     """Reads every image exactly once over all shards, in order, decoded ahead by threads.
 
     Step b of shard i holds rows i * batch_size to (i + 1) * batch_size of the b-th global batch, so that the shards
@@ -83,32 +106,34 @@ def batches(
         source: `len(source)` and `source[i] -> {"image": PIL image or uint8 [H, W, 3], "label": int or tuple of ints,
             "id": str}`, the label being optional.
         batch_size: rows per shard.
-        specs: the views that are wanted of every image, of one size; without any, whole images are.
+        layouts: one or more; the views that are wanted of every image, of one size, or none for whole images.
         rgb: "after" converts to RGB after the resizes, "before" before them.
         host: whether Pillow renders the views of all images in the decoding threads, not only of those that the device
             cannot resample.
         shard: index of this shard and number of shards.
         workers: decoding threads; 0 decodes in the caller's.
-        on_error: "error" raises for a damaged image, "skip" masks its row and names it in `skipped`.
+        on_error: "error" raises for a damaged image, unless only some of several layouts cannot show it; "skip" masks
+            its row and keeps the error in `damaged`.
         indices: positions to read, in this order; all by default.
 
     Returns:
-        An iterator of ceil(n / (batch_size * shards)) batches.
+        An iterator of ceil(n / (batch_size * shards)) times a batch in each layout.
 
     Raises:
         UserError: an argument is out of range, a file cannot be read, or memory is too short.
         ImageError: an image is damaged and `on_error` is "error".
     """
-    plan, specs = shard_positions(source, batch_size, shard, indices), tuple(specs)
+    plan, wanted = shard_positions(source, batch_size, shard, indices), tuple(map(tuple, layouts))
     if on_error not in ("error", "skip"):
         raise UserError(f"on_error '{on_error}' is unknown; give 'error' or 'skip'")
     if rgb not in RGB:
         raise UserError(f"rgb '{rgb}' is unknown; give 'after' or 'before'")
     if workers < 0:
         raise UserError(f"workers {workers} is negative; give the number of decoding threads, or 0")
-    if len({spec.size for spec in specs}) > 1:
-        raise UserError(f"views of sizes {sorted({spec.size for spec in specs})} fit no batch; give those of one size")
-    return _read(source, plan, batch_size, workers, on_error, _Views(specs, rgb, host))
+    for specs in wanted:
+        if len(sizes := {spec.size for spec in specs}) > 1:
+            raise UserError(f"views of sizes {sorted(sizes)} fit no batch; give those of one size")
+    return _read(source, plan, batch_size, workers, on_error, _Decoding(wanted, rgb, host))
 
 
 def training_batches(
@@ -226,45 +251,59 @@ def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
 
 
 def _read(
-    source: Examples, plan: np.ndarray, batch_size: int, workers: int, on_error: str, views: _Views
-) -> Iterator[Batch]:
+    source: Examples, plan: np.ndarray, batch_size: int, workers: int, on_error: str, wanted: _Decoding
+) -> Iterator[tuple[Batch, ...]]:
     if len(plan) == 0:
         return
     rows = (
         grain.MapDataset.source(plan.tolist())
-        .map(functools.partial(_row, source, views))
+        .map(functools.partial(_row, source, wanted))
         .to_iter_dataset(_read_options(workers, batch_size))
     )
-    group, last_side = [], _EMPTY_SIDE
-    for row in rows:
-        if isinstance(row[1], ImageError) and on_error == "error":
-            raise row[1]
-        group.append(row)
-        large = [one["image"] for _, one in group if isinstance(one, dict) and isinstance(one["image"], Image.Image)]
+    group, last_sides = [], [_EMPTY_SIDE] * len(wanted.layouts)
+    for index, forms in rows:
+        damage = [form for form in forms if isinstance(form, ImageError)]
+        if on_error == "error" and damage and len(damage) == len(forms):
+            raise damage[0]
+        group.append((index, forms))
+        large = [form["image"] for _, forms in group for form in forms if isinstance(form, dict)]
+        large = [image for image in large if isinstance(image, Image.Image)]
         MEMORY.check(sum(4 * image.width * image.height for image in large), "a batch of large images")
         if len(group) == batch_size:
-            batch = _collate(group, views, last_side)
-            last_side = last_side if batch.images is None else batch.images.shape[1]
-            yield batch
+            found = []
+            for number, specs in enumerate(wanted.layouts):
+                own = [(index, forms[number]) for index, forms in group]
+                batch = _collate(own, specs, wanted.host, last_sides[number])
+                last_sides[number] = last_sides[number] if batch.images is None else batch.images.shape[1]
+                found.append(batch)
+            yield tuple(found)
             group = []
 
 
-def _row(source: Examples, views: _Views, index: int) -> tuple[int, dict[str, Any] | ImageError | None]:
+def _row(source: Examples, wanted: _Decoding, index: int) -> tuple[int, list[dict[str, Any] | ImageError | None]]:
+    """An image in every layout. Errors are values here: the policy is applied in order, in the caller's thread."""
     if index < 0:
-        return -1, None
-    try:
-        with MEMORY.hold():
+        return -1, [None] * len(wanted.layouts)
+    with MEMORY.hold():
+        try:
             row = source[index]
-            if not views.specs:
-                return index, row | {"image": whole(row["image"], name=row["id"]), "views": None}
-            pixels, rendered = prepare(row["image"], views.specs, rgb=views.rgb, host=views.host, name=row["id"])
-        return index, row | {"image": pixels, "views": rendered}
-    except ImageError as error:  # handed on as a value: the policy is applied in order, in the caller's thread
-        return index, error
+        except ImageError as error:
+            return index, [error] * len(wanted.layouts)
+        return index, [_in_layout(row, specs, wanted) for specs in wanted.layouts]
 
 
-def _collate(rows: list, views: _Views, last_side: int) -> Batch:
-    count, specs = len(rows), views.specs
+def _in_layout(row: dict[str, Any], specs: Sequence[ViewSpec], wanted: _Decoding) -> dict[str, Any] | ImageError:
+    try:
+        if not specs:
+            return row | {"image": whole(row["image"], name=row["id"]), "views": None}
+        pixels, rendered = prepare(row["image"], specs, rgb=wanted.rgb, host=wanted.host, name=row["id"])
+    except ImageError as error:
+        return error
+    return row | {"image": pixels, "views": rendered}
+
+
+def _collate(rows: list, specs: tuple[ViewSpec, ...], host: bool, last_side: int) -> Batch:
+    count = len(rows)
     found = [(position, row) for position, (_, row) in enumerate(rows) if isinstance(row, dict)]
     large = {position: row["image"] for position, row in found if isinstance(row["image"], Image.Image)}
     on_host, mask, sizes = np.zeros(count, bool), np.zeros(count, bool), np.zeros((count, 2), np.int32)
@@ -275,7 +314,7 @@ def _collate(rows: list, views: _Views, last_side: int) -> Batch:
         if not on_host[position] and position not in large:
             sizes[position] = row["image"].shape[:2]
     images = rendered = None
-    if specs and (views.host or on_host.any()):
+    if specs and (host or on_host.any()):
         rendered = np.zeros((count, len(specs), specs[0].size, specs[0].size, 3), np.uint8)
         for position, row in found:
             if on_host[position]:
@@ -299,7 +338,7 @@ def _collate(rows: list, views: _Views, last_side: int) -> Batch:
         mask=mask,
         index=np.array([index for index, _ in rows], np.int64),
         ids=tuple(ids),
-        skipped=tuple(row.name for _, row in rows if isinstance(row, ImageError)),
+        damaged=tuple(row for _, row in rows if isinstance(row, ImageError)),
     )
 
 

@@ -14,7 +14,7 @@ from lrjax.display.page import Page, Section
 from lrjax.display.tables import Table, counted
 from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import marked, shortfall
-from lrjax.questions.bench import Bench
+from lrjax.questions.bench import Bench, Job
 from lrjax.questions.case import Arrays, Case, Need, Samples, Score, Setting
 from lrjax.results.row import Row
 
@@ -70,8 +70,8 @@ class Question(Group, abc.ABC):
         """
         return {}
 
-    def record(self, need: Need, setting: Setting, bench: Bench) -> Arrays:
-        """Makes the record of a need that reads "own", with `Bench.sweep`."""
+    def job(self, need: Need, setting: Setting, bench: Bench) -> Job:
+        """Returns what is done with every image for the record of a need that reads "own"."""
         raise NotImplementedError(f"{type(self).__name__} plans records of its own and does not make them")
 
     @abc.abstractmethod

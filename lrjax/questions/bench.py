@@ -1,8 +1,10 @@
 """The bench of a question: the loaded model, and the one loop over images that all questions share."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -14,7 +16,7 @@ from tqdm import tqdm
 
 from lrjax.data.dataset import Dataset
 from lrjax.data.images import ImageError
-from lrjax.data.loader import Batch, batches
+from lrjax.data.loader import Batch, joint_batches
 from lrjax.data.source import Examples, Source
 from lrjax.errors import UserError
 from lrjax.models.build import similarities
@@ -26,12 +28,41 @@ from lrjax.results.parts import Parts
 from lrjax.sharding import from_first, put_batch, replicated
 from lrjax.types import Array
 
+_READING = "logits and embeddings"
 LOGIT_SCALE = 100.0
 """The factor of the cosines in every logit, constant in the published evaluations; it leaves rankings as they are."""
 
 Program = Callable[[Batch, Array], Mapping[str, Array]]
 """What is computed of a batch and its labels, int32 [B, M] on the mesh: arrays [B, ...] of all processes, whole, of
 which "finite" says whether the embeddings of an image are."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with every image of a source.
+
+    Attributes:
+        source: the images.
+        program: what is computed of a batch.
+        specs: the views that the batches must be able to give; without any they hold whole images.
+    """
+
+    source: Source
+    program: Program
+    specs: tuple[ViewSpec, ...] = ()
+
+
+class JobError(Exception):
+    """A job of a sweep fails.
+
+    Args:
+        key: of the job.
+        cause: what it raised.
+    """
+
+    def __init__(self, key: str, cause: Exception):
+        super().__init__(key, cause)
+        self.key, self.cause = key, cause
 
 
 @dataclass(frozen=True)
@@ -60,31 +91,44 @@ class Bench:
     parts: Parts | None = None
     title: str = ""
 
-    def read(self, needs: Sequence[Need]) -> list[dict[str, np.ndarray]]:
-        """Makes the records of needs that read "logits" or "embedding"; an image is decoded once.
+    def sweep(
+        self, needs: Sequence[Need], jobs: Mapping[str, Job] = MappingProxyType({})
+    ) -> tuple[list[dict[str, np.ndarray]], dict[str, dict[str, np.ndarray]]]:
+        """Makes the records of needs that read "logits" or "embedding", and those of jobs; an image is decoded once.
 
         Args:
-            needs: at least one, all of the same data set and source.
+            needs: all of the same data set and source.
+            jobs: by key, over the same source.
 
         Returns:
-            A record for each.
+            A record for each need, and one for each job, by key: "index", "label" ([n], or [n, M] filled with -1 where
+            there are sets of labels), "skipped", the positions of the damaged images, and what was computed, with a row
+            per image that was not skipped.
 
         Raises:
-            UserError: as `sweep`.
+            UserError: the source is empty, the batch does not divide over the devices, or a stored part is damaged.
+            ImageError: an image is damaged and `on_error` is "error".
+            JobError: a job, or what the needs read, fails: every image is damaged, an embedding is not finite, ...
         """
+        views = list(dict.fromkeys(need.views for need in needs))
+        reading = {_READING: self._reading(needs, views)} if needs else {}
+        found = self._loop({**reading, **jobs})
+        read = []
+        for need in needs:
+            rows = {name: found[_READING][name] for name in ("index", "label", "skipped")}
+            read.append(rows | {need.read: found[_READING][need.read][:, views.index(need.views)]})
+        return read, {key: found[key] for key in jobs}
+
+    def _reading(self, needs: Sequence[Need], views: Sequence[Views]) -> Job:
         predictor, mesh, first = self.predictor, self.predictor.mesh, needs[0]
-        wanted, views = {need.read for need in needs}, list(dict.fromkeys(need.views for need in needs))
+        wanted = {need.read for need in needs}
         head = jax.device_put(self.head(first.dataset), replicated(mesh)) if "logits" in wanted else None
         reader = _reader(mesh, embedding="embedding" in wanted)
-        specs = [view_spec(predictor.row, one) for one in views]
 
         def program(batch: Batch, label: Array) -> Mapping[str, Array]:
-            embedded = predictor.image(predictor.views(batch))
-            return reader(embedded, head)
+            return reader(predictor.image(predictor.views(batch)), head)
 
-        found = self.sweep(first.source, program, specs=specs)
-        rows = {name: found[name] for name in ("index", "label", "skipped")}
-        return [rows | {need.read: found[need.read][:, views.index(need.views)]} for need in needs]
+        return Job(first.source, program, tuple(view_spec(predictor.row, one) for one in views))
 
     def texts(self, source: Source) -> dict[str, np.ndarray]:
         """Makes the record of the captions of a source.
@@ -106,52 +150,47 @@ class Bench:
         index, skipped = np.arange(len(texts)), np.arange(0)
         return {"index": index, "label": label, "skipped": skipped, "embedding": self.predictor.text(texts)}
 
-    def sweep(self, source: Examples, program: Program, *, specs: Sequence[ViewSpec] = ()) -> dict[str, np.ndarray]:
-        """Runs a program over every image of a source exactly once, in order.
-
-        Args:
-            source: random-access examples {"image": PIL image or uint8 [H, W, 3], "label": int or tuple of ints, "id":
-                str}.
-            program: what is computed of a batch.
-            specs: the views that the batches must be able to give; without any they hold whole images.
-
-        Returns:
-            What the program computed, with a row per image that was not skipped, "index", "label" ([n], or [n, M]
-            filled with -1 where there are sets of labels), and "skipped", the positions of the damaged images.
-
-        Raises:
-            UserError: the source is empty, every image is damaged, the batch does not divide over the devices, a stored
-                part is damaged, or an embedding is not finite.
-            ImageError: an image is damaged and `on_error` is "error".
-        """
+    def _loop(self, jobs: Mapping[str, Job]) -> dict[str, dict[str, np.ndarray]]:
+        """Does all jobs with every image of their source exactly once, in order."""
+        source = next(iter(jobs.values())).source
         ranges = self._ranges(len(source))
-        done = from_first(np.array([self.parts is not None and self.parts.has(_name(part)) for part in ranges]))
-        todo = [part for part, finished in zip(ranges, done, strict=True) if not finished]
-        results = _one_behind(self._results(source, todo, program, specs))
-        found = []
+        finished = from_first(np.array([self.parts is not None and self.parts.has(_name(part)) for part in ranges]))
+        todo = [part for part, there in zip(ranges, finished, strict=True) if not there]
+        results = _one_behind(self._results(source, todo, jobs))
+        found: dict[str, list[dict[str, np.ndarray]]] = {key: [] for key in jobs}
         with tqdm(total=len(source), desc=self.title, unit="img", disable=jax.process_index() > 0) as progress:
             progress.set_postfix_str("first batch, compiles what is new")
-            for part, finished in zip(ranges, done, strict=True):
-                if finished:
+            for part, there in zip(ranges, finished, strict=True):
+                if there:
                     assert self.parts is not None
-                    found.append(self.parts.get(_name(part)))
+                    stored = self.parts.get(_name(part))
+                    for key, rows in _apart(stored, jobs).items():
+                        found[key].append(rows)
                     progress.update(len(part))
                     continue
-                rows = []
+                batches = []
                 for _ in range(0, len(part), self.batch_size):
-                    rows.append(self._checked(next(results)))
+                    batches.append({key: self._checked(rows, key) for key, rows in next(results).items()})
                     progress.set_postfix_str("")
-                    progress.update(int((rows[-1]["index"] >= 0).sum()))
-                found.append(_part(rows))
+                    progress.update(int((next(iter(batches[-1].values()))["index"] >= 0).sum()))
+                whole = {key: _part([batch[key] for batch in batches]) for key in jobs}
+                for key, rows in whole.items():
+                    found[key].append(rows)
                 # What is damaged now may be whole when the run goes on: such a part is computed again.
-                if self.parts is not None and jax.process_index() == 0 and not len(found[-1]["skipped"]):
-                    self.parts.add(_name(part), found[-1])
-        return _whole(source, found)
+                damaged = any(len(rows["skipped"]) for rows in whole.values())
+                if self.parts is not None and jax.process_index() == 0 and not damaged:
+                    self.parts.add(_name(part), _together(whole))
+        done = {}
+        for key, parts in found.items():
+            with failing(key):
+                done[key] = _whole(source, parts)
+        return done
 
-    def _checked(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _checked(self, rows: dict[str, np.ndarray], job: str) -> dict[str, np.ndarray]:
         """The rows of a batch, whose embeddings are finite."""
         finite, index = rows.pop("finite") | ~rows["mask"], rows["index"]
-        check_finite(finite, self.predictor.row.name, lambda number: f"image {index[number]} of the data set")
+        with failing(job):
+            check_finite(finite, self.predictor.row.name, lambda number: f"image {index[number]} of the data set")
         return rows
 
     def _ranges(self, count: int) -> list[range]:
@@ -167,14 +206,15 @@ class Bench:
         return [range(first, min(first + step, count)) for first in range(0, count, step)]
 
     def _results(
-        self, source: Examples, parts: Sequence[range], program: Program, specs: Sequence[ViewSpec]
-    ) -> Iterator[Mapping[str, Array]]:
-        """What the program computes of every batch, on its way."""
+        self, source: Source, parts: Sequence[range], jobs: Mapping[str, Job]
+    ) -> Iterator[dict[str, Mapping[str, Array]]]:
+        """What the jobs compute of every batch, on its way."""
         mesh, processes = self.predictor.mesh, jax.process_count()
-        loader = batches(
+        layouts = list(dict.fromkeys(job.specs for job in jobs.values()))
+        loader = joint_batches(
             source,
             self.batch_size // processes,
-            specs=specs,
+            layouts=layouts,
             rgb=self.rgb,
             host=not self.predictor.resamples,
             shard=(jax.process_index(), processes),
@@ -183,12 +223,21 @@ class Bench:
             indices=np.concatenate([np.arange(0), *parts]),
         )
         width = 1
-        for batch in loader:
-            labels = batch.labels.reshape(len(batch.labels), -1)
-            width = _largest(max(width, labels.shape[1]))
-            labels = np.pad(labels, ((0, 0), (0, width - labels.shape[1])), constant_values=-1)
-            rows = put_batch({"label": labels, "mask": batch.mask, "index": batch.index}, mesh)
-            yield {**program(batch, rows["label"]), **_everywhere(mesh)(rows)}
+        for batches in loader:
+            labels = [batch.labels.reshape(len(batch.labels), -1) for batch in batches]
+            width = _largest(max(width, *(one.shape[1] for one in labels)))
+            found = {}
+            for key, job in jobs.items():
+                place = layouts.index(job.specs)
+                batch, label = batches[place], labels[place]
+                label = np.pad(label, ((0, 0), (0, width - label.shape[1])), constant_values=-1)
+                rows = put_batch({"label": label, "mask": batch.mask, "index": batch.index}, mesh)
+                with failing(key):
+                    if batch.damaged and self.on_error == "error":
+                        raise batch.damaged[0]
+                    computed = job.program(batch, rows["label"])
+                found[key] = {**computed, **_everywhere(mesh)(rows)}
+            yield found
 
 
 def view_spec(backbone: Backbone, views: Views) -> ViewSpec:
@@ -222,7 +271,7 @@ def _everywhere(mesh: Mesh) -> Callable[[Any], Any]:
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
-def _one_behind(results: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, np.ndarray]]:
+def _one_behind(results: Iterable[dict[str, Mapping[str, Array]]]) -> Iterator[dict[str, dict[str, np.ndarray]]]:
     """Fetches each batch when the next one is on its way, so that the device does not wait for the host."""
     previous = None
     for one in results:
@@ -231,6 +280,34 @@ def _one_behind(results: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, np
         previous = one
     if previous is not None:
         yield jax.device_get(previous)
+
+
+@contextlib.contextmanager
+def failing(key: str) -> Iterator[None]:
+    """Says which job of a sweep fails.
+
+    Raises:
+        JobError: the code in the context has raised something.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise JobError(key, error) from error
+
+
+def _together(records: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+    """The arrays of several jobs by one name each."""
+    return {
+        f"{number}/{name}": array for number, record in enumerate(records.values()) for name, array in record.items()
+    }
+
+
+def _apart(arrays: Arrays, jobs: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for number, key in enumerate(jobs):
+        own = {name: array for name, array in arrays.items() if name.startswith(f"{number}/")}
+        found[key] = {name.removeprefix(f"{number}/"): array for name, array in own.items()}
+    return found
 
 
 def _part(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ import math
 import numbers
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Need:
         views: how they are seen.
         read: what of it: "logits", the cosines of the images with the classes times 100, float32 [N, K]; "embedding"
             of the images, float32 [N, E], rows of length 1; "text", the "embedding" of all captions of the source,
-            [T, E], with the position of its image as the "label" of each; or "own", what `Question.record` makes.
+            [T, E], with the position of its image as the "label" of each; or "own", what the `Question.job` makes.
     """
 
     dataset: Dataset
@@ -128,18 +128,18 @@ class Setting:
         return (*sorted(set(resolutions) - {self.backbone.spec.image.size}), None)
 
 
-def checked_record(record: Arrays) -> Arrays:
-    """Returns a record that a question made.
+def checked_rows(rows: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns what the program of a question computed of a batch.
 
     Raises:
-        TypeError: it is no mapping of arrays.
-        ValueError: an array is missing that every record has.
+        TypeError: it is no mapping.
+        ValueError: it does not say which embeddings are finite.
     """
-    if not isinstance(record, Mapping) or not all(isinstance(one, np.ndarray) for one in record.values()):
-        raise TypeError(f"record gives {brief(record)} instead of arrays by name")
-    if lacking := {"index", "skipped"} - record.keys():
-        raise ValueError(f"the record has no {sorted(lacking)[0]!r}")
-    return record
+    if not isinstance(rows, Mapping):
+        raise TypeError(f"the program gives {brief(rows)} instead of arrays by name")
+    if "finite" not in rows:
+        raise ValueError("what the program gives has no 'finite', which tells whose embeddings are")
+    return rows
 
 
 def checked_score(score: Score) -> Score:

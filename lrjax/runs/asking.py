@@ -14,14 +14,15 @@ from lrjax.checks.text import printable
 from lrjax.config import Config, config_hash
 from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import prompts_hash
+from lrjax.data.loader import Batch
 from lrjax.data.reopen import open_again
 from lrjax.data.source import Source
 from lrjax.data.sources.base import fingerprint
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
 from lrjax.questions.base import Question
-from lrjax.questions.bench import Bench, damaged_name
-from lrjax.questions.case import Case, Need, Score, Setting, checked_record, checked_score
+from lrjax.questions.bench import Bench, Job, JobError, damaged_name, failing
+from lrjax.questions.case import Case, Need, Score, Setting, checked_rows, checked_score
 from lrjax.questions.classifiers import text_classifier
 from lrjax.questions.registry import blamed
 from lrjax.results.parts import Parts
@@ -30,6 +31,7 @@ from lrjax.results.row import Row
 from lrjax.results.store import ResultStore, content_key, package_versions
 from lrjax.runs.config_reader import kind_of
 from lrjax.sharding import from_first
+from lrjax.types import Array
 from lrjax.weights.naming import Model
 
 _LOG = logging.getLogger(__name__)
@@ -223,16 +225,14 @@ class Asking:
 
     def _make(self, cell: Cell, need: Need, key: str, todo: Sequence[Cell]) -> None:
         """Makes a record, and in the same sweep those that other cases will need of the same images."""
-        title = printable(f"{cell.case.dataset.name} ({self.subject.variant})")
-        group = {key: need} | self._together(need, todo)
-        parts = Parts(self.store.directory / PARTS, content_key(records=list(group)))
-        bench = dataclasses.replace(self.bench, parts=parts, title=title)
-        if need.read == "own":
-            with self._blamed(cell.name):
-                made = [checked_record(cell.question.record(need, self.setting, bench))]
-        else:
-            made = [bench.texts(need.source)] if need.read == "text" else bench.read(list(group.values()))
-        new = {one: dict(record) for one, record in zip(group, made, strict=True)}
+        group = {key: (cell, need)} | self._together(need, todo)
+        while isinstance(made := self._made(group), JobError):
+            failed = _failed(made.key, group)
+            if key in failed:
+                raise made.cause
+            # another question fails when its turn comes; what this one needs is kept
+            group = {one: pair for one, pair in group.items() if one not in failed}
+        new, parts = made
         here = {one for other in todo if other.case.dataset == cell.case.dataset for one in other.records.values()}
         self.fresh = {one: record for one, record in self.fresh.items() if one in here} | new
         if len(skipped := self.fresh[key]["skipped"]):
@@ -246,18 +246,48 @@ class Asking:
                 self.cache.add(one, record)
             parts.clear()
 
-    def _together(self, need: Need, todo: Sequence[Cell]) -> dict[str, Need]:
+    def _made(
+        self, group: Mapping[str, tuple[Cell, Need]]
+    ) -> tuple[dict[str, dict[str, np.ndarray]], Parts] | JobError:
+        """The records of needs of the same images, by key, and the parts of the sweep; or which of them fails."""
+        parts = Parts(self.store.directory / PARTS, content_key(records=list(group)))
+        dataset = next(iter(group.values()))[0].case.dataset
+        title = printable(f"{dataset.name} ({self.subject.variant})")
+        bench = dataclasses.replace(self.bench, parts=parts, title=title)
+        texts = {key: bench.texts(need.source) for key, (_, need) in group.items() if need.read == "text"}
+        read = {key: need for key, (_, need) in group.items() if need.read in _SWEPT}
+        own = {key: pair for key, pair in group.items() if pair[1].read == "own"}
+        if texts:
+            return texts, parts
+        try:
+            jobs = {key: self._job(key, *pair, bench) for key, pair in own.items()}
+            logits, rest = bench.sweep(list(read.values()), jobs)
+        except JobError as error:
+            return error
+        return dict(zip(read, logits, strict=True)) | rest, parts
+
+    def _job(self, key: str, cell: Cell, need: Need, bench: Bench) -> Job:
+        with failing(key), self._blamed(cell.name):
+            job = cell.question.job(need, self.setting, bench)
+
+        def program(batch: Batch, label: Array) -> Mapping[str, Array]:
+            with self._blamed(cell.name):
+                return checked_rows(job.program(batch, label))
+
+        return dataclasses.replace(job, program=program)
+
+    def _together(self, need: Need, todo: Sequence[Cell]) -> dict[str, tuple[Cell, Need]]:
         """What is still to be read in the same sweep over the images of a data set, by key."""
-        if need.read not in _SWEPT:
+        if need.read == "text":
             return {}
         wanted = {
-            key: other
+            key: (one, other)
             for one in todo
             for key, other in zip(one.records.values(), one.case.needs.values(), strict=True)
-            if other.read in _SWEPT and other.source is need.source and other.dataset == need.dataset
+            if other.read != "text" and other.source is need.source and other.dataset == need.dataset
         }
         there = from_first(np.array([self.cache.has(key) for key in wanted]))
-        return {key: other for (key, other), known in zip(wanted.items(), there, strict=True) if not known}
+        return {key: pair for (key, pair), known in zip(wanted.items(), there, strict=True) if not known}
 
     def _store(self, cells: Sequence[Cell], todo: Sequence[Cell]) -> dict[tuple[str, str], list[Row]]:
         """Scores the first cases, and stores their rows together; only process 0 has all records."""
@@ -322,3 +352,10 @@ class Asking:
             weights=self.subject.weights,
             precision=self.config.precision,
         )
+
+
+def _failed(key: str, group: Mapping[str, tuple[Cell, Need]]) -> set[str]:
+    """Which records of a sweep fail with a job."""
+    if key in group:
+        return {key}
+    return {one for one, (_, need) in group.items() if need.read in _SWEPT}

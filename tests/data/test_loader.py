@@ -182,7 +182,7 @@ def test_damaged_image_is_an_error(workers):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damaged_image_is_skipped(workers):
     read = list(read_batches(Toy(8, damaged=(0, 4)), 4, on_error="skip", workers=workers))
-    assert [batch.skipped for batch in read] == [("toy0.jpg",), ("toy4.jpg",)]
+    assert [[one.name for one in batch.damaged] for batch in read] == [["toy0.jpg"], ["toy4.jpg"]]
     assert [batch.mask.tolist() for batch in read] == [[False, True, True, True]] * 2
     assert [batch.index.tolist() for batch in read] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert read[1].labels.tolist() == [-1, 5, 6, 7]
@@ -195,7 +195,7 @@ def test_skipping_on_disk(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     (tmp_path / "a" / "2.png").write_bytes(b"")
     (batch,) = read_batches(ImageFolder(tmp_path), 3, on_error="skip")
-    assert batch.skipped == (str(tmp_path / "a" / "2.png"),)
+    assert [one.name for one in batch.damaged] == [str(tmp_path / "a" / "2.png")]
     assert batch.ids == ("a/1.png", "", "b/1.png")
     with pytest.raises(ImageError, match=r"a/2\.png"):
         list(read_batches(ImageFolder(tmp_path), 3))

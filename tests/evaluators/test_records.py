@@ -1,6 +1,7 @@
 """What questions share: one sweep over the images of a data set, one reading of its captions."""
 
 import dataclasses
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.predict import Predictor
 from lrjax.questions.base import Question
-from lrjax.questions.bench import LOGIT_SCALE, Bench
+from lrjax.questions.bench import LOGIT_SCALE, Bench, Job
 from lrjax.questions.case import Case, Measurement, Need, Score, Setting, Views
 from lrjax.questions.zeroshot import ZeroShot
 from lrjax.questions.zoom.question import Zoom
@@ -61,9 +62,9 @@ def made(monkeypatch):
     """Sweeps and readings of texts, in order."""
     found, sweep, text = [], Bench.sweep, Predictor.text
 
-    def swept(bench, source, *arguments, **options):
-        found.append(len(source))
-        return sweep(bench, source, *arguments, **options)
+    def swept(bench, needs, jobs=MappingProxyType({})):
+        found.append(len([*needs, *jobs.values()][0].source))
+        return sweep(bench, needs, jobs)
 
     def texts(predictor, given):
         found.append(list(given))
@@ -100,7 +101,7 @@ def test_questions_that_read_the_same_share_one_sweep(tmp_path, made, record_gib
     for side in SIDES:
         bench = asking(tmp_path, Captioned(6), questions).bench
         need = Need(dataset=get_dataset("shapes"), source=Captioned(6), views=Views(resolution=side), read="embedding")
-        images = bench.read([need])[0]["embedding"]
+        images = bench.sweep([need])[0][0]["embedding"]
         expected = np.mean([images[n] @ text for n, text in zip([0, 0, 1, 2, 2, 2, 3, 4, 5], texts, strict=True)])
         assert values["one", side or "hr"] == pytest.approx(expected, abs=1e-6)
         assert values["two", side or "hr"] == pytest.approx(2 * expected, abs=1e-6)
@@ -109,12 +110,110 @@ def test_questions_that_read_the_same_share_one_sweep(tmp_path, made, record_gib
     assert made == []
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Brightness(Question):
+    """How bright are the images, as they are?"""
+
+    version: ClassVar[int] = 1
+    headline: ClassVar[str] = "brightness"
+    higher_is_better: ClassVar[dict] = {"brightness": True}
+    channel: int = 0
+    fails: str = ""
+
+    def plan(self, setting):
+        for dataset, source in setting.datasets:
+            yield Case(dataset=dataset, needs={"test": Need(dataset=dataset, source=source, read="own")})
+
+    def job(self, need, setting, bench):
+        if self.fails == "early":
+            raise UserError("no job")
+
+        def program(batch, label):
+            if self.fails == "late" and 4 in batch.index:
+                raise UserError("no rows")
+            means = [image[:height, :width, self.channel].mean() for image, (height, width) in pairs(batch)]
+            finite = np.array([self.fails != "finite" or index != 4 for index in batch.index])
+            return {"mean": np.array(means, np.float32), "finite": finite}
+
+        return Job(need.source, program)
+
+    def score(self, case, records):
+        mean = records["test"]["mean"]
+        return Score([Measurement("brightness", float(mean.mean()), len(mean))], {"mean": mean})
+
+
+def pairs(batch):
+    return zip(batch.images, np.maximum(batch.sizes, 1), strict=True)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Positions of the images that were read, in order."""
+    found, read = [], Captioned.__getitem__
+    monkeypatch.setattr(Captioned, "__getitem__", lambda self, index: (found.append(index), read(self, index))[1])
+    return found
+
+
+@pytest.mark.parametrize("first", ["zeroshot", "red", "blue"])
+def test_an_image_is_decoded_once_for_all_questions(tmp_path, made, decoded, first):
+    questions = {"zeroshot": ZeroShot(resolutions=(8,)), "red": Brightness(), "blue": Brightness(channel=2)}
+    questions = {first: questions[first], **questions}
+    rows = asking(tmp_path / "joint", Captioned(6), questions).rows()
+    assert sorted(decoded) == list(range(6))
+    assert made.count(6) == 1
+    expected = [Captioned(6)[index]["image"].mean(axis=(0, 1)) for index in range(6)]
+    values = {(row.question, row.metric, row.resolution): row.value for row in rows}
+    assert values["red", "brightness", "hr"] == pytest.approx(np.mean([one[0] for one in expected]), rel=1e-5)
+    assert values["blue", "brightness", "hr"] == pytest.approx(np.mean([one[2] for one in expected]), rel=1e-5)
+    alone = asking(tmp_path / "alone", Captioned(6), {"zeroshot": questions["zeroshot"]}).rows()
+    assert [row.value for row in rows if row.question == "zeroshot"] == [row.value for row in alone]
+
+
+@pytest.mark.parametrize("fails", ["early", "late", "finite"])
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_a_question_that_fails_takes_no_other_with_it(tmp_path, fails, place):
+    zeroshot, wrong = {"zeroshot": ZeroShot(resolutions=(8,))}, {"red": Brightness(fails=fails)}
+    questions = zeroshot | wrong if place == "behind" else wrong | zeroshot
+    message = {"early": "no job", "late": "no rows", "finite": "embeds 1 of a batch of 4 as NaN .* image 4 of"}[fails]
+    one = asking(tmp_path, Captioned(6), questions)
+    with pytest.raises(UserError, match=message):
+        one.rows()
+    there = {row.question for row in ResultStore(tmp_path).rows}
+    assert there == ({"zeroshot"} if place == "behind" else set())
+
+
+def test_an_interrupted_sweep_of_several_questions_goes_on(tmp_path, decoded, monkeypatch):
+    questions = {"zeroshot": ZeroShot(resolutions=(8,)), "red": Brightness()}
+    expected = [row.value for row in asking(tmp_path / "whole", Captioned(13), questions, part_size=4).rows()]
+    program = Brightness.job
+
+    def interrupted(self, need, setting, bench):
+        job = program(self, need, setting, bench)
+
+        def stops(batch, label):
+            if 12 in batch.index:
+                raise KeyboardInterrupt
+            return job.program(batch, label)
+
+        return dataclasses.replace(job, program=stops)
+
+    monkeypatch.setattr(Brightness, "job", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        asking(tmp_path / "again", Captioned(13), questions, part_size=4).rows()
+    monkeypatch.setattr(Brightness, "job", program)
+    decoded.clear()
+    found = [row.value for row in asking(tmp_path / "again", Captioned(13), questions, part_size=4).rows()]
+    assert found == expected
+    assert 12 in decoded
+    assert 0 not in decoded
+
+
 def test_logits_are_the_products_of_the_embeddings(tmp_path):
     need = Need(dataset=get_dataset("shapes"), source=Captioned(6), read="embedding")
     bench = asking(tmp_path, Captioned(6), {"one": Nearness()}).bench
     low = dataclasses.replace(need, views=Views(resolution=8))
     wanted = [dataclasses.replace(need, read="logits"), low, need, dataclasses.replace(low, read="logits")]
-    logits, low_embedding, embedding, low_logits = bench.read(wanted)
+    logits, low_embedding, embedding, low_logits = bench.sweep(wanted)[0]
     assert np.allclose(np.linalg.norm(embedding["embedding"], axis=1), 1, atol=1e-5)
     assert not np.allclose(embedding["embedding"], low_embedding["embedding"], atol=1e-3)
     head = bench.head(need.dataset)
@@ -144,7 +243,8 @@ def test_a_record_has_another_key_where_what_is_read_differs(tmp_path):
     texts, images = records(tmp_path, source=Renamed(6)), records(tmp_path, source=Repainted(6))
     assert texts[0]["images"] == low["images"] and texts[0]["texts"] != low["texts"]
     assert images[0]["images"] != low["images"] and images[0]["texts"] == low["texts"]
-    tokens, weights = records(tmp_path, tokens=tiny.random_tokens()), records(tmp_path, weights="v")
+    with_tokens = tiny.predictor().adapted({"tokens": tiny.random_tokens()})
+    tokens, weights = records(tmp_path, predictor=with_tokens), records(tmp_path, weights="v")
     assert tokens[0]["images"] != low["images"] and tokens[0]["texts"] == low["texts"]
     assert weights[0]["images"] != low["images"] and weights[0]["texts"] != low["texts"]
 

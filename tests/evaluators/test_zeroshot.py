@@ -52,7 +52,8 @@ def plain_embeddings(source, side, tokens=None):
     for index in range(len(source)):
         view = pillow_view(source[index]["image"], side, native).astype(np.float32) / 255
         view = (view - np.float32(native.mean)) / np.float32(native.std)
-        rows.append(np.asarray(encode()(tiny.params(), view[None], tokens))[0])
+        adaptation = {} if tokens is None else {"tokens": tokens}
+        rows.append(np.asarray(encode()(tiny.params(), view[None], adaptation))[0])
     return np.stack(rows)
 
 

@@ -22,7 +22,7 @@ from lrjax.models.build import similarities
 from lrjax.models.row import IMAGENET
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.questions.base import Question
-from lrjax.questions.bench import LOGIT_SCALE, Bench
+from lrjax.questions.bench import LOGIT_SCALE, Bench, Job
 from lrjax.questions.case import Arrays, Case, Measurement, Need, Samples, Score, Setting
 from lrjax.questions.zoom.covers import read_cover
 from lrjax.questions.zoom.page import zoom_page
@@ -99,9 +99,9 @@ class Zoom(Question):
             return {}
         return {"aggregate": read_cover(self.aggregate, model=setting.model, variant=setting.variant)}
 
-    def record(self, need: Need, setting: Setting, bench: Bench) -> Arrays:
+    def job(self, need: Need, setting: Setting, bench: Bench) -> Job:
         """Classifies all views of every image."""
-        return bench.sweep(need.source, self._program(need, setting, bench))
+        return Job(need.source, self._program(need, setting, bench))
 
     def _program(self, need: Need, setting: Setting, bench: Bench) -> Callable[[Batch, Array], Mapping[str, Array]]:
         """What is computed of a batch: the rows of all processes, on the mesh."""
