@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import tiny
-from lrjax.data.datasets import get_dataset, open_source
+from asking import images_for
+from lrjax.data.datasets import open_source
 from lrjax.questions import registry
 from lrjax.results.store import ResultStore
 from lrjax.runs.asking import Asking, Plan, Subject
@@ -33,8 +34,8 @@ def subject():
 @pytest.fixture
 def parts(subject, name):
     """All that makes a number of a question; the images have what it asks of."""
-    dataset = get_dataset({"classes": "shapes", "captions": "captioned"}[registry.find(name).asks_of])
-    return subject | {"dataset": dataset, "source": open_source(dataset, count=12, seed=0)}
+    dataset, source = images_for(name)
+    return subject | {"dataset": dataset, "source": source}
 
 
 def keys(parts, folder, question):
