@@ -39,7 +39,8 @@ def finish(*running):
     finally:
         for one in running:
             one.kill()
-    assert [one.returncode for one in running] == [0] * len(running), outputs
+    for one, output in zip(running, outputs, strict=True):
+        assert one.returncode == 0, output[-4000:]
 
 
 @pytest.fixture(scope="module")
