@@ -1,9 +1,12 @@
 """Eight virtual devices on every machine, and an error for every broadcast between ranks."""
 
 import atexit
+import ctypes
+import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,20 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lrjax-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+MOST_RESIDENT = 1.5 * 2**30
+"""Bytes in memory above which what was compiled for the tests of a file is forgotten behind them."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """A program takes megabytes, and jax keeps all of them; glibc gives freed memory back when it is told to."""
+    yield
+    pages = Path("/proc/self/statm")
+    if pages.exists() and int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MOST_RESIDENT:
+        jax.clear_caches()
+        gc.collect()
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
 @pytest.fixture(scope="module")
