@@ -1,4 +1,4 @@
-"""Eight virtual devices on every machine, and an error for every broadcast between ranks."""
+"""Eight virtual devices on every machine, an error for every broadcast between ranks, and types checked."""
 
 import atexit
 import ctypes
@@ -21,6 +21,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
+import jaxtyping
+
+# Before lrjax is imported: shapes and all other types of these modules are checked at every call. An int is a float.
+CHECKED = ("lrjax.ops",)
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 # Digests of the files of tests are no business of the user's runs.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lrjax-tests-")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int32, PRNGKeyArray, UInt8
 
 from lrjax.errors import UserError
 from lrjax.ops.resample import Taps, apply_taps, stack_taps, taps, vertical_pass_first
-from lrjax.types import Array, ArrayLike
+from lrjax.types import Array, ArrayLike, IntScalar
 
 _TRIES = 10
 
@@ -21,7 +22,7 @@ class CropBank:
     """Taps for every side that a random crop can have, so that the side may be a traced value.
 
     Attributes:
-        axis: taps from each side to `size`, int32 [sides, size] and [sides, size, K].
+        axis: taps from each side to `size`, with a leading axis of sides.
         source_size: side S of the square images in pixels.
         size: side of the result in pixels.
         low: the side that the first table belongs to; the last belongs to `source_size`.
@@ -91,18 +92,18 @@ def _fallback_box(bank: CropBank) -> tuple[int, int, int, int]:
     return (side - height) // 2, (side - width) // 2, height, width
 
 
-def random_crop_box(key: Array, bank: CropBank) -> Array:
+def random_crop_box(key: PRNGKeyArray, bank: CropBank) -> Int32[Array, "4"]:
     """Draws the box of a random resized crop.
 
     Ten boxes are drawn with a uniform area and a log-uniform aspect ratio, sides rounded; the first that fits is placed
     uniformly. If none fits, the largest central box of an allowed aspect ratio is taken.
 
     Args:
-        key: jax.random key, consumed.
+        key: consumed.
         bank: from `crop_bank`.
 
     Returns:
-        int32 [4]: top, left, height, width in pixels; inside the image.
+        Top, left, height, width in pixels; inside the image.
 
     Reference:
         torchvision, `transforms.RandomResizedCrop.get_params`; Szegedy et al., Going deeper with convolutions, section
@@ -124,34 +125,34 @@ def random_crop_box(key: Array, bank: CropBank) -> Array:
     return jnp.where(fits[chosen], jnp.stack([top, left, height, width]), fallback)
 
 
-def _crop_axis(start: ArrayLike | int, side: ArrayLike | int, bank: CropBank) -> Taps:
+def _crop_axis(start: IntScalar, side: IntScalar, bank: CropBank) -> Taps:
     first, weights = (jnp.asarray(table)[side - bank.low] for table in bank.axis)
     return Taps(first + start, weights)
 
 
 def resized_crop(
-    image: ArrayLike,
-    top: ArrayLike | int,
-    left: ArrayLike | int,
-    height: ArrayLike | int,
-    width: ArrayLike | int,
+    image: UInt8[ArrayLike, "H W C"],
+    top: IntScalar,
+    left: IntScalar,
+    height: IntScalar,
+    width: IntScalar,
     bank: CropBank,
-) -> Array:
+) -> UInt8[Array, "{bank.size} {bank.size} C"]:
     """Crops a box and resizes it with bicubic resampling; pixels outside the box have no influence.
 
     Args:
-        image: uint8 [S, S, C], 0..255, S = bank.source_size.
-        top: first row of the box, int scalar, may be traced as the other three.
+        image: 0..255, square, of side bank.source_size.
+        top: first row of the box.
         left: first column of the box.
         height: height of the box in [bank.low, S], inside the image.
         width: width of the box in [bank.low, S], inside the image.
         bank: from `crop_bank`.
 
     Returns:
-        uint8 [size, size, C], equal to Pillow's `crop(box).resize((size, size))`.
+        What is equal to Pillow's `crop(box).resize((size, size))`.
 
     Raises:
-        UserError: the image is not S x S, or a box that is known outside jit does not fit the image or the bank.
+        UserError: the image is of another side, or a box that is known outside jit does not fit the image or the bank.
     """
     side = bank.source_size
     if image.shape[:2] != (side, side):

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Float32, UInt8
 from scipy import ndimage
 
 from lrjax.errors import UserError
@@ -30,13 +31,15 @@ _SNOW = (  # mean, deviation, zoom, threshold, length and deviation of the strea
     (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
     (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
 )
+_Pixels = Float32[np.ndarray, "H W 3"]
+_Plane = Float32[np.ndarray, "H W"]
 _LUMA = (0.299, 0.587, 0.114)
 _ICE = (0.82, 0.92, 1.0)
 
 
 def corrupt(
     image: np.ndarray, name: str, *, severity: int, seed: int | Sequence[int], texture: np.ndarray | None = None
-) -> np.ndarray:
+) -> UInt8[np.ndarray, "H W 3"]:
     """Corrupts an image.
 
     Args:
@@ -48,7 +51,7 @@ def corrupt(
             image. Default: a drawn texture, which is not the published one.
 
     Returns:
-        uint8 [H, W, 3], truncated to whole numbers as published.
+        The corrupted image, 0..255, truncated to whole numbers as published.
 
     Raises:
         UserError: an unknown name, a severity outside 1..5, an image or texture of another form, or a texture for
@@ -96,21 +99,21 @@ def _check(image: np.ndarray, what: str) -> None:
         raise UserError(f"the {what} has {image.shape[0]} x {image.shape[1]} pixels; sides start at {SMALLEST_SIDE}")
 
 
-def _impulse_noise(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+def _impulse_noise(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixels:
     """Sets a share of the values, channel by channel, to black or white with equal chance."""
     drawn = generator.random(pixels.shape, dtype=np.float32)
     share = _IMPULSE[level]
     return np.where(drawn < share / 2, 0, np.where(drawn < share, 1, pixels))
 
 
-def _brightness(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+def _brightness(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixels:
     """Adds to the value of HSV: with hue and saturation kept, all channels grow by the factor of the largest."""
     value = pixels.max(axis=2, keepdims=True)
     brighter = np.minimum(value + np.float32(_BRIGHTNESS[level]), 1)
     return np.where(value > 0, pixels * (brighter / np.maximum(value, 1 / 255)), brighter)
 
 
-def _zoom_blur(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+def _zoom_blur(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixels:
     """Averages the image and its enlargements about the centre, among which the factor 1 is once more."""
     count, step = _ZOOM[level]
     total = pixels.copy()
@@ -119,7 +122,7 @@ def _zoom_blur(pixels: np.ndarray, level: int, generator: np.random.Generator) -
     return total / (count + 1)
 
 
-def _fog(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+def _fog(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixels:
     """Adds a bright cloud and scales back so that the brightest value stays."""
     amount, smoothness = _FOG[level]
     brightest = pixels.max()
@@ -128,7 +131,7 @@ def _fog(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.n
     return (pixels + amount * cloud[..., None]) * brightest / (brightest + amount)
 
 
-def _snow(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+def _snow(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixels:
     """Whitens the image and adds streaks, once as drawn and once turned by half a turn."""
     mean, deviation, factor, threshold, length, spread, share = _SNOW[level]
     flakes = generator.normal(mean, deviation, pixels.shape[:2]).astype(np.float32)
@@ -141,8 +144,11 @@ def _snow(pixels: np.ndarray, level: int, generator: np.random.Generator) -> np.
 
 
 def _frost(
-    pixels: np.ndarray, level: int, generator: np.random.Generator, texture: np.ndarray | None = None
-) -> np.ndarray:
+    pixels: _Pixels,
+    level: int,
+    generator: np.random.Generator,
+    texture: Float32[np.ndarray, "h w 3"] | None = None,
+) -> _Pixels:
     """Lays a place of the texture over the image."""
     own, other = _FROST[level]
     height, width = pixels.shape[:2]
@@ -167,12 +173,12 @@ CORRUPTIONS: dict[str, Callable[..., np.ndarray]] = {
 """The corruptions by name."""
 
 
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resized(image: Float32[np.ndarray, "h w C"], height: int, width: int) -> Float32[np.ndarray, "{height} {width} C"]:
     """Bilinear, with the corner pixels kept in the corners."""
     return np.asarray(ndimage.zoom(image, (height / image.shape[0], width / image.shape[1], 1), order=1))
 
 
-def _enlarged_centre(image: np.ndarray, factor: float) -> np.ndarray:
+def _enlarged_centre(image: Float32[np.ndarray, "H W C"], factor: float) -> Float32[np.ndarray, "H W C"]:
     """The middle of an image, enlarged to the size of the whole."""
     height, width = image.shape[:2]
     rows, columns = math.ceil(height / factor), math.ceil(width / factor)
@@ -182,7 +188,9 @@ def _enlarged_centre(image: np.ndarray, factor: float) -> np.ndarray:
     return larger[top : top + height, left : left + width]
 
 
-def _cloud(height: int, width: int, smoothness: float, generator: np.random.Generator) -> np.ndarray:
+def _cloud(
+    height: int, width: int, smoothness: float, generator: np.random.Generator
+) -> Float32[np.ndarray, "{height} {width}"]:
     """A fractal surface from 0 to 1 by midpoint displacement on a torus (diamond-square)."""
     surface, amplitude = np.zeros((1, 1), np.float32), 1.0
     while len(surface) < max(height, width):
@@ -203,7 +211,7 @@ def _cloud(height: int, width: int, smoothness: float, generator: np.random.Gene
     return (surface / surface.max())[:height, :width]
 
 
-def _streaked(image: np.ndarray, length: int, deviation: float, angle: float) -> np.ndarray:
+def _streaked(image: _Plane, length: int, deviation: float, angle: float) -> _Plane:
     """Blurs along a half-line by half a Gaussian of 2 * length + 1 steps; the border is repeated."""
     steps = np.arange(2 * length + 1)
     weights = np.exp(-(steps**2) / (2 * deviation**2))
@@ -218,7 +226,7 @@ def _streaked(image: np.ndarray, length: int, deviation: float, angle: float) ->
     return blurred
 
 
-def _ice(height: int, width: int, generator: np.random.Generator) -> np.ndarray:
+def _ice(height: int, width: int, generator: np.random.Generator) -> Float32[np.ndarray, "{height} {width} 3"]:
     """Needles in random directions, dense where a cloud is thick."""
     thick = _cloud(height, width, 1.6, generator)
     needles = np.zeros((height, width), np.float32)

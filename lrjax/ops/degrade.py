@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int32, PRNGKeyArray, UInt8
 
 from lrjax.errors import UserError
 from lrjax.ops.resample import Taps, apply_taps, stack_taps, taps
-from lrjax.types import Array, ArrayLike
+from lrjax.types import Array, ArrayLike, IntScalar
 
 BUCKETS = ((16, 32), (32, 64), (64, 128))
 """Half-open ranges of low-resolution sides, one draw from each per image (LR0.FM, arXiv 2502.03950, section 5)."""
@@ -21,9 +22,8 @@ class LowResolutionBank:
     """Taps for every side of one bucket, so that the side may be a traced value.
 
     Attributes:
-        down: taps from `size` to each side, int32 [high - low, high - 1] and [high - low, high - 1, K]; zero beyond the
-            side.
-        up: taps from each side back to `size`, int32 [high - low, size] and [high - low, size, K].
+        down: taps from `size` to each side, with a leading axis of sides; high - 1 outputs, zero beyond the side.
+        up: taps from each side back to `size`, with a leading axis of sides.
         size: side of the images in pixels.
         low: smallest low-resolution side.
         high: largest low-resolution side plus one.
@@ -61,19 +61,22 @@ def lr_bank(size: int, low: int, high: int) -> LowResolutionBank:
     return LowResolutionBank(down, up, size=size, low=low, high=high)
 
 
-def degrade(image: ArrayLike, side: ArrayLike | int, bank: LowResolutionBank) -> Array:
+def degrade(
+    image: UInt8[ArrayLike, "H W C"], side: IntScalar, bank: LowResolutionBank
+) -> UInt8[Array, "{bank.size} {bank.size} C"]:
     """Shrinks a square image to `side` x `side` and enlarges it back with bicubic resampling.
 
     Args:
-        image: uint8 [S, S, C], 0..255, S = bank.size.
-        side: int scalar in [bank.low, bank.high), may be traced.
+        image: 0..255, square, of side S = bank.size.
+        side: n in [bank.low, bank.high).
         bank: taps from `lr_bank`.
 
     Returns:
-        uint8 [S, S, C], equal to Pillow's `resize((n, n)).resize((S, S))`.
+        What is equal to Pillow's `resize((n, n)).resize((S, S))`.
 
     Raises:
-        UserError: the image is not S x S, or a side that is known outside jit is not in the bucket.
+        UserError: the image is of another side, or a low-resolution side that is known outside jit is not in the
+            bucket.
 
     Reference:
         LR0.FM, arXiv 2502.03950, section 5 (multi-scale paradigm).
@@ -87,14 +90,14 @@ def degrade(image: ArrayLike, side: ArrayLike | int, bank: LowResolutionBank) ->
     return apply_taps(apply_taps(image, down, down), up, up)
 
 
-def random_side(key: Array, bank: LowResolutionBank) -> Array:
+def random_side(key: PRNGKeyArray, bank: LowResolutionBank) -> Int32[Array, ""]:
     """Draws a low-resolution side uniformly from the bank's bucket.
 
     Args:
-        key: jax.random key, consumed.
+        key: consumed.
         bank: from `lr_bank`.
 
     Returns:
-        int32 scalar in [bank.low, bank.high), in pixels.
+        A side in [bank.low, bank.high), in pixels.
     """
     return jax.random.randint(key, (), bank.low, bank.high)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
 
 from lrjax.errors import UserError
 from lrjax.ops.resample import Taps, apply_taps, stack_taps, tap_bound, taps, vertical_pass_first
@@ -30,12 +31,12 @@ class Stage(NamedTuple):
     Attributes:
         rows: taps of the vertical axis.
         columns: taps of the horizontal axis.
-        vertical_first: bool [...], the order of the passes.
+        vertical_first: the order of the passes.
     """
 
     rows: Taps
     columns: Taps
-    vertical_first: ArrayLike | bool
+    vertical_first: Bool[ArrayLike, "..."] | bool | np.bool
 
 
 def short_side_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -180,14 +181,14 @@ def view_taps(height: int, width: int, spec: ViewSpec) -> tuple[Stage, ...]:
     )
 
 
-def canvas_side(sizes: ArrayLike) -> int:
+def canvas_side(sizes: Int[ArrayLike, "B 2"]) -> int:
     """Chooses the side of the square canvas of a batch.
 
     Square images of one common size need no padding and keep their side. Any other batch gets the next power of two, at
     least 64, so that a data set of arbitrary sizes meets at most five canvas sides and therefore compilations.
 
     Args:
-        sizes: int [B, 2], heights and widths in pixels, at most `LARGEST_CANVAS`.
+        sizes: heights and widths in pixels, at most `LARGEST_CANVAS`.
 
     Returns:
         The side in pixels.
@@ -206,11 +207,11 @@ def canvas_side(sizes: ArrayLike) -> int:
     return max(_SMALLEST_CANVAS, 1 << (largest - 1).bit_length())
 
 
-def batch_view_taps(sizes: ArrayLike, spec: ViewSpec, *, canvas: int) -> tuple[Stage, ...]:
+def batch_view_taps(sizes: Int[ArrayLike, "B 2"], spec: ViewSpec, *, canvas: int) -> tuple[Stage, ...]:
     """Computes the taps of images of different sizes, with shapes that depend only on the canvas side and the view.
 
     Args:
-        sizes: int [B, 2], heights and widths in pixels.
+        sizes: heights and widths in pixels.
         spec: the view.
         canvas: side of the canvas that holds the images, in pixels.
 
@@ -238,15 +239,15 @@ def batch_view_taps(sizes: ArrayLike, spec: ViewSpec, *, canvas: int) -> tuple[S
     )
 
 
-def render_view(canvas: ArrayLike, stages: Sequence[Stage]) -> Array:
+def render_view(canvas: UInt8[ArrayLike, "B S S C"], stages: Sequence[Stage]) -> UInt8[Array, "B size size C"]:
     """Renders the views of a batch; to be called under jit.
 
     Args:
-        canvas: uint8 [B, S, S, C], 0..255, images in the top left corner.
+        canvas: 0..255, images in the top left corner.
         stages: batched taps from `batch_view_taps`.
 
     Returns:
-        uint8 [B, size, size, C].
+        The views, 0..255.
     """
     views = jnp.asarray(canvas)
     for stage in stages:
@@ -254,17 +255,19 @@ def render_view(canvas: ArrayLike, stages: Sequence[Stage]) -> Array:
     return views
 
 
-def normalize(images: ArrayLike, mean: Sequence[float], std: Sequence[float], *, dtype=jnp.float32) -> Array:
+def normalize(
+    images: UInt8[ArrayLike, "... C"], mean: Sequence[float], std: Sequence[float], *, dtype=jnp.float32
+) -> Float[Array, "... C"]:
     """Scales pixels to 0..1 and standardises each channel.
 
     Args:
-        images: uint8 [..., C], 0..255.
+        images: 0..255.
         mean: C channel means on the 0..1 scale.
         std: C channel deviations on the 0..1 scale.
         dtype: dtype of the result; the arithmetic is in float32.
 
     Returns:
-        [..., C], (x / 255 - mean) / std.
+        (x / 255 - mean) / std.
     """
     shape = (1,) * (images.ndim - 1) + (-1,)
     centre, deviation = (jnp.asarray(value, jnp.float32).reshape(shape) for value in (mean, std))

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float64, Int32, UInt8
 
 from lrjax.errors import UserError
-from lrjax.types import Array, ArrayLike
+from lrjax.types import Array, ArrayLike, BoolScalar, IntScalar
 
 PRECISION_BITS = 22  # Pillow: 32 bits less 8 for the pixel and 2 for overshoot
 PASS_ORDERS = ("pillow13", "pillow12")
@@ -34,15 +35,15 @@ class Taps(NamedTuple):
     """The linear map of one axis: output i is the sum over k of `input[first[i] + k] * weights[i, k]`, in fixed point.
 
     Attributes:
-        first: int32 [..., n], index of the first input pixel that output i reads.
-        weights: int32 [..., n, K], weights with 22 fractional bits; zero where output i reads nothing.
+        first: index of the first input pixel that output i reads.
+        weights: weights with 22 fractional bits; zero where output i reads nothing.
     """
 
-    first: ArrayLike
-    weights: ArrayLike
+    first: Int32[ArrayLike, "... n"]
+    weights: Int32[ArrayLike, "... n K"]
 
 
-def _bicubic(x: np.ndarray) -> np.ndarray:
+def _bicubic(x: Float64[np.ndarray, "n K"]) -> Float64[np.ndarray, "n K"]:
     # Keys' cubic with a = -0.5; the order of operations is Pillow's, because the rounded weights depend on it.
     x = np.abs(x)
     inner = (1.5 * x - 2.5) * x * x + 1.0
@@ -50,7 +51,7 @@ def _bicubic(x: np.ndarray) -> np.ndarray:
     return np.where(x < 1.0, inner, np.where(x < 2.0, outer, 0.0))
 
 
-def _bilinear(x: np.ndarray) -> np.ndarray:
+def _bilinear(x: Float64[np.ndarray, "n K"]) -> Float64[np.ndarray, "n K"]:
     return np.maximum(1.0 - np.abs(x), 0.0)
 
 
@@ -77,8 +78,8 @@ def tap_bound(scale: float, *, kernel: str = "bicubic") -> int:
 
 
 def taps(
-    n_in: int,
-    n_out: int,
+    n_in: int | np.integer,
+    n_out: int | np.integer,
     *,
     start: int = 0,
     length: int | None = None,
@@ -97,7 +98,7 @@ def taps(
             n_in).
 
     Returns:
-        Read-only taps of shape [length] and [length, K], cached by the arguments.
+        Read-only taps of `length` outputs, cached by the arguments.
 
     Raises:
         UserError: a length below one, an unknown kernel, or a window that needs pixels outside `source`.
@@ -106,7 +107,7 @@ def taps(
         Pillow, `src/libImaging/Resample.c` (`precompute_coeffs`, `normalize_coeffs_8bpc`); Keys, Cubic convolution
         interpolation, 1981.
     """
-    length = n_out - start if length is None else length
+    length = int(n_out) - start if length is None else length
     if n_in < 1 or n_out < 1:
         raise UserError(f"cannot resize an axis of {n_in} pixels to {n_out}: both lengths must be at least 1")
     if length < 1:
@@ -155,17 +156,17 @@ def _taps(n_in: int, n_out: int, start: int, length: int, kernel: str, first_hel
 
 
 def vertical_pass_first(
-    size: Sequence[ArrayLike | int], new_size: Sequence[ArrayLike | int], *, pass_order: str = "pillow13"
-) -> ArrayLike | bool:
+    size: Sequence[IntScalar], new_size: Sequence[IntScalar], *, pass_order: str = "pillow13"
+) -> BoolScalar:
     """Tells whether Pillow resamples the vertical axis before the horizontal one.
 
     Args:
-        size: (height, width) of the image in pixels, numbers or int arrays of one shape.
+        size: (height, width) of the image in pixels.
         new_size: (height, width) of the whole resized image in pixels, before any crop.
         pass_order: "pillow13" for Pillow 13 and later, "pillow12" for earlier versions, where it never does.
 
     Returns:
-        bool, or a bool array.
+        Whether it does, traced where a side is.
 
     Raises:
         UserError: an unknown pass order.
@@ -183,11 +184,11 @@ def stack_taps(items: Sequence[Taps], K: int | None = None) -> Taps:
     """Stacks the taps of several images or sizes on a new leading axis.
 
     Args:
-        items: taps of shape [n] and [n, K_i] with one common n.
-        K: number of taps per output pixel to pad to with zeros; by default the largest K_i.
+        items: taps without leading axes, all of one number n of outputs.
+        K: number of taps per output pixel to pad to with zeros; by default the largest of an item.
 
     Returns:
-        Taps of shape [len(items), n] and [len(items), n, K].
+        Taps with a leading axis of the items.
 
     Raises:
         UserError: no items, windows of different lengths, or an item with more than K taps.
@@ -205,14 +206,14 @@ def stack_taps(items: Sequence[Taps], K: int | None = None) -> Taps:
     return Taps(np.stack([item.first for item in items]), weights)
 
 
-def _resample_leading_axis(image: Array, axis: Taps) -> Array:
+def _resample_leading_axis(image: UInt8[Array, "H W C"], axis: Taps) -> UInt8[Array, "n W C"]:
     # One gather of whole rows per tap, summed in a loop. Measured for batch 32, both passes, two CPU cores, in ms, for
     # 512->16 (128 taps), 512->224 (10), 16->224 (4), 224->224 (1); Pillow needs 80 for 512->224 on one core:
     # this loop 26, 63, 3, 2; the same on columns in place 59, 51, 3, 1; loop over output rows 84, 72, 4, 10;
     # one gather of [n, K, ...] then a sum 177, 139, 11, 2; dense matmul with taps in three digits 79, 404, 39, 265.
     count = axis.weights.shape[1]
 
-    def add_tap(k: Array, total: Array) -> Array:
+    def add_tap(k: Int32[Array, ""], total: Int32[Array, "n W C"]) -> Int32[Array, "n W C"]:
         index = jnp.clip(axis.first + k, 0, image.shape[0] - 1)
         pixels = image.at[index].get(mode="promise_in_bounds").astype(jnp.int32)
         weight = jax.lax.dynamic_slice_in_dim(axis.weights, k, 1, axis=1)
@@ -224,7 +225,9 @@ def _resample_leading_axis(image: Array, axis: Taps) -> Array:
     return jnp.clip((total + half) >> PRECISION_BITS, 0, 255).astype(jnp.uint8)
 
 
-def apply_taps(image: ArrayLike, rows: Taps, columns: Taps, vertical_first: ArrayLike | bool = False) -> Array:
+def apply_taps(
+    image: ArrayLike, rows: Taps, columns: Taps, vertical_first: BoolScalar = False
+) -> UInt8[Array, "h w C"]:
     """Resamples an image along both axes, rounding to uint8 after each pass as Pillow does.
 
     Args:
@@ -234,7 +237,7 @@ def apply_taps(image: ArrayLike, rows: Taps, columns: Taps, vertical_first: Arra
         vertical_first: order of the passes, see `vertical_pass_first`. A traced value needs H = W and h = w.
 
     Returns:
-        uint8 [h, w, C].
+        The resampled image, 0..255.
 
     Raises:
         UserError: the image is not uint8 of rank 3, or a traced order with sides that are not square.
@@ -279,7 +282,7 @@ def resize(
     window: tuple[int, int, int, int] | None = None,
     kernel: str = "bicubic",
     pass_order: str = "pillow13",
-) -> Array:
+) -> UInt8[Array, "h w C"]:
     """Resizes one image and optionally cuts a window out of the result; only the window is computed.
 
     Args:
@@ -291,7 +294,7 @@ def resize(
         pass_order: "pillow13" or "pillow12", see `vertical_pass_first`.
 
     Returns:
-        uint8 [height, width, C], or the window's height and width; equal to Pillow's resize and crop in every bit.
+        The resized image or its window, equal to Pillow's resize and crop in every bit.
 
     Raises:
         UserError: a side below one pixel, an unknown kernel or pass order, or an image that is not uint8 [H, W, C].

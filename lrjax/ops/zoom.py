@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Int, Int32, UInt8
 
 from lrjax.errors import UserError
 from lrjax.ops.preprocess import centre_start, short_side_size
@@ -68,18 +69,18 @@ class WindowTaps(NamedTuple):
     """How the windows of one image are made; fields of several images and scales have leading axes.
 
     Attributes:
-        rows: taps of the rows that any window shows, [R].
-        columns: taps of the columns, [R].
-        top: int32 [n], where each row start lies among those rows with `size` black rows before them.
-        left: int32 [m], the same for column starts.
-        vertical_first: bool, the order of the passes.
+        rows: taps of the rows that any window shows.
+        columns: taps of the columns.
+        top: where each row start lies among those rows with `size` black rows before them.
+        left: the same for column starts.
+        vertical_first: the order of the passes.
     """
 
     rows: Taps
     columns: Taps
-    top: ArrayLike
-    left: ArrayLike
-    vertical_first: ArrayLike | bool
+    top: Int32[ArrayLike, "... n"]
+    left: Int32[ArrayLike, "... m"]
+    vertical_first: Bool[ArrayLike, "..."] | bool | np.bool
 
 
 def anchor_starts(length: int, size: int = _PUBLISHED_SIZE) -> tuple[int, int, int]:
@@ -189,7 +190,7 @@ def centre_zoom_specs(*, size: int = _PUBLISHED_SIZE, pass_order: str = "pillow1
 
 
 @functools.lru_cache(maxsize=4096)
-def _shown(length: int, starts: Starts, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _shown(length: int, starts: Starts, size: int) -> tuple[Int[np.ndarray, "shown"], Int32[np.ndarray, "n"]]:
     """Distinct pixels of an axis that its windows show, and where the windows start among them, `size` behind."""
     windows = [np.arange(max(start, 0), min(start + size, length)) for start in starts(length, size)]
     shown = np.unique(np.concatenate(windows))
@@ -203,11 +204,11 @@ def round_up(number: int) -> int:
     return power * 3 // 4 if power > 4 and number <= power * 3 // 4 else power
 
 
-def window_shape(sizes: ArrayLike, spec: WindowSpec) -> tuple[int, int]:
+def window_shape(sizes: Int[ArrayLike, "B 2"], spec: WindowSpec) -> tuple[int, int]:
     """Returns lengths that hold the taps of a batch.
 
     Args:
-        sizes: int [B, 2], heights and widths in pixels.
+        sizes: heights and widths in pixels.
         spec: the windows.
 
     Returns:
@@ -222,11 +223,11 @@ def window_shape(sizes: ArrayLike, spec: WindowSpec) -> tuple[int, int]:
     return min(round_up(pixels), len(spec.starts(spec.side, spec.size)) * spec.size), round_up(count)
 
 
-def batch_window_taps(sizes: ArrayLike, spec: WindowSpec, *, shape: tuple[int, int]) -> WindowTaps:
+def batch_window_taps(sizes: Int[ArrayLike, "B 2"], spec: WindowSpec, *, shape: tuple[int, int]) -> WindowTaps:
     """Computes on the host how the windows of images of different sizes are made.
 
     Args:
-        sizes: int [B, 2], heights and widths in pixels.
+        sizes: heights and widths in pixels.
         spec: the windows.
         shape: of `window_shape`, for these or more images.
 
@@ -270,17 +271,17 @@ def stack_window_taps(items: list[WindowTaps]) -> WindowTaps:
 
 
 def render_windows(
-    canvas: ArrayLike,
+    canvas: UInt8[ArrayLike, "B S S C"],
     items: WindowTaps,
     *,
     size: int,
     places: tuple[tuple[int, int, bool], ...],
     images_at_once: int = 1,
-) -> Array:
+) -> UInt8[Array, "B s n {size} {size} C"]:
     """Makes the windows of a batch, one scale after the other; to be called under jit.
 
     Args:
-        canvas: uint8 [B, S, S, C], 0..255, images in the top left corner.
+        canvas: 0..255, images in the top left corner.
         items: taps of B images and s scales, fields [B, s, ...] (`batch_window_taps`, `stack_window_taps`).
         size: side of the windows, that of the spec.
         places: the views, those of the spec.
@@ -288,21 +289,21 @@ def render_windows(
             cores: 3 ms per image and scale, against 8 with eight at a time); a GPU wants all.
 
     Returns:
-        uint8 [B, s, n, size, size, C], n windows in the order of `places`.
+        The n windows of each image and scale, in the order of `places`.
     """
 
-    def windows(image: Array, item: WindowTaps) -> Array:
+    def windows(image: UInt8[Array, "S S C"], item: WindowTaps) -> UInt8[Array, "n size size C"]:
         resized = apply_taps(image, item.rows, item.columns, item.vertical_first)
         padded = jnp.pad(resized, ((size, size), (size, size), (0, 0)))
 
-        def cut(row: int, column: int, mirrored: bool) -> Array:
+        def cut(row: int, column: int, mirrored: bool) -> UInt8[Array, "size size C"]:
             corner = (item.top[row], item.left[column], jnp.int32(0))
             window = jax.lax.dynamic_slice(padded, corner, (size, size, image.shape[2]))
             return window[:, ::-1] if mirrored else window
 
         return jnp.stack([cut(*place) for place in places])
 
-    def scales(one: tuple[Array, WindowTaps]) -> Array:
+    def scales(one: tuple[UInt8[Array, "S S C"], WindowTaps]) -> UInt8[Array, "s n size size C"]:
         return jax.lax.map(functools.partial(windows, one[0]), one[1])
 
     canvas, items = jax.tree.map(jnp.asarray, (canvas, items))

@@ -171,7 +171,6 @@ def test_any_size_and_the_seed_decides(name, size):
     [
         ({"name": "rain"}, "impulse_noise, zoom_blur"),
         ({"severity": 0}, "1 to 5"),
-        ({"severity": 2.5}, "1 to 5"),
         ({"image": grey(0, SMALLEST_SIDE - 1, 64)}, "31 x 64"),
         ({"image": grey(0)[..., 0]}, "height, width, 3"),
         ({"image": grey(0).astype(np.float32)}, "float32"),

@@ -106,7 +106,7 @@ def test_batches_of_one_canvas_share_one_compilation():
 
     spec = ViewSpec(32, low=8)
     for sizes in ([[70, 100], [100, 128]], [[128, 1], [2, 65]], [[65, 65], [127, 128]]):
-        counted(np.zeros((2, 128, 128, 3), np.uint8), batch_view_taps(sizes, spec, canvas=128))
+        counted(np.zeros((2, 128, 128, 3), np.uint8), batch_view_taps(np.array(sizes), spec, canvas=128))
     assert count == 1
 
 
@@ -161,8 +161,8 @@ def test_normalize_matches_float32_arithmetic():
         (lambda: ViewSpec(224, pass_order="any"), "unknown pass order 'any'"),
         (lambda: ViewSpec(224, mode="squash", resize=256), "no crop"),
         (lambda: view_taps(0, 5, ViewSpec(8)), "0 x 5"),
-        (lambda: canvas_side([[1025, 1025]]), "exceeds the canvas of 1024"),
-        (lambda: batch_view_taps([[70, 20]], ViewSpec(8), canvas=64), "does not fit a canvas of 64"),
+        (lambda: canvas_side(np.array([[1025, 1025]])), "exceeds the canvas of 1024"),
+        (lambda: batch_view_taps(np.array([[70, 20]]), ViewSpec(8), canvas=64), "does not fit a canvas of 64"),
     ],
 )
 def test_mistakes_are_named(call, message):

@@ -173,14 +173,14 @@ def test_another_window_shows_the_same_part_of_the_image():
 
 
 def test_few_shapes_are_compiled():
-    shapes = {window_shape([(375, 500), (500, 333)], zoom_spec(scale)) for scale in SCALES}
+    shapes = {window_shape(np.array([(375, 500), (500, 333)]), zoom_spec(scale)) for scale in SCALES}
     assert len(shapes) <= 13
-    assert window_shape([(375, 500)], zoom_spec(1024)) == (3 * SIZE, 4)
+    assert window_shape(np.array([(375, 500)]), zoom_spec(1024)) == (3 * SIZE, 4)
 
 
 def test_a_shape_that_is_too_small_is_refused():
     with pytest.raises(UserError, match="an image of 300 x 400 needs"):
-        batch_window_taps([(300, 400)], zoom_spec(256), shape=(64, 8))
+        batch_window_taps(np.array([(300, 400)]), zoom_spec(256), shape=(64, 8))
 
 
 @functools.cache
