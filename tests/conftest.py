@@ -24,7 +24,7 @@ import jax
 import jaxtyping
 
 # Before lrjax is imported: shapes and all other types of these modules are checked at every call. An int is a float.
-CHECKED = ("lrjax.ops",)
+CHECKED = ("lrjax.metrics", "lrjax.ops")
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 # Digests of the files of tests are no business of the user's runs.

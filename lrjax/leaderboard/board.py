@@ -154,7 +154,9 @@ class Leaderboard:
             found.append(f"{entry.name} has no SAR: its HR accuracy on {', '.join(names)} is not above chance.")
         return found
 
-    def _defined(self, resolution: int | str, equation: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
+    def _defined(
+        self, resolution: int | str, equation: Callable[..., robustness.Numbers], *columns: np.ndarray
+    ) -> np.ndarray:
         low = self.accuracy(resolution)
         defined = np.isfinite(low) & (self.reference > 0)
         given = [np.broadcast_to(column, low.shape)[defined] for column in columns]

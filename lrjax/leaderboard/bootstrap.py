@@ -92,7 +92,7 @@ class Replicates:
         if accuracy is None or reference is None or (reference == 0).any():
             return None
         same = len({self._groups[cell] for cell in cells}) == 1
-        return robustness.relative_robustness(accuracy, reference) if same else None
+        return np.asarray(robustness.relative_robustness(accuracy, reference)) if same else None
 
     def scores(
         self, model: str, variant: str, resolution: int | str
@@ -109,7 +109,8 @@ class Replicates:
             if accuracy is None or reference is None:
                 return None
             accuracies[name], references[name] = accuracy, reference
-        return self.results.aggregate(model, accuracies, references)
+        sar, war, accuracy = self.results.aggregate(model, accuracies, references)
+        return None if sar is None else np.asarray(sar), None if war is None else np.asarray(war), np.asarray(accuracy)
 
 
 def _checked(hits: np.ndarray, row: Row) -> np.ndarray:

@@ -192,7 +192,7 @@ class Results:
 
     def scores(
         self, model: str, variant: str, resolution: int | str
-    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray] | None:
+    ) -> tuple[robustness.Numbers | None, robustness.Numbers | None, robustness.Numbers] | None:
         """Returns SAR, WAR and mean accuracy as fractions, or None where nothing was evaluated at this resolution.
 
         SAR and WAR are over the data sets that are `defined`, and None where there is none.
@@ -204,7 +204,7 @@ class Results:
 
     def aggregate(
         self, model: str, accuracies: Mapping[str, ArrayLike], references: Mapping[str, ArrayLike]
-    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    ) -> tuple[robustness.Numbers | None, robustness.Numbers | None, robustness.Numbers]:
         """Returns SAR, WAR and mean accuracy, [...] each.
 
         Args:
@@ -228,7 +228,7 @@ class Results:
 
     def _war(
         self, names: Sequence[str], accuracies: Mapping[str, ArrayLike], references: Mapping[str, ArrayLike]
-    ) -> np.ndarray | None:
+    ) -> robustness.Numbers | None:
         undefined = [name for name in self.datasets if name not in names]
         weights = self.weights if self.weights is not None else dict.fromkeys(names, 1.0)
         weights = {name: weight for name, weight in weights.items() if name not in undefined}

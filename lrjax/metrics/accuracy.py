@@ -1,21 +1,19 @@
 """The best guesses of a classifier (numpy)."""
 
 import numpy as np
+from jaxtyping import Float, Int32
 
 from lrjax.errors import UserError
 
 
-def topk(logits: np.ndarray, k: int) -> np.ndarray:
+def topk(logits: Float[np.ndarray, "N K"], k: int) -> Int32[np.ndarray, "N {k}"]:
     """Returns the classes of the k largest logits of every row, the largest first.
 
     Equal logits rank by class, the lowest first, as `argmax` does.
 
     Args:
-        logits: float [N, K], finite.
+        logits: finite.
         k: number of guesses, 1..K.
-
-    Returns:
-        int32 [N, k].
 
     Raises:
         UserError: `k` is not in 1..K.

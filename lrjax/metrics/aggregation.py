@@ -4,6 +4,7 @@ Reference: Taesiri et al. 2023, arXiv 2304.05538, Tables A5, A6 and A10.
 """
 
 import numpy as np
+from jaxtyping import Int
 from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
@@ -19,7 +20,9 @@ AGGREGATES = tuple(f"{group} {rule}" for group in GROUPS for rule in RULES)
 """Predictions from the views of a set that zoom in, that zoom out, and that do neither."""
 
 
-def most_confident(confidence: ArrayLike, guesses: ArrayLike, *, views: ArrayLike | None = None) -> np.ndarray:
+def most_confident(
+    confidence: ArrayLike, guesses: ArrayLike, *, views: ArrayLike | None = None
+) -> Int[np.ndarray, "N"]:
     """Predicts the guess of the view that is surest: the class of the highest probability over views and classes.
 
     Where the confidence was rounded, as to float16, more views are equally sure than by the probabilities themselves.
@@ -30,7 +33,7 @@ def most_confident(confidence: ArrayLike, guesses: ArrayLike, *, views: ArrayLik
         views: the set, int [M], M >= 1; default all.
 
     Returns:
-        Classes, int [N]; of equally sure guesses the lowest class.
+        Classes; of equally sure guesses the lowest class.
 
     Raises:
         UserError: the shapes differ, the set is empty, or the confidence is not from 0 to 1.

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
@@ -27,38 +28,34 @@ Bounds = tuple[float, float]
 """Lower and upper bound of an interval."""
 
 
-def right(samples: Mapping[str, np.ndarray]) -> np.ndarray:
+def right(samples: Mapping[str, np.ndarray]) -> Bool[np.ndarray, "N"]:
     """Tells for every image whether the best class is right, in the order of the data set.
 
     Args:
         samples: "index" [n], position in the data set; "top5" [n, k], the best classes, the best first; "label" [n],
             or [n, M] where several classes are right, padded with -1.
-
-    Returns:
-        [n] bool.
     """
     order = np.argsort(samples["index"])
     return in_label_set(samples["top5"][order, 0], samples["label"][order])
 
 
-def accuracy_interval(hits: ArrayLike) -> Bounds:
+def accuracy_interval(hits: Bool[np.ndarray, "N"]) -> Bounds:
     """Returns Wilson's score interval of an accuracy.
 
     Args:
-        hits: [n] bool, n >= 1.
+        hits: of n >= 1 images.
 
     Returns:
         Bounds, fractions; the accuracy lies within, and 0 of n is [0, z^2 / (n + z^2)].
 
     Reference: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    hits = np.asarray(hits, bool)
     right, images = int(hits.sum()), len(hits)
     found = stats.binomtest(right, images).proportion_ci(CONFIDENCE, method="wilson")
     return min(float(found.low), right / images), max(float(found.high), right / images)
 
 
-def above_chance(accuracy: ArrayLike, images: ArrayLike, classes: ArrayLike) -> np.ndarray:
+def above_chance(accuracy: ArrayLike, images: ArrayLike, classes: ArrayLike) -> Bool[np.ndarray, "..."] | np.bool:
     """Tells whether an accuracy is above that of guessing, which must lie below its interval.
 
     Args:
@@ -67,17 +64,17 @@ def above_chance(accuracy: ArrayLike, images: ArrayLike, classes: ArrayLike) -> 
         classes: numbers of classes, broadcastable, >= 1.
 
     Returns:
-        [...] bool; never true of one class.
+        Whether it is, [...]; never true of one class.
     """
     chance = 1 / np.asarray(classes, np.float64)
     return np.asarray(accuracy) > chance + _NORMAL * np.sqrt(chance * (1 - chance) / np.asarray(images))
 
 
-def difference_interval(first: ArrayLike, second: ArrayLike) -> Bounds:
+def difference_interval(first: Bool[np.ndarray, "N"], second: Bool[np.ndarray, "N"]) -> Bounds:
     """Returns Tango's score interval of the accuracy of one system minus that of another on the same images.
 
     Args:
-        first, second: [n] bool, n >= 1, the same images in the same order.
+        first, second: of n >= 1 images, the same ones in the same order.
 
     Returns:
         Bounds, -1 to 1; the difference lies within, and that of equal hits is [-w, w] with w = z^2 / (n + z^2).
@@ -85,7 +82,6 @@ def difference_interval(first: ArrayLike, second: ArrayLike) -> Bounds:
     Reference: T. Tango, Equivalence test and confidence interval for the difference in proportions for the
     paired-sample design, 1998.
     """
-    first, second = np.asarray(first, bool), np.asarray(second, bool)
     gained, lost, images = int((first & ~second).sum()), int((~first & second).sum()), len(first)
     middle, end = (gained - lost) / images, 1 - 1e-12
     score = functools.partial(_tango_score, gained=gained, lost=lost, images=images)
@@ -127,7 +123,9 @@ def mean_interval(values: ArrayLike, bounds: Sequence[Bounds]) -> Bounds:
     return float(mean) - below, float(mean) + above
 
 
-def bootstrap_accuracies(hits: ArrayLike, *, seed: int | Sequence[int], replicates: int = REPLICATES) -> np.ndarray:
+def bootstrap_accuracies(
+    hits: ArrayLike, *, seed: int | Sequence[int], replicates: int = REPLICATES
+) -> Float64[np.ndarray, "{replicates} S"]:
     """Draws the images of one data set again and again and returns the accuracies on each draw.
 
     Images that the same systems get right are exchangeable: their numbers are drawn, from a multinomial distribution,
@@ -136,10 +134,10 @@ def bootstrap_accuracies(hits: ArrayLike, *, seed: int | Sequence[int], replicat
     Args:
         hits: [S, n] bool, for S systems on the same n images, n >= 1.
         seed: seed of the draws, 0 or above, or several.
-        replicates: number B of draws.
+        replicates: number of draws.
 
     Returns:
-        [B, S] float64, fractions.
+        Fractions.
     """
     hits = np.asarray(hits, bool)
     images = hits.shape[1]
@@ -157,14 +155,14 @@ _NOTHING = 1e-6
 """Replicates that differ by less show as equal, as those of a discount that is almost 1."""
 
 
-def interval_around(value: float, replicates: ArrayLike) -> Bounds | None:
+def interval_around(value: float, replicates: Float[np.ndarray, "B"]) -> Bounds | None:
     """Returns the percentile interval of a number, wide enough to hold it.
 
     Replicates of a number at its least or greatest possible value lie all on one side of it, as those of WAR at chance.
 
     Args:
         value: the number itself.
-        replicates: [B].
+        replicates: of the number.
 
     Returns:
         Bounds; None where all replicates are equal, which is no certainty: each image was right, or each wrong, or two
@@ -176,16 +174,19 @@ def interval_around(value: float, replicates: ArrayLike) -> Bounds | None:
     return min(low, value), max(high, value)
 
 
-def interval(replicates: ArrayLike, *, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+_Bound = Float64[np.ndarray, "..."] | np.float64
+
+
+def interval(replicates: Float[np.ndarray, "B ..."], *, confidence: float = CONFIDENCE) -> tuple[_Bound, _Bound]:
     """Returns the percentile interval of bootstrap replicates.
 
     Args:
-        replicates: [B, ...].
+        replicates: of numbers.
         confidence: share of the replicates inside, 0 to 1.
 
     Returns:
-        Lower and upper bound, [...] each.
+        Lower and upper bounds.
     """
     tail = (1 - confidence) / 2
-    low, high = np.quantile(np.asarray(replicates), (tail, 1 - tail), axis=0)
+    low, high = np.quantile(replicates, (tail, 1 - tail), axis=0)
     return low, high

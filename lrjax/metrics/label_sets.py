@@ -1,6 +1,7 @@
 """Accuracy where an image has several right classes, as in ReaL and ImageNet-Hard (numpy)."""
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
@@ -9,15 +10,12 @@ NO_LABEL = -1
 """What fills the rows of images with fewer labels than others."""
 
 
-def in_label_set(predictions: ArrayLike, labels: ArrayLike) -> np.ndarray:
+def in_label_set(predictions: ArrayLike, labels: ArrayLike) -> Bool[np.ndarray, "N"]:
     """Tells which predictions are among the labels of their image.
 
     Args:
         predictions: int [N], classes.
         labels: int [N] or [N, L], `NO_LABEL` where there are fewer.
-
-    Returns:
-        bool [N].
 
     Raises:
         UserError: the shapes do not fit, or one of them does not hold integers.

@@ -7,9 +7,10 @@ and models that tie share the best rank.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Float64, Int64
 from numpy.typing import ArrayLike
 from scipy import stats
 
@@ -28,7 +29,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def finite(values: ArrayLike, role: str, dimensions: int) -> np.ndarray:
+def finite(values: ArrayLike, role: str, dimensions: int) -> Float64[np.ndarray, "..."]:
     """Checks an array of numbers.
 
     Args:
@@ -37,7 +38,7 @@ def finite(values: ArrayLike, role: str, dimensions: int) -> np.ndarray:
         dimensions: the number of axes asked for.
 
     Returns:
-        The numbers, float64.
+        The numbers.
 
     Raises:
         UserError: another number of axes, or a value that is not finite.
@@ -51,7 +52,7 @@ def finite(values: ArrayLike, role: str, dimensions: int) -> np.ndarray:
     return array
 
 
-def weighted_scores(weights: ArrayLike, improved: ArrayLike) -> np.ndarray:
+def weighted_scores(weights: ArrayLike, improved: ArrayLike) -> Float64[np.ndarray, "... M"]:
     """WAR of every model for one or many weight vectors, sum |Gamma * w| / sum |w|.
 
     Args:
@@ -59,7 +60,7 @@ def weighted_scores(weights: ArrayLike, improved: ArrayLike) -> np.ndarray:
         improved: Gamma, [M, D], finite.
 
     Returns:
-        WAR, [..., M].
+        WAR.
 
     Raises:
         UserError: the shapes do not fit, a value is not finite, or the weights of a vector sum to 0.
@@ -76,33 +77,30 @@ def weighted_scores(weights: ArrayLike, improved: ArrayLike) -> np.ndarray:
     return weights @ np.abs(improved).T / total
 
 
-def average_ranks(aggregate: np.ndarray) -> np.ndarray:
+def average_ranks(aggregate: Float[np.ndarray, "*vectors M"]) -> Float64[np.ndarray, "*vectors M"]:
     """Ranks along the last axis, 1 for the smallest; ties, within rounding, share their mean rank.
 
     Args:
-        aggregate: [..., M], SAR, WAR or another mean of fractions.
+        aggregate: SAR, WAR or another mean of fractions.
 
     Returns:
-        Ranks, [..., M], from 1 to M.
+        Ranks from 1 to M.
     """
     return stats.rankdata(np.round(aggregate, DECIMALS), axis=-1)
 
 
-def standardise(ranks: np.ndarray) -> np.ndarray:
+def standardise(ranks: Float[np.ndarray, "*vectors M"]) -> Float64[np.ndarray, "*vectors M"]:
     """Centres ranks and divides by their norm, so that the dot product of two rows is their Spearman correlation.
 
-    Args:
-        ranks: [..., M].
-
     Returns:
-        [..., M], of unit norm along the last axis, or nan where all ranks are equal.
+        Vectors of unit norm along the last axis, or nan where all ranks are equal.
     """
     centred = ranks - ranks.mean(-1, keepdims=True)
     norm = np.linalg.norm(centred, axis=-1, keepdims=True)
     return np.divide(centred, norm, out=np.full_like(centred, np.nan), where=norm > 0)
 
 
-def dataset_ranks(improved: ArrayLike, datasets: Sequence[str] | None = None) -> np.ndarray:
+def dataset_ranks(improved: ArrayLike, datasets: Sequence[str] | None = None) -> Float64[np.ndarray, "D M"]:
     """The standardised ranks of the models by each data set.
 
     Args:
@@ -110,7 +108,7 @@ def dataset_ranks(improved: ArrayLike, datasets: Sequence[str] | None = None) ->
         datasets: D names, for error messages.
 
     Returns:
-        [D, M], of unit norm along the last axis.
+        Ranks of unit norm along the last axis.
 
     Raises:
         UserError: fewer than 3 models, a value that is not finite, or a data set on which all models are equal.
@@ -129,7 +127,7 @@ def dataset_ranks(improved: ArrayLike, datasets: Sequence[str] | None = None) ->
 
 def dataset_correlations(
     aggregate: ArrayLike, improved: ArrayLike, *, datasets: Sequence[str] | None = None
-) -> np.ndarray:
+) -> Float64[np.ndarray, "D"]:
     """Spearman correlation between an aggregate and the improved robustness on each data set, over models.
 
     Args:
@@ -138,7 +136,8 @@ def dataset_correlations(
         datasets: D names, for error messages.
 
     Returns:
-        [D], from -1 to 1; ties take their mean rank. In the published table "SAR" is the mean of Gamma, not of gamma.
+        Correlations from -1 to 1; ties take their mean rank. In the published table "SAR" is the mean of Gamma, not of
+        gamma.
 
     Raises:
         UserError: fewer than 3 models, shapes that do not fit, a value that is not finite, or an aggregate or data set
@@ -156,7 +155,7 @@ def dataset_correlations(
     return target @ standard
 
 
-def _best_first(scores: np.ndarray) -> np.ndarray:
+def _best_first(scores: Float[np.ndarray, "*vectors M"]) -> Int64[np.ndarray, "*vectors M"]:
     return stats.rankdata(-np.round(scores, DECIMALS), method="min", axis=-1).astype(np.int64)
 
 
@@ -165,23 +164,23 @@ class AlphaSensitivity:
     """What the steepness alpha of the chance discount does to the ranking by WAR.
 
     Attributes:
-        alphas: [A], as given.
+        alphas: as given.
         baseline: the alpha that the rankings are compared with.
-        war: [A, M].
-        ranks: [A, M], integers from 1.
-        spearman, kendall: [A], correlation (tau-b) of WAR with that at the baseline.
-        changed: [A], number of models whose rank differs from that at the baseline.
-        largest: [A], the largest difference of a rank.
+        war: WAR of the models.
+        ranks: from 1.
+        spearman, kendall: correlation (tau-b) of WAR with that at the baseline.
+        changed: number of models whose rank differs from that at the baseline.
+        largest: the largest difference of a rank.
     """
 
-    alphas: np.ndarray
+    alphas: Float64[np.ndarray, "A"]
     baseline: float
-    war: np.ndarray
-    ranks: np.ndarray
-    spearman: np.ndarray
-    kendall: np.ndarray
-    changed: np.ndarray
-    largest: np.ndarray
+    war: Float64[np.ndarray, "A M"]
+    ranks: Int64[np.ndarray, "A M"]
+    spearman: Float64[np.ndarray, "A"]
+    kendall: Float64[np.ndarray, "A"]
+    changed: Int64[np.ndarray, "A"]
+    largest: Int64[np.ndarray, "A"]
 
 
 def alpha_sensitivity(
@@ -214,7 +213,7 @@ def alpha_sensitivity(
 
     Reference: arXiv 2502.03950, improved relative robustness; alpha of 100, 200 and 500.
     """
-    values = finite(alphas, "alphas", 1)
+    values = finite(list(alphas), "alphas", 1)
     for alpha in (*values, baseline):
         if not alpha > 0:
             raise UserError(f"alpha is {alpha:g}; it must be above 0")
@@ -246,7 +245,7 @@ def alpha_sensitivity(
     )
 
 
-def _tails(resamples: int, level: float) -> np.ndarray:
+def _tails(resamples: int, level: float) -> Float64[np.ndarray, "2"]:
     if resamples < 100:
         raise UserError(f"resamples={resamples} is too few for an interval; take at least 100")
     if not 0 < level < 1:
@@ -258,11 +257,11 @@ def rank_intervals(
     improved: ArrayLike,
     weights: ArrayLike,
     *,
-    over: Literal["models", "datasets"] = "models",
+    over: str = "models",
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Int64[np.ndarray, "M"], Int64[np.ndarray, "M"]]:
     """Bootstrap intervals of the rank of each model by WAR.
 
     "models" asks what the rank of a model would be among other competitors: each model keeps its WAR and meets M - 1
@@ -275,13 +274,13 @@ def rank_intervals(
     Args:
         improved: Gamma, [M, D], finite, at least 3 models.
         weights: w, [D]; at least 3 of them not 0 for "datasets".
-        over: what is resampled.
+        over: what is resampled, "models" or "datasets".
         resamples: number of resamples, at least 100; not used for "models".
         seed: of the resamples; not used for "models".
         level: of the interval, in (0, 1).
 
     Returns:
-        low, high, each [M], integers from 1 to M: the smallest ranks that are not exceeded in (1 - level) / 2 and
+        low, high, from 1 to M: the smallest ranks that are not exceeded in (1 - level) / 2 and
         (1 + level) / 2 of the resamples, or the rank itself where that lies outside of them.
 
     Raises:
@@ -309,7 +308,7 @@ def rank_intervals(
     return np.minimum(low, own), np.maximum(high, own)
 
 
-def _pairs(**named: ArrayLike) -> list[np.ndarray]:
+def _pairs(**named: ArrayLike) -> list[Float64[np.ndarray, "M"]]:
     arrays = {name: finite(values, name, 1) for name, values in named.items()}
     (first, second), lengths = arrays, [len(values) for values in arrays.values()]
     if lengths[0] != lengths[1]:

@@ -7,12 +7,15 @@ before the modification, in every equation.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float64
 from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
+
+Numbers = Float64[np.ndarray, "..."] | np.float64
+"""What equations make of arrays, and of single numbers."""
 
 ALPHA = 200.0
 """Steepness of the factor that discounts models close to chance (100 and 500 were studied too)."""
@@ -58,7 +61,7 @@ published ranking counts 102 for each: take these counts to reproduce it, and th
 moves by less than 0.0005)."""
 
 
-def _fractions(values: ArrayLike, role: str, datasets: Sequence[str] | None) -> np.ndarray:
+def _fractions(values: ArrayLike, role: str, datasets: Sequence[str] | None) -> Float64[np.ndarray, "..."]:
     fractions = np.asarray(values, np.float64)
     bad = ~((fractions >= 0) & (fractions <= 1))
     if bad.any():
@@ -69,7 +72,9 @@ def _fractions(values: ArrayLike, role: str, datasets: Sequence[str] | None) -> 
     return fractions
 
 
-def _first(values: np.ndarray, bad: np.ndarray, datasets: Sequence[str] | None) -> tuple[str, float]:
+def _first(
+    values: Float64[np.ndarray, "..."], bad: Bool[np.ndarray, "..."] | np.bool, datasets: Sequence[str] | None
+) -> tuple[str, float]:
     bad = np.broadcast_to(bad, values.shape)
     position = int(np.argmax(bad))
     name = ""
@@ -80,9 +85,7 @@ def _first(values: np.ndarray, bad: np.ndarray, datasets: Sequence[str] | None) 
     return name, float(values.flat[position])
 
 
-def relative_robustness(
-    accuracy: ArrayLike, reference: ArrayLike, *, datasets: Sequence[str] | None = None
-) -> np.ndarray:
+def relative_robustness(accuracy: ArrayLike, reference: ArrayLike, *, datasets: Sequence[str] | None = None) -> Numbers:
     """The share of the reference accuracy that is left at low resolution, gamma_n = A_n / A_HR.
 
     Args:
@@ -92,7 +95,7 @@ def relative_robustness(
         datasets: names of the data sets along the last axis, for error messages.
 
     Returns:
-        gamma, [...], float64; above 1 where the low resolution scores higher (this happens in the published results,
+        gamma, [...]; above 1 where the low resolution scores higher (this happens in the published results,
         and is kept).
 
     Raises:
@@ -111,7 +114,7 @@ def relative_robustness(
     return accuracy / reference
 
 
-def accuracy_gap(reference: ArrayLike, classes: ArrayLike, *, datasets: Sequence[str] | None = None) -> np.ndarray:
+def accuracy_gap(reference: ArrayLike, classes: ArrayLike, *, datasets: Sequence[str] | None = None) -> Numbers:
     """How far the reference accuracy is above chance, E = A_HR - 1 / C.
 
     Args:
@@ -120,7 +123,7 @@ def accuracy_gap(reference: ArrayLike, classes: ArrayLike, *, datasets: Sequence
         datasets: names of the data sets along the last axis, for error messages.
 
     Returns:
-        E, [...], float64, negative below chance.
+        E, [...], negative below chance.
 
     Raises:
         UserError: an accuracy is outside [0, 1] or there are fewer than two classes.
@@ -143,7 +146,7 @@ def improved_robustness(
     *,
     alpha: float = ALPHA,
     datasets: Sequence[str] | None = None,
-) -> np.ndarray:
+) -> Numbers:
     """Relative robustness, discounted where the reference is close to chance, Gamma_n = gamma_n * (1 - exp(-alpha *
     E^2)).
 
@@ -159,7 +162,7 @@ def improved_robustness(
         datasets: names of the data sets along the last axis, for error messages.
 
     Returns:
-        Gamma, [...], float64.
+        Gamma, [...].
 
     Raises:
         UserError: as `relative_robustness` and `accuracy_gap`.
@@ -170,7 +173,7 @@ def improved_robustness(
     return relative_robustness(accuracy, reference, datasets=datasets) * -np.expm1(-alpha * gap**2)
 
 
-def _checked(values: Mapping[str, ArrayLike], role: str) -> dict[str, np.ndarray]:
+def _checked(values: Mapping[str, ArrayLike], role: str) -> dict[str, Float64[np.ndarray, "..."]]:
     if not values:
         raise UserError(f"there is no {role} to average; give at least one data set")
     for name, value in values.items():
@@ -179,7 +182,7 @@ def _checked(values: Mapping[str, ArrayLike], role: str) -> dict[str, np.ndarray
     return {name: np.asarray(value, np.float64) for name, value in values.items()}
 
 
-def sar(robustness: Mapping[str, ArrayLike]) -> np.ndarray:
+def sar(robustness: Mapping[str, ArrayLike]) -> Numbers:
     """Simple aggregated robustness: the plain mean of gamma_n over data sets.
 
     Args:
@@ -200,8 +203,8 @@ def war(
     robustness: Mapping[str, ArrayLike],
     weights: Mapping[str, float],
     *,
-    missing: Literal["error", "renormalise"] = "error",
-) -> np.ndarray:
+    missing: str = "error",
+) -> Numbers:
     """Weighted aggregated robustness: sum |Gamma_n * w| / sum |w| over data sets.
 
     Args:
@@ -239,7 +242,7 @@ def war(
     return sum((abs(robustness[name] * weight_of[name]) for name in common), start=np.zeros(())) / total
 
 
-def mean_accuracy(accuracies: Mapping[str, ArrayLike]) -> np.ndarray:
+def mean_accuracy(accuracies: Mapping[str, ArrayLike]) -> Numbers:
     """The plain mean of top-1 accuracy over data sets (ACC-n).
 
     Args:

@@ -8,9 +8,9 @@ import difflib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import ArrayLike
 from scipy.optimize import differential_evolution
 from scipy.stats import qmc
@@ -34,13 +34,16 @@ PAPER_COEFFICIENTS: dict[str, float] = {
 }
 """How much the agreement with each data set counts in the published search (arXiv 2502.03950, equation 2)."""
 
+_Weights = Float64[np.ndarray, "D"]
+_Objective = Callable[[Float64[np.ndarray, "S D"]], Float64[np.ndarray, "S"]]
+
 OPTIMIZERS = ("scipy", "ax")
 POPULATION = 8  # vectors per data set in one generation
 
 
 def objective(
     weights: ArrayLike, improved: ArrayLike, coefficients: ArrayLike, *, datasets: Sequence[str] | None = None
-) -> np.ndarray:
+) -> Float64[np.ndarray, "..."] | np.float64:
     """The agreement that the search maximises: sum_d c_d * Spearman(WAR, Gamma_d), over models.
 
     Args:
@@ -61,7 +64,7 @@ def objective(
     return _agreement(weights, improved, _target(improved, coefficients, datasets))
 
 
-def _target(improved: ArrayLike, coefficients: ArrayLike, datasets: Sequence[str] | None) -> np.ndarray:
+def _target(improved: ArrayLike, coefficients: ArrayLike, datasets: Sequence[str] | None) -> Float64[np.ndarray, "M"]:
     # A Spearman correlation is a dot product of standardised ranks, so the weighted sum over data sets is one too.
     ranks = dataset_ranks(improved, datasets)
     coefficients = finite(coefficients, "coefficients", 1)
@@ -69,10 +72,12 @@ def _target(improved: ArrayLike, coefficients: ArrayLike, datasets: Sequence[str
         raise UserError(f"there are {len(coefficients)} coefficients for {len(ranks)} data sets; give one for each")
     if not coefficients.any():
         raise UserError("all coefficients are 0, so there is nothing to maximise; give a data set a coefficient")
-    return coefficients @ ranks  # [M]
+    return coefficients @ ranks
 
 
-def _agreement(weights: ArrayLike, improved: ArrayLike, target: np.ndarray) -> np.ndarray:
+def _agreement(
+    weights: ArrayLike, improved: ArrayLike, target: Float64[np.ndarray, "M"]
+) -> Float64[np.ndarray, "..."] | np.float64:
     ranks = standardise(average_ranks(weighted_scores(weights, improved)))
     return np.nan_to_num(ranks) @ target
 
@@ -116,7 +121,7 @@ def search_weights(
     baselines: Mapping[str, Mapping[str, float]] | None = None,
     generations: int = 1000,
     trials: int = 60,
-    optimizer: Literal["scipy", "ax"] = "scipy",
+    optimizer: str = "scipy",
 ) -> WeightSearch:
     """Searches the data set weights whose WAR ranks the models most like the chosen data sets do.
 
@@ -166,9 +171,9 @@ def search_weights(
 
     tried: list[int] = []
 
-    def evaluate(weights: np.ndarray) -> np.ndarray:  # [S, D] -> [S]
+    def evaluate(weights: Float64[np.ndarray, "S D"]) -> Float64[np.ndarray, "S"]:
         tried.append(len(weights))
-        return _agreement(weights, improved, target)
+        return np.asarray(_agreement(weights, improved, target))
 
     if optimizer == "ax":
         found = _search_ax(evaluate, first, (low, high), seed, trials)
@@ -207,7 +212,7 @@ def _check_options(bounds: tuple[float, float], generations: int, trials: int, o
     return low, high
 
 
-def _by_dataset(coefficients: Mapping[str, float], datasets: Sequence[str]) -> np.ndarray:
+def _by_dataset(coefficients: Mapping[str, float], datasets: Sequence[str]) -> _Weights:
     for name in coefficients:
         if name not in datasets:
             close = difflib.get_close_matches(name, datasets, n=3) or list(datasets)
@@ -215,7 +220,7 @@ def _by_dataset(coefficients: Mapping[str, float], datasets: Sequence[str]) -> n
     return np.array([coefficients.get(name, 0.0) for name in datasets], np.float64)
 
 
-def _vector(weights: Mapping[str, float], datasets: Sequence[str], role: str) -> np.ndarray:
+def _vector(weights: Mapping[str, float], datasets: Sequence[str], role: str) -> _Weights:
     missing = [name for name in datasets if name not in weights]
     if missing:
         raise UserError(f"the {role} weights have none for {', '.join(missing)}; add it or leave the data set out")
@@ -225,17 +230,17 @@ def _vector(weights: Mapping[str, float], datasets: Sequence[str], role: str) ->
     return vector
 
 
-def _scaled(weights: np.ndarray, low: float, high: float) -> np.ndarray:
+def _scaled(weights: _Weights, low: float, high: float) -> _Weights:
     return np.clip(weights / weights.max() * high, low, high)
 
 
 def _search_scipy(
-    evaluate: Callable[[np.ndarray], np.ndarray],
-    first: Sequence[np.ndarray],
+    evaluate: _Objective,
+    first: Sequence[_Weights],
     bounds: tuple[float, float],
     seed: int,
     generations: int,
-) -> np.ndarray:
+) -> _Weights:
     axes, limits = len(first[0]), np.log(bounds)
     rng = np.random.default_rng(seed)
     population = qmc.LatinHypercube(axes, rng=rng).random(max(POPULATION * axes, 5))  # scipy asks for five at least
@@ -256,12 +261,12 @@ def _search_scipy(
 
 
 def _search_ax(
-    evaluate: Callable[[np.ndarray], np.ndarray],
-    first: Sequence[np.ndarray],
+    evaluate: _Objective,
+    first: Sequence[_Weights],
     bounds: tuple[float, float],
     seed: int,
     trials: int,
-) -> np.ndarray:
+) -> _Weights:
     try:
         # An extra that is large, so that types are checked without it.
         from ax.api.client import Client  # pyright: ignore[reportMissingImports]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int
 from numpy.typing import ArrayLike
 
 from lrjax.errors import UserError
@@ -40,13 +41,13 @@ def view_index(row: int, column: int, scale: int) -> int:
 STANDARD_VIEW = view_index(1, 1, 256)
 """The view of the published 1-crop accuracy: shorter side 256, middle anchor."""
 
-VIEW_SCALES = np.tile(SCALES, len(ANCHORS))
-"""Scale of each view, int [324]."""
+VIEW_SCALES: Int[np.ndarray, "324"] = np.tile(SCALES, len(ANCHORS))
+"""Scale of each view."""
 
-VIEW_ANCHORS = np.repeat(np.arange(len(ANCHORS)), len(SCALES))
-"""Anchor of each view, int [324], 0..8."""
+VIEW_ANCHORS: Int[np.ndarray, "324"] = np.repeat(np.arange(len(ANCHORS)), len(SCALES))
+"""Anchor of each view, 0..8."""
 
-GROUPS: Mapping[str, np.ndarray] = {
+GROUPS: Mapping[str, Int[np.ndarray, "M"]] = {
     "zoom-in": np.flatnonzero(VIEW_SCALES > 224),
     "zoom-out": np.flatnonzero(VIEW_SCALES < 224),
     "zoom-224": np.flatnonzero(VIEW_SCALES == 224),
@@ -54,7 +55,7 @@ GROUPS: Mapping[str, np.ndarray] = {
 """Views by the scale against the side 224 of the crop: 234 that enlarge, 81 that show a margin, 9 in between."""
 
 
-def _table(correct: ArrayLike, *, all_views: bool = False) -> np.ndarray:
+def _table(correct: ArrayLike, *, all_views: bool = False) -> Bool[np.ndarray, "N V"]:
     table = np.asarray(correct)
     if table.ndim != 2 or table.dtype != bool:
         raise UserError(f"the table of correctness is {table.dtype} {list(table.shape)}; give bool [images, views]")
@@ -65,7 +66,7 @@ def _table(correct: ArrayLike, *, all_views: bool = False) -> np.ndarray:
     return table
 
 
-def _selected(correct: ArrayLike, views: ArrayLike | None) -> np.ndarray:
+def _selected(correct: ArrayLike, views: ArrayLike | None) -> Bool[np.ndarray, "N 324"]:
     """The table with the columns outside the set cleared."""
     table = _table(correct, all_views=True)
     if views is None:
@@ -75,7 +76,7 @@ def _selected(correct: ArrayLike, views: ArrayLike | None) -> np.ndarray:
     return table & kept
 
 
-def check_views(views: ArrayLike, count: int) -> np.ndarray:
+def check_views(views: ArrayLike, count: int) -> Int[np.ndarray, "M"]:
     """Checks a set of views.
 
     Args:
@@ -135,14 +136,11 @@ def upper_bound(correct: ArrayLike, views: ArrayLike | None = None) -> float:
     return float((table if views is None else table[:, check_views(views, table.shape[1])]).any(axis=1).mean())
 
 
-def unclassifiable(*tables: ArrayLike) -> np.ndarray:
+def unclassifiable(*tables: ArrayLike) -> Bool[np.ndarray, "N"]:
     """Tells which images no view of any table gets right.
 
     Args:
         *tables: bool [N, V] each, of several models on the same images, at least one.
-
-    Returns:
-        bool [N].
 
     Raises:
         UserError: no table, one of another form, or tables of different data sets.
@@ -177,7 +175,7 @@ def random_upper_bound(views: int, classes: int) -> float:
     return min(1.0, views / classes)
 
 
-def minimum_cover(correct: ArrayLike, *, limit: int | None = None) -> np.ndarray:
+def minimum_cover(correct: ArrayLike, *, limit: int | None = None) -> Int[np.ndarray, "M"]:
     """Chooses views greedily until they get right every image that any view does.
 
     Each step takes the view that is right on most of the images left; of equal ones the first column, which in the
@@ -188,7 +186,7 @@ def minimum_cover(correct: ArrayLike, *, limit: int | None = None) -> np.ndarray
         limit: stop after so many views: the first `TOP` are the published "36 crops". Default: cover all.
 
     Returns:
-        Columns in the order they were chosen, int [M].
+        Columns in the order they were chosen.
 
     Raises:
         UserError: the table is empty or of another form, or the limit is below 1.
@@ -256,7 +254,7 @@ def group_bounds(correct: ArrayLike, views: ArrayLike | None = None) -> dict[str
     }
 
 
-def anchor_bounds(correct: ArrayLike, views: ArrayLike | None = None) -> np.ndarray:
+def anchor_bounds(correct: ArrayLike, views: ArrayLike | None = None) -> Float64[np.ndarray, "3 3"]:
     """The upper bound over the views at each anchor.
 
     This is the plain grouping. The published heat maps of the models trained on ImageNet credit an anchor with further
@@ -267,7 +265,7 @@ def anchor_bounds(correct: ArrayLike, views: ArrayLike | None = None) -> np.ndar
         views: a set; default all. An anchor without a view of the set has 0.
 
     Returns:
-        float64 [3, 3], rows from the top.
+        Rows from the top.
 
     Raises:
         UserError: the table has another form, or the set names a view that is not there.
@@ -296,14 +294,14 @@ def centre_bias(bounds: ArrayLike) -> float:
     return float(values[1, 1] - np.delete(values.ravel(), _CENTRE).mean())
 
 
-def anchor_shares(views: ArrayLike) -> np.ndarray:
+def anchor_shares(views: ArrayLike) -> Float64[np.ndarray, "3 3"]:
     """The share of a set of views that each anchor has.
 
     Args:
         views: int [M], M >= 1, for instance the first `TOP` of a cover.
 
     Returns:
-        float64 [3, 3], sum 1.
+        Shares, sum 1, rows from the top.
 
     Raises:
         UserError: the set is empty or names a view that is not there.
@@ -320,14 +318,14 @@ class ScaleCurves(NamedTuple):
     """Accuracy against scale.
 
     Attributes:
-        scales: int [36], ascending.
-        middle: float64 [36], accuracy of the view at the middle anchor.
-        nine: float64 [36], upper bound over the nine anchors.
+        scales: ascending.
+        middle: accuracy of the view at the middle anchor.
+        nine: upper bound over the nine anchors.
     """
 
-    scales: np.ndarray
-    middle: np.ndarray
-    nine: np.ndarray
+    scales: Int[np.ndarray, "36"]
+    middle: Float64[np.ndarray, "36"]
+    nine: Float64[np.ndarray, "36"]
 
 
 def scale_curves(correct: ArrayLike) -> ScaleCurves:

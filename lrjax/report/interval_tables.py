@@ -8,6 +8,7 @@ from lrjax.display.tables import Estimate, Table
 from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.completeness import marked
 from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, Bounds, interval_around
+from lrjax.metrics.robustness import Numbers
 
 _SCORES = ("SAR", "WAR", "ACC")
 _CAPTION = (
@@ -123,8 +124,8 @@ def _bounded(value: float | np.ndarray, bounds: Bounds | None) -> Estimate:
     return Estimate(100 * float(value), low, high)
 
 
-def _minus(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
-    return None if one is None or other is None else one - other
+def _minus(one: Numbers | None, other: Numbers | None) -> np.ndarray | None:
+    return None if one is None or other is None else np.asarray(one - other)
 
 
 def _label(resolution: int | str) -> str:

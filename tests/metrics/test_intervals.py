@@ -141,10 +141,10 @@ def test_a_paired_difference_lies_within_its_interval():
         first, second = (rng.random(images) < rng.choice([0, 0.02, 0.5, 0.98, 1]) for _ in range(2))
         low, high = difference_interval(first, second)
         assert -1 <= low <= first.mean() - second.mean() <= high <= 1 and low < high
-    for same in (np.zeros(60), np.ones(60), np.arange(60) < 20):
+    for same in (np.zeros(60, bool), np.ones(60, bool), np.arange(60) < 20):
         width = 1.959964**2 / (60 + 1.959964**2)  # not nothing, although no image differs
         np.testing.assert_allclose(difference_interval(same, same), (-width, width), rtol=1e-6)
-    np.testing.assert_allclose(difference_interval(np.ones(9), np.zeros(9))[1], 1)
+    np.testing.assert_allclose(difference_interval(np.ones(9, bool), np.zeros(9, bool))[1], 1)
 
 
 def test_the_interval_of_a_mean_by_hand():

@@ -75,7 +75,10 @@ def test_weighted_scores_are_war_and_the_mean():
     improved = random_gamma()
     weights = np.array([[0.2, 0.0, 1.0, 0.4], [3.0, 3.0, 3.0, 3.0]])
     scores = ranking.weighted_scores(weights, improved)
-    expected = [[war(dict(enumerate(row)), dict(enumerate(vector))) for row in improved] for vector in weights]
+    expected = [
+        [war(dict(zip("abcd", row, strict=True)), dict(zip("abcd", vector, strict=True))) for row in improved]
+        for vector in weights
+    ]
     np.testing.assert_allclose(scores, expected, rtol=1e-14)
     np.testing.assert_allclose(scores[1], improved.mean(1), rtol=1e-14)
 
