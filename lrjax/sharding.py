@@ -12,9 +12,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int64, Shaped
 
 from lrjax.errors import UserError
-from lrjax.types import Array, Tree
+from lrjax.types import Array, ArrayLike, Tree
 
 PATIENCE = 10
 """Seconds that a process which has failed waits for the others to fail too."""
@@ -96,11 +97,11 @@ def run_jointly(command: Callable[[], int]) -> int:
     return status
 
 
-def from_first(values: np.ndarray) -> np.ndarray:
+def from_first(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
     """Returns what process 0 has, in every process.
 
     Args:
-        values: array, of equal shape and dtype in all processes.
+        values: of equal shape and dtype in all processes.
     """
     return values if jax.process_count() == 1 else np.asarray(multihost_utils.broadcast_one_to_all(values))
 
@@ -112,7 +113,7 @@ def to_host(tree: Tree) -> Tree:
         tree: arrays, on one mesh.
     """
 
-    def copy(leaf: Array) -> np.ndarray:
+    def copy(leaf: ArrayLike | np.generic) -> np.ndarray:
         here = not isinstance(leaf, jax.Array) or leaf.is_fully_replicated or leaf.is_fully_addressable
         return np.asarray(leaf) if here else multihost_utils.process_allgather(leaf, tiled=True)
 
@@ -150,8 +151,8 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def spread_rows(x: Array) -> Array:
-    """Pins the leading axis of x [B, ...] to the mesh axis "data", inside `jax.sharding.use_abstract_mesh`.
+def spread_rows(x: Shaped[Array, "B *rest"]) -> Shaped[Array, "B *rest"]:
+    """Pins the leading axis of x to the mesh axis "data", inside `jax.sharding.use_abstract_mesh`.
 
     Left alone, the compiler may keep the parts of a parameter in place and give every device the whole batch instead;
     pinned, it gathers the parameters of a block when the block is computed, as FSDP means.
@@ -167,8 +168,8 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def own_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
-    """Returns which rows of a global batch `put_batch` takes from this process, int64, in order.
+def own_rows(mesh: Mesh, batch_size: int) -> Int64[np.ndarray, "rows"]:
+    """Returns which rows of a global batch `put_batch` takes from this process, in order.
 
     Args:
         mesh: the mesh.
@@ -213,7 +214,7 @@ def tree_shardings(tree: Tree, mesh: Mesh, rules: Rules) -> Tree:
         KeyError: no rule matches.
     """
 
-    def place(path: tuple, leaf: Array) -> NamedSharding:
+    def place(path: tuple, leaf: ArrayLike | np.generic | jax.ShapeDtypeStruct) -> NamedSharding:
         name = "/".join(str(entry.key) for entry in path)
         spec = partition(name, rules)
         for length, axis in zip(leaf.shape, spec, strict=False):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import grain
 import numpy as np
+from jaxtyping import Bool, Int, Int32, Int64, UInt8
 from PIL import Image
 
 from lrjax.data.images import RGB, ImageError, prepare, render_view, to_rgb, whole
@@ -27,30 +28,29 @@ class Batch:
     images are, then the large ones stay as they are.
 
     Args:
-        images: uint8 [B, S, S, 3], 0..255, black outside the images and in rows without pixels; None where no row has
-            pixels. S is the largest side where whole images are wanted.
-        sizes: int32 [B, 2], height and width in pixels; 0 for rows without pixels.
+        images: 0..255, black outside the images and in rows without pixels; None where no row has pixels. S is the
+            largest side where whole images are wanted.
+        sizes: height and width in pixels; 0 for rows without pixels.
         specs: the R views of every image; none where whole images are wanted.
-        on_host: bool [B], True for the images whose views Pillow has rendered, see `images.prepare`.
-        views: uint8 [B, R, size, size, 3], black in the other rows; None where Pillow has rendered none.
+        on_host: True for the images whose views Pillow has rendered, see `images.prepare`.
+        views: black in the other rows; None where Pillow has rendered none.
         large: by row, RGB, the whole images of which a side is longer than `LARGEST_CANVAS`.
-        labels: int32 [B], or [B, M] where an image has a set of labels; -1 fills sets and rows without an image or
-            label. M is a power of two.
-        mask: bool [B], False for rows without an image: padding and skipped images.
-        index: int64 [B], position in the source; -1 for padding.
+        labels: sets where an image has several; -1 fills sets and rows without an image or label. M is a power of two.
+        mask: False for rows without an image: padding and skipped images.
+        index: position in the source; -1 for padding.
         ids: B ids; "" for rows without an image.
         damaged: why images of this batch are skipped.
     """
 
-    images: np.ndarray | None
-    sizes: np.ndarray
+    images: UInt8[np.ndarray, "B S S 3"] | None
+    sizes: Int32[np.ndarray, "B 2"]
     specs: tuple[ViewSpec, ...]
-    on_host: np.ndarray
-    views: np.ndarray | None
+    on_host: Bool[np.ndarray, "B"]
+    views: UInt8[np.ndarray, "B R size size 3"] | None
     large: Mapping[int, Image.Image]
-    labels: np.ndarray
-    mask: np.ndarray
-    index: np.ndarray
+    labels: Int32[np.ndarray, "B"] | Int32[np.ndarray, "B M"]
+    mask: Bool[np.ndarray, "B"]
+    index: Int64[np.ndarray, "B"]
     ids: tuple[str, ...]
     damaged: tuple[ImageError, ...]
 
@@ -71,7 +71,7 @@ def batches(
     shard: tuple[int, int] = (0, 1),
     workers: int = 0,
     on_error: str = "error",
-    indices: Sequence[int] | np.ndarray | None = None,
+    indices: Sequence[int] | Int[np.ndarray, "n"] | None = None,
 ) -> Iterator[Batch]:
     """Reads images as `joint_batches` does, in one layout.
 
@@ -94,7 +94,7 @@ def joint_batches(
     shard: tuple[int, int] = (0, 1),
     workers: int = 0,
     on_error: str = "error",
-    indices: Sequence[int] | np.ndarray | None = None,
+    indices: Sequence[int] | Int[np.ndarray, "n"] | None = None,
 ) -> Iterator[tuple[Batch, ...]]:
     """Reads every image exactly once over all shards, in order, decoded ahead by threads.
 
@@ -142,7 +142,7 @@ def training_batches(
     *,
     seed: int,
     size: int,
-    rows: Sequence[int] | np.ndarray | None = None,
+    rows: Sequence[int] | Int[np.ndarray, "B"] | None = None,
     start: int = 0,
     workers: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -216,8 +216,11 @@ def _check(batch_size: int, shard: tuple[int, int]) -> None:
 
 
 def shard_positions(
-    source: Examples, batch_size: int, shard: tuple[int, int], indices: Sequence[int] | np.ndarray | None = None
-) -> np.ndarray:
+    source: Examples,
+    batch_size: int,
+    shard: tuple[int, int],
+    indices: Sequence[int] | Int[np.ndarray, "n"] | None = None,
+) -> Int64[np.ndarray, "rows"]:
     """Return the positions in the source that a shard reads, in batches that side by side are the global ones.
 
     Args:
@@ -227,7 +230,7 @@ def shard_positions(
         indices: positions to read, in this order; all by default.
 
     Returns:
-        int64 [steps * batch_size], -1 for padding at the end.
+        A multiple of the batch size, -1 for padding at the end.
 
     Raises:
         UserError: an argument is out of range.
@@ -251,7 +254,12 @@ def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
 
 
 def _read(
-    source: Examples, plan: np.ndarray, batch_size: int, workers: int, on_error: str, wanted: _Decoding
+    source: Examples,
+    plan: Int64[np.ndarray, "rows"],
+    batch_size: int,
+    workers: int,
+    on_error: str,
+    wanted: _Decoding,
 ) -> Iterator[tuple[Batch, ...]]:
     if len(plan) == 0:
         return
@@ -342,7 +350,9 @@ def _collate(rows: list, specs: tuple[ViewSpec, ...], host: bool, last_side: int
     )
 
 
-def _label_array(labels: Sequence[int | tuple[int, ...]]) -> np.ndarray:
+def _label_array(
+    labels: Sequence[int | tuple[int, ...]],
+) -> Int32[np.ndarray, "B"] | Int32[np.ndarray, "B M"]:
     if not any(isinstance(label, tuple) for label in labels):
         return np.array(labels, np.int32)
     sets = [label if isinstance(label, tuple) else (label,) for label in labels]
@@ -361,5 +371,5 @@ def _training_row(source: Examples, size: int, index: int) -> dict[str, Any]:
     return {"image": image, "id": row["id"], "index": np.int64(index), **extra}
 
 
-def _square(image: np.ndarray, size: int) -> np.ndarray:
+def _square(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
     return image if image.shape[:2] == (size, size) else to_rgb(render_view(Image.fromarray(image), ViewSpec(size)))

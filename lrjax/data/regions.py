@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from lrjax.checks.files import read_regular
 from lrjax.data.dataset import Dataset
@@ -24,11 +25,11 @@ class Boxes(NamedTuple):
     """The bounding boxes of an image.
 
     Attributes:
-        corners: int [n, 4], (left, top, right, bottom) in pixels, right and bottom exclusive.
+        corners: (left, top, right, bottom) in pixels, right and bottom exclusive.
         size: height and width in pixels of the image that they were drawn on.
     """
 
-    corners: np.ndarray
+    corners: Int[np.ndarray, "n 4"]
     size: tuple[int, int]
 
 
@@ -73,16 +74,13 @@ def _read(path: Path) -> Boxes:
     return Boxes(points.reshape(-1, 4), (height, width))
 
 
-def inside_boxes(boxes: Boxes, height: int, width: int) -> np.ndarray:
+def inside_boxes(boxes: Boxes, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
     """Tells which pixels of an image lie inside of any box.
 
     Args:
         boxes: the boxes; of an image of another size they grow or shrink with it, to whole pixels outwards.
         height: height of the image in pixels.
         width: its width.
-
-    Returns:
-        bool [height, width].
     """
     inside = np.zeros((height, width), bool)
     rows, columns = boxes.size

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Label = int | str | tuple[int | str, ...]
 """A number, a class name, or several of them, any of which is right."""
@@ -20,6 +20,7 @@ class LeftOut(NamedTuple):
     first: str
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Random access to `len(examples)` images: {"image": PIL image or uint8 [H, W, 3], "id": str, perhaps "label"}."""
 
@@ -36,7 +37,7 @@ class Examples(Protocol):
         ...
 
 
-class Source(Examples, Protocol):
+class Source(Examples, abc.ABC):
     """Examples whose content has a fingerprint. A kind derives from it and sets what it knows without reading images.
 
     Attributes:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float32, Int, PRNGKeyArray, Shaped, UInt8
 
 from lrjax.config import Train
 from lrjax.models.build import Encoders, exact_products
@@ -23,7 +24,7 @@ from lrjax.ops.preprocess import normalize
 from lrjax.sharding import batch_sharding, replicated
 from lrjax.train.losses import caption_loss, clip_loss, consistency_loss
 from lrjax.train.trainable import adaptation_of, init_trainable, transformer
-from lrjax.types import Array, Tree
+from lrjax.types import Array, IntScalar, Tree
 from lrjax.weights.streaming import named_leaves
 
 _MAX_LOG_SCALE = math.log(100)
@@ -54,22 +55,24 @@ class ViewMaker:
         crop = crop_bank(config.image_size, size, config.crop_scale, pass_order=pass_order)
         return cls(crop, buckets, config.shared_crop)
 
-    def __call__(self, key: Array, images: Array) -> Array:
+    def __call__(
+        self, key: PRNGKeyArray, images: UInt8[Array, "B S S 3"]
+    ) -> UInt8[Array, "B {1+len(self.buckets)} {self.crop.size} {self.crop.size} 3"]:
         """Makes the HR view and one LR view per bucket of every image.
 
         Args:
-            key: random key.
-            images: uint8 [B, S, S, 3], 0..255.
+            key: consumed.
+            images: 0..255.
 
         Returns:
-            uint8 [B, 1 + buckets, size, size, 3]; each view is first degraded, then cropped.
+            The views, 0..255; each is first degraded, then cropped.
         """
 
-        def crop(key: Array, image: Array) -> Array:
+        def crop(key: PRNGKeyArray, image: UInt8[Array, "S S 3"]) -> UInt8[Array, "size size 3"]:
             top, left, height, width = random_crop_box(key, self.crop)
             return resized_crop(image, top, left, height, width, self.crop)
 
-        def views(key: Array, image: Array) -> Array:
+        def views(key: PRNGKeyArray, image: UInt8[Array, "S S 3"]) -> UInt8[Array, "views size size 3"]:
             crop_keys, side_keys = jax.random.split(key, (2, 1 + len(self.buckets)))
             low = [degrade(image, random_side(k, b), b) for k, b in zip(side_keys[1:], self.buckets, strict=True)]
             if self.shared_crop:
@@ -100,7 +103,7 @@ class Distiller:
         """The image tower of the backbone."""
         return transformer(self.row)
 
-    def init(self, seed: int, frozen: Tree | None = None) -> Tree:
+    def init(self, seed: IntScalar, frozen: Tree | None = None) -> Tree:
         """Returns the initial state: trainable tree, optimizer state and step counter.
 
         Args:
@@ -119,7 +122,7 @@ class Distiller:
         """
         blocks = dict(named_leaves(frozen["image"]["blocks"])) if self.config.unfrozen else {}
 
-        def place(path: tuple, leaf: Array) -> NamedSharding:
+        def place(path: tuple, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
             block = _BLOCK.fullmatch(jax.tree_util.keystr(path, simple=True, separator="/"))
             if block is None or leaf.ndim == 0:
                 return replicated(mesh)
@@ -127,17 +130,23 @@ class Distiller:
 
         return jax.tree_util.tree_map_with_path(place, jax.eval_shape(self.init, 0, frozen))
 
-    def teach(self, frozen: Tree, images: Array) -> Array:
-        """Embeds HR views, uint8 [B, size, size, 3], with the backbone alone: float32 [B, E]."""
+    def teach(self, frozen: Tree, images: UInt8[Array, "B size size 3"]) -> Float32[Array, "B E"]:
+        """Embeds HR views with the backbone alone."""
         return self.encoders.image(frozen, self._normalize(images))
 
-    def study(self, trainable: Tree, frozen: Tree, images: Array) -> Array:
-        """Embeds views, uint8 [B, size, size, 3], with what is trained: float32 [B, E]."""
+    def study(self, trainable: Tree, frozen: Tree, images: UInt8[Array, "B size size 3"]) -> Float32[Array, "B E"]:
+        """Embeds views with what is trained."""
         adaptation = adaptation_of(trainable, self.spec)
         return self.encoders.image(frozen, self._normalize(images), adaptation, remat=self.config.remat)
 
-    def compare(self, trainable: Tree, teacher: Array, student: Array, captions: Array | None) -> Array:
-        """The loss of one view's embeddings of a whole batch, float32 []."""
+    def compare(
+        self,
+        trainable: Tree,
+        teacher: Float32[Array, "B E"],
+        student: Float32[Array, "B E"],
+        captions: Int[Array, "B"] | None,
+    ) -> Float32[Array, ""]:
+        """The loss of one view's embeddings of a whole batch."""
         loss = clip_loss(teacher, student, jnp.exp(trainable["log_scale"]))
         if "classifier" in trainable:
             assert captions is not None
@@ -145,8 +154,12 @@ class Distiller:
         return loss
 
     def gradient(
-        self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None = None
-    ) -> tuple[Array, Tree]:
+        self,
+        trainable: Tree,
+        frozen: Tree,
+        views: UInt8[Array, "B views size size 3"],
+        captions: Int[Array, "B"] | None = None,
+    ) -> tuple[Float32[Array, ""], Tree]:
         """Distils the HR view of the frozen model into all views of the student.
 
         The contrastive loss is a sum over views, which are taken one after the other: the backward pass needs the
@@ -155,11 +168,11 @@ class Distiller:
         Args:
             trainable: tree of `init_trainable`.
             frozen: parameters of the backbone; the student shares what is not trained.
-            views: uint8 [B, 1 + buckets, size, size, 3], the HR view first.
-            captions: int [B], 0..captions - 1, for the classifier; None without one.
+            views: the HR view first, then one per bucket.
+            captions: 0..captions - 1, for the classifier; None without one.
 
         Returns:
-            The loss, float32 [], and its gradient, a tree like `trainable`.
+            The loss and its gradient, a tree like `trainable`.
 
         Reference:
             LR0.FM (arXiv 2502.03950), section 5.
@@ -170,7 +183,7 @@ class Distiller:
         views = jnp.swapaxes(views, 0, 1)
         teacher = self._map(functools.partial(self.teach, frozen), views[0])
 
-        def add(total: tuple[Array, Tree], view: Array) -> tuple[tuple[Array, Tree], None]:
+        def add(total: tuple[Array, Tree], view: UInt8[Array, "B size size 3"]) -> tuple[tuple[Array, Tree], None]:
             found = self._view_gradient(trainable, frozen, teacher, view, captions)
             return jax.tree.map(jnp.add, total, found), None
 
@@ -178,8 +191,13 @@ class Distiller:
         return jax.lax.scan(add, nothing, views)[0]
 
     def _view_gradient(
-        self, trainable: Tree, frozen: Tree, teacher: Array, images: Array, captions: Array | None
-    ) -> tuple[Array, Tree]:
+        self,
+        trainable: Tree,
+        frozen: Tree,
+        teacher: Float32[Array, "B E"],
+        images: UInt8[Array, "B size size 3"],
+        captions: Int[Array, "B"] | None,
+    ) -> tuple[Float32[Array, ""], Tree]:
         """Loss and gradient of one view of the batch.
 
         With several microbatches all are embedded first, the loss of the whole batch is differentiated with respect to
@@ -195,14 +213,20 @@ class Distiller:
         student = self._map(functools.partial(self.study, trainable, frozen), images)
         loss, (direct, wanted) = jax.value_and_grad(self.compare, argnums=(0, 2))(trainable, teacher, student, captions)
 
-        def add(total: Tree, part: tuple[Array, Array]) -> tuple[Tree, None]:
+        def add(total: Tree, part: tuple[UInt8[Array, "b size size 3"], Float32[Array, "b E"]]) -> tuple[Tree, None]:
             images, cotangent = part
             _, pull = jax.vjp(lambda tree: self.study(tree, frozen, images), trainable)
             return jax.tree.map(jnp.add, total, pull(cotangent)[0]), None
 
         return loss, jax.lax.scan(add, direct, (self._split(images), self._split(wanted)))[0]
 
-    def _robust_loss(self, trainable: Tree, frozen: Tree, views: Array, captions: Array | None) -> Array:
+    def _robust_loss(
+        self,
+        trainable: Tree,
+        frozen: Tree,
+        views: UInt8[Array, "B views size size 3"],
+        captions: Int[Array, "B"] | None,
+    ) -> Float32[Array, ""]:
         """The loss of RobustSAM: the HR view is the teacher's alone."""
         images, adaptation = self._normalize(views), adaptation_of(trainable, self.spec)
         teacher, *patches = self._with_patches(frozen, images[:, 0])
@@ -245,7 +269,9 @@ class Distiller:
         order = self.row.preprocess.pass_order
         make_views = ViewMaker.create(self.config, self.spec.size, pass_order=order)
 
-        def step(state: Tree, frozen: Tree, images: Array, captions: Array | None = None) -> tuple[Tree, Tree]:
+        def step(
+            state: Tree, frozen: Tree, images: UInt8[Array, "B S S 3"], captions: Int[Array, "B"] | None = None
+        ) -> tuple[Tree, Tree]:
             key = jax.random.fold_in(jax.random.key(seed), state["step"])
             views = jax.lax.with_sharding_constraint(make_views(key, images), batch_sharding(mesh))
             trainable = state["trainable"]
@@ -265,14 +291,14 @@ class Distiller:
         whole = replicated(mesh)
         return jax.jit(step, donate_argnums=0, out_shardings=(whole if layout is None else layout, whole))
 
-    def _map(self, function: Callable[[Array], Array], images: Array) -> Array:
+    def _map(self, function: Callable[[Array], Array], images: Shaped[Array, "B *in"]) -> Shaped[Array, "B *out"]:
         """Applies a function of rows to one microbatch after the other."""
         parts = jax.lax.map(function, self._split(images))
         return jnp.swapaxes(parts, 0, 1).reshape(-1, *parts.shape[2:])
 
-    def _split(self, x: Array) -> Array:
-        """[B, ...] -> [parts, B / parts, ...]; every n-th row, so that each part is spread over the devices as x is."""
+    def _split(self, x: Shaped[Array, "B *rest"]) -> Shaped[Array, "{self.config.microbatches} b *rest"]:
+        """Parts of every n-th row, so that each part is spread over the devices as x is."""
         return jnp.swapaxes(x.reshape(-1, self.config.microbatches, *x.shape[1:]), 0, 1)
 
-    def _normalize(self, views: Array) -> Array:
+    def _normalize(self, views: UInt8[Array, "... 3"]) -> Float32[Array, "... 3"]:
         return normalize(views, self.row.preprocess.mean, self.row.preprocess.std)

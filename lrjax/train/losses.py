@@ -2,21 +2,22 @@
 
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float32, Int
 
 from lrjax.models.build import similarities
 from lrjax.types import Array
 
 
-def clip_loss(a: Array, b: Array, scale: Array) -> Array:
+def clip_loss(a: Float32[Array, "B E"], b: Float32[Array, "B E"], scale: Float32[Array, ""]) -> Float32[Array, ""]:
     """Symmetric contrastive loss of paired embeddings over the whole (global) batch.
 
     Args:
-        a: float32 [B, E], L2-normalised.
-        b: float32 [B, E], L2-normalised; row i belongs to row i of `a`.
-        scale: float32 [], factor of the cosines.
+        a: L2-normalised.
+        b: L2-normalised; row i belongs to row i of `a`.
+        scale: factor of the cosines.
 
     Returns:
-        float32 []: mean of the two cross-entropies of `scale * a @ b.T` with the diagonal as target.
+        Mean of the two cross-entropies of `scale * a @ b.T` with the diagonal as target.
 
     Reference:
         CLIP (arXiv 2103.00020), figure 3; LR0.FM (arXiv 2502.03950), section 5.
@@ -28,17 +29,22 @@ def clip_loss(a: Array, b: Array, scale: Array) -> Array:
     return (rows.mean() + columns.mean()) / 2
 
 
-def consistency_loss(teacher: Array, students: Array, clear: Array, restored: Array) -> Array:
+def consistency_loss(
+    teacher: Float32[Array, "B E"],
+    students: Float32[Array, "views B E"],
+    clear: Float32[Array, "B H W C"],
+    restored: Float32[Array, "views B H W C"],
+) -> Float32[Array, ""]:
     """Sum over views of the squared distances from the teacher's embeddings and features on the HR image.
 
     Args:
-        teacher: float32 [B, E], L2-normalised, without gradient.
-        students: float32 [views, B, E], L2-normalised, on each LR version.
-        clear: float32 [B, H, W, C], features of the HR images, without gradient.
-        restored: float32 [views, B, H, W, C], features of each LR version.
+        teacher: L2-normalised, without gradient.
+        students: L2-normalised, on each LR version.
+        clear: features of the HR images, without gradient.
+        restored: features of each LR version.
 
     Returns:
-        float32 []: per view the mean over images of the squared distance of the embeddings, and the mean over all
+        Per view the mean over images of the squared distance of the embeddings, and the mean over all
         entries of that of the features. The sources give both the same weight.
 
     Reference:
@@ -49,16 +55,15 @@ def consistency_loss(teacher: Array, students: Array, clear: Array, restored: Ar
     return (distances + features).sum()
 
 
-def caption_loss(students: Array, classifier: dict[str, Array], captions: Array) -> Array:
+def caption_loss(
+    students: Float32[Array, "views B E"], classifier: dict[str, Array], captions: Int[Array, "B"]
+) -> Float32[Array, ""]:
     """Sum over views of the cross-entropy of a linear classifier of the embeddings into the captions.
 
     Args:
-        students: float32 [views, B, E], L2-normalised.
+        students: L2-normalised.
         classifier: "kernel" float32 [E, K] and "bias" float32 [K].
-        captions: int [B], 0..K-1, the caption that each image was generated from.
-
-    Returns:
-        float32 [].
+        captions: 0..K-1, the caption that each image was generated from.
 
     Reference:
         LR0.FM (arXiv 2502.03950), table 5.

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float32, PRNGKeyArray
 
 from lrjax.config import Train
 from lrjax.errors import UserError
@@ -52,13 +53,13 @@ def check_method(config: Train, row: Backbone) -> None:
         )
 
 
-def init_trainable(config: Train, spec: ImageSpec, key: Array, params: Tree | None = None) -> Tree:
+def init_trainable(config: Train, spec: ImageSpec, key: PRNGKeyArray, params: Tree | None = None) -> Tree:
     """Draws the initial trainable tree.
 
     Args:
         config: the training options.
         spec: the image tower.
-        key: random key.
+        key: consumed.
         params: parameters of the backbone; only unfrozen blocks need them.
 
     Returns:
@@ -101,5 +102,5 @@ def adaptation_of(trainable: Tree, spec: ImageSpec) -> Tree:
     return adaptation
 
 
-def _uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array:
+def _uniform(key: PRNGKeyArray, shape: tuple[int, ...], bound: float) -> Float32[Array, "..."]:
     return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
