@@ -7,8 +7,8 @@ embedding, L depth, V vocabulary, K taps per output pixel or classes (said where
 Of images and of what is counted over them: S side of a square, N images, V views, M members of a set; of tables of
 results M models, D data sets, B bootstrap replicates, S systems. Lower-case letters mean something to one function.
 
-Shapes are jaxtyping's: `UInt8[Array, "B S S 3"]`, "..." for any axes, "#N" for an axis that may be 1, "{size}" for the
-value of an argument. The tests check them at run time, nothing else does.
+Shapes are jaxtyping's: `UInt8[Array, "B S S 3"]`, "..." for any axes, "_" for one that may differ from array to array,
+"{size}" for the value of an argument. The tests check them at run time, nothing else does.
 """
 
 from typing import Any

@@ -24,8 +24,9 @@ import jax
 import jaxtyping
 
 # Before lrjax is imported: shapes and all other types of these modules are checked at every call. An int is a float.
-CHECKED = ("lrjax.data.loader", "lrjax.data.regions", "lrjax.metrics", "lrjax.ops", "lrjax.sharding")
-CHECKED += tuple(f"lrjax.train.{name}" for name in ("distill", "losses", "optim", "trainable"))
+CHECKED = ["lrjax.data.loader", "lrjax.data.regions", "lrjax.metrics", "lrjax.ops", "lrjax.sharding"]
+CHECKED += [f"lrjax.questions.{name}" for name in ("case", "classifiers", "pages", "retrieval", "zeroshot", "zoom")]
+CHECKED += [f"lrjax.train.{name}" for name in ("distill", "losses", "optim", "trainable")]
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 # Digests of the files of tests are no business of the user's runs.

@@ -47,7 +47,7 @@ VIEW_SCALES: Int[np.ndarray, "324"] = np.tile(SCALES, len(ANCHORS))
 VIEW_ANCHORS: Int[np.ndarray, "324"] = np.repeat(np.arange(len(ANCHORS)), len(SCALES))
 """Anchor of each view, 0..8."""
 
-GROUPS: Mapping[str, Int[np.ndarray, "M"]] = {
+GROUPS: Mapping[str, Int[np.ndarray, "_"]] = {
     "zoom-in": np.flatnonzero(VIEW_SCALES > 224),
     "zoom-out": np.flatnonzero(VIEW_SCALES < 224),
     "zoom-224": np.flatnonzero(VIEW_SCALES == 224),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Float32
 
 from lrjax.data.datasets import Dataset, prompts_hash
 from lrjax.data.prompts import class_prompts
@@ -39,7 +40,7 @@ def classifier_key(predictor: Predictor, dataset: Dataset, *, weights: str, prec
 
 def text_classifier(
     predictor: Predictor, dataset: Dataset, folder: Path, *, weights: str, precision: str
-) -> np.ndarray:
+) -> Float32[np.ndarray, "K E"]:
     """Returns the zero-shot classifier of a data set, from an earlier evaluation where there was one.
 
     Args:
@@ -50,7 +51,7 @@ def text_classifier(
         precision: compute dtype.
 
     Returns:
-        float32 [K, E], as `Predictor.classifier`.
+        That of `Predictor.classifier`.
     """
     if jax.process_index() == 0 and (pair := _same_text(predictor, dataset)):
         _LOG.warning(
@@ -83,7 +84,7 @@ def _same_text(predictor: Predictor, dataset: Dataset) -> tuple[str, str] | None
     return None
 
 
-def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+def _read(path: Path, shape: tuple[int, int]) -> Float32[np.ndarray, "{shape[0]} {shape[1]}"] | None:
     if not path.exists():
         return None
     try:

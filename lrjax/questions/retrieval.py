@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float32, Int, Int32
 
 from lrjax.checks.ranges import Side
 from lrjax.questions.base import Question
@@ -84,17 +85,22 @@ class Retrieval(Question):
         return Score(found, samples)
 
 
-def places(queries: np.ndarray, candidates: np.ndarray, wanted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def places(
+    queries: Float32[np.ndarray, "N E"],
+    candidates: Float32[np.ndarray, "K E"],
+    wanted: Int[np.ndarray, "N"],
+    labels: Int[np.ndarray, "K"],
+) -> Int32[np.ndarray, "N"]:
     """Returns the place of the nearest right candidate among all, most similar first.
 
     Args:
-        queries: float32 [N, E].
-        candidates: float32 [K, E]; of equally similar ones the lower index comes first.
-        wanted: [N], the label of the right candidates of each query; there is at least one.
-        labels: [K], of the candidates.
+        queries: what is compared with the candidates.
+        candidates: of equally similar ones the lower index comes first.
+        wanted: the label of the right candidates of each query; there is at least one.
+        labels: of the candidates.
 
     Returns:
-        int32 [N], from 0.
+        Places from 0.
     """
     step, position = max(1, _AT_ONCE // len(candidates)), np.arange(len(candidates))
     found = []

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from lrjax.checks.files import read_text
 from lrjax.checks.parse import parse_json
@@ -19,7 +20,7 @@ FORMAT = 1
 
 
 def write_covers(
-    path: str | os.PathLike, tables: Sequence[ZoomTable], sets: Sequence[np.ndarray], *, dataset: str
+    path: str | os.PathLike, tables: Sequence[ZoomTable], sets: Sequence[Int[np.ndarray, "_"]], *, dataset: str
 ) -> None:
     """Writes the view set of every model.
 
@@ -43,7 +44,7 @@ def write_covers(
     write_atomically(path, f"{head}{lines}\n]}}\n")
 
 
-def read_cover(path: str | os.PathLike, *, model: str, variant: str) -> np.ndarray:
+def read_cover(path: str | os.PathLike, *, model: str, variant: str) -> Int[np.ndarray, "M"]:
     """Reads the view set of a model.
 
     Args:
@@ -52,7 +53,7 @@ def read_cover(path: str | os.PathLike, *, model: str, variant: str) -> np.ndarr
         variant: "vanilla", "lr_tk0", ...
 
     Returns:
-        Columns of the tables in the order they were chosen, int [M], M >= 1.
+        Columns of the tables in the order they were chosen, at least one.
 
     Raises:
         UserError: the file is missing or of another form, or has no set of the model.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 from lrjax.data.images import to_rgb
@@ -61,7 +62,7 @@ def zoom_page(
 
 
 def _sections(
-    tables: Sequence[ZoomTable], sets: Sequence[np.ndarray], grouped: Mapping[str, Sequence[ZoomTable]]
+    tables: Sequence[ZoomTable], sets: Sequence[Int[np.ndarray, "_"]], grouped: Mapping[str, Sequence[ZoomTable]]
 ) -> list[Section]:
     bounds = [report.bounds_table(tables, sets), report.unclassifiable_table(grouped)]
     return [
@@ -72,7 +73,7 @@ def _sections(
     ]
 
 
-def _example(grouped: Mapping[str, Sequence[ZoomTable]], covers: Mapping[int, np.ndarray]) -> Section:
+def _example(grouped: Mapping[str, Sequence[ZoomTable]], covers: Mapping[int, Int[np.ndarray, "_"]]) -> Section:
     """The views of an image of the first data set whose images can be opened, or why there is none."""
     name, heading, reasons = "example", "The views of one image", []
     for dataset, tables in grouped.items():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int, UInt8
 from PIL import Image
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
@@ -76,8 +77,8 @@ def centre_curves(by_dataset: Mapping[str, Sequence[ZoomTable]]) -> Chart:
     )
 
 
-def centre_change(table: ZoomTable) -> np.ndarray:
-    """The accuracy at each of `CENTRE_SCALES` less that at 256 pixels, float64 [11]."""
+def centre_change(table: ZoomTable) -> Float64[np.ndarray, "11"]:
+    """The accuracy at each of `CENTRE_SCALES` less that at 256 pixels."""
     assert table.centre is not None
     accuracy = np.array([in_label_set(guess, table.labels).mean() for guess in table.centre.T])
     return accuracy - accuracy[CENTRE_SCALES.index(256)]
@@ -96,15 +97,9 @@ def anchor_maps(tables: Sequence[ZoomTable]) -> Maps:
     return Maps(name="zoom-anchors", title=title, maps=maps, low=0, high=100, label="images in %")
 
 
-def view_grid(correct: np.ndarray) -> np.ndarray:
+def view_grid(correct: Bool[np.ndarray, "324"]) -> Bool[np.ndarray, "18 18"]:
     """Puts the views of an image on a square: nine blocks as the anchors lie, with the scales in rising order row by
     row in each.
-
-    Args:
-        correct: bool [324].
-
-    Returns:
-        bool [18, 18].
 
     Reference: arXiv 2304.05538, Figure A27 (its arrangement is our own).
     """
@@ -130,14 +125,14 @@ def view_map(tables: Sequence[ZoomTable], index: int) -> Maps:
     return Maps(name=f"zoom-views-{index}", title=title, maps=maps, low=0, high=1, block=6, columns=3)
 
 
-def _with_image(tables: Sequence[ZoomTable], index: int) -> list[tuple[ZoomTable, np.ndarray]]:
+def _with_image(tables: Sequence[ZoomTable], index: int) -> list[tuple[ZoomTable, Bool[np.ndarray, "324"]]]:
     found = [(table, table.correct[table.index == index][0]) for table in tables if (table.index == index).any()]
     if not found:
         raise UserError(f"no zoom table has an image {index}; give a position in the data set")
     return found
 
 
-def crop(image: Image.Image, view: int) -> np.ndarray:
+def crop(image: Image.Image, view: int) -> UInt8[np.ndarray, "224 224 3"]:
     """Returns a view of an image, by Pillow.
 
     Args:
@@ -145,7 +140,7 @@ def crop(image: Image.Image, view: int) -> np.ndarray:
         view: column of the view in the tables.
 
     Returns:
-        uint8 [224, 224, 3], black outside the image.
+        Pixels, 0..255, black outside the image.
     """
     row, column = ANCHORS[zoom.VIEW_ANCHORS[view]]
     height, width = short_side_size(image.height, image.width, int(zoom.VIEW_SCALES[view]))
@@ -167,7 +162,7 @@ def divided_image(table: ZoomTable) -> int:
 def crops(
     image: Image.Image,
     table: ZoomTable,
-    views: Sequence[int] | np.ndarray,
+    views: Sequence[int] | Int[np.ndarray, "M"],
     *,
     index: int | None = None,
     name: str = "zoom-crops",

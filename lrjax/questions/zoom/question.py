@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
+from jaxtyping import Bool, Float, Float32, Int, Int16, Shaped
 
 from lrjax.config import path_field
 from lrjax.data.loader import Batch
@@ -188,9 +189,13 @@ def _programs(mesh: Mesh) -> tuple[Callable, Callable, Callable, Callable]:
 
 
 def _score(
-    embedded: Array, weights: Array, label: Array, members: Array, totals: tuple[Array, Array]
-) -> tuple[dict[str, Array], tuple[Array, Array]]:
-    """The guesses of the views of some scales, and the largest probabilities and their sums [B, G, K] so far."""
+    embedded: Float32[Array, "B V E"],
+    weights: Float32[Array, "K E"],
+    label: Int[Array, "B M"],
+    members: Bool[Array, "scales anchors G"],
+    totals: tuple[Float32[Array, "B G K"], Float32[Array, "B G K"]],
+) -> tuple[dict[str, Array], tuple[Float32[Array, "B G K"], Float32[Array, "B G K"]]]:
+    """The guesses of the views of some scales, and the largest probabilities and their sums so far."""
     logits = similarities(LOGIT_SCALE * embedded, weights)  # [B, V, K]
     probabilities = jax.nn.softmax(logits, axis=-1)
     guess, confidence = jnp.argmax(logits, axis=-1).astype(jnp.int32), probabilities.max(axis=-1)
@@ -202,27 +207,27 @@ def _score(
     return {"correct": correct, "confidence": confidence, "guess": guess, "finite": finite}, totals
 
 
-def _score_crops(embedded: Array, weights: Array) -> dict[str, Array]:
+def _score_crops(embedded: Float32[Array, "B V E"], weights: Float32[Array, "K E"]) -> dict[str, Int16[Array, "B _"]]:
     probabilities = jax.nn.softmax(similarities(LOGIT_SCALE * embedded, weights), axis=-1)
     crops, centre = probabilities[:, :10], probabilities[:, 10:]
     combined = [rule(crops[:, :count], axis=1) for count in (5, 10) for rule in (jnp.max, jnp.mean)]  # as in CROPS
     return {"crops": _guess(jnp.stack(combined, axis=1)), "centre": _guess(centre)}
 
 
-def _decide(totals: tuple[Array, Array]) -> Array:
-    """Guesses in the order of `AGGREGATES`, [B, 2 G]."""
+def _decide(totals: tuple[Float32[Array, "B G K"], Float32[Array, "B G K"]]) -> Int16[Array, "B 2*G"]:
+    """Guesses in the order of `AGGREGATES`."""
     images, groups, classes = totals[0].shape
     return _guess(jnp.stack(totals, axis=2).reshape(images, 2 * groups, classes))
 
 
-def _guess(probabilities: Array) -> Array:
+def _guess(probabilities: Float[Array, "B V K"]) -> Int16[Array, "B V"]:
     """The most probable class, `NO_LABEL` where there is none: no view, or numbers that overflowed."""
     guess = jnp.argmax(probabilities, axis=-1)
     return jnp.where(probabilities.max(axis=-1) > 0, guess, NO_LABEL).astype(jnp.int16)
 
 
-def _members(views: np.ndarray | None) -> np.ndarray:
-    """Which view counts in which of the G groups, bool [36, 9, G], by scale and anchor; G is 0 without a set."""
+def _members(views: Int[np.ndarray, "M"] | None) -> Bool[np.ndarray, "36 9 G"]:
+    """Which view counts in which of the G groups, by scale and anchor; G is 0 without a set."""
     if views is None:
         return np.zeros((len(SCALES), len(ANCHORS), 0), bool)
     member = [np.isin(np.arange(VIEWS), np.intersect1d(views, group)) for group in GROUPS.values()]
@@ -233,7 +238,7 @@ def _in_order(groups: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     """Views by ascending scale, [B, s * 9] in each group, as views in the order of `ops.zoom`, [B, 324], compact."""
     place = np.argsort(np.argsort(SCALES))
 
-    def ordered(name: str) -> Array:
+    def ordered(name: str) -> Shaped[Array, "B 324"]:
         by_scale = jnp.concatenate([one[name] for one in groups], axis=1).reshape(-1, len(SCALES), len(ANCHORS))
         return jnp.swapaxes(by_scale[:, place], 1, 2).reshape(-1, VIEWS)
 
@@ -248,7 +253,7 @@ def _any(things: Collection) -> bool:
     return bool(_of_all(np.array([len(things)])).any())
 
 
-def _of_all(rows: np.ndarray) -> np.ndarray:
+def _of_all(rows: Shaped[np.ndarray, "B *rest"]) -> Shaped[np.ndarray, "all *rest"]:
     """The rows of all processes."""
     if jax.process_count() == 1:
         return rows

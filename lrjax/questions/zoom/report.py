@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
@@ -18,7 +19,9 @@ from lrjax.questions.zoom.stored import ZoomTable, common_images
 _NAMES = ("model", "data set")
 
 
-def covers(tables: Sequence[ZoomTable], *, of: str | None = None, among: Sequence[ZoomTable] = ()) -> list[np.ndarray]:
+def covers(
+    tables: Sequence[ZoomTable], *, of: str | None = None, among: Sequence[ZoomTable] = ()
+) -> list[Int[np.ndarray, "_"]]:
     """Finds the minimum cover that belongs to each table.
 
     Args:
@@ -41,7 +44,7 @@ def covers(tables: Sequence[ZoomTable], *, of: str | None = None, among: Sequenc
     return found
 
 
-def bounds_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
+def bounds_table(tables: Sequence[ZoomTable], sets: Sequence[Int[np.ndarray, "_"]]) -> Table:
     """One crop, the first 36 of the cover, all 324, and the baselines of guessing.
 
     Args:
@@ -73,7 +76,7 @@ def bounds_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Tab
     return _noted(made, tables)
 
 
-def groups_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
+def groups_table(tables: Sequence[ZoomTable], sets: Sequence[Int[np.ndarray, "_"]]) -> Table:
     """What zooming in, out and neither solve, within the cover.
 
     Args:
@@ -96,7 +99,7 @@ def groups_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Tab
     return _noted(made, tables)
 
 
-def anchors_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table:
+def anchors_table(tables: Sequence[ZoomTable], sets: Sequence[Int[np.ndarray, "_"]]) -> Table:
     """The upper bound at each anchor, and how far the middle one is ahead.
 
     Args:
@@ -145,7 +148,7 @@ def scales_table(tables: Sequence[ZoomTable]) -> Table:
     return _noted(made, tables)
 
 
-def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -> Table | None:
+def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[Int[np.ndarray, "_"]]) -> Table | None:
     """Accuracy of the maximum and the mean of probabilities over groups of views, and over five and ten crops.
 
     Args:
@@ -177,7 +180,7 @@ def aggregation_table(tables: Sequence[ZoomTable], sets: Sequence[np.ndarray]) -
     return _noted(made, tables)
 
 
-def _aggregated(table: ZoomTable, cover: np.ndarray) -> list[float | None]:
+def _aggregated(table: ZoomTable, cover: Int[np.ndarray, "M"]) -> list[float | None]:
     if table.aggregated is not None or table.confidence is None or table.guesses is None:
         return _accuracies(table, table.aggregated, len(AGGREGATES))
     cells = []
@@ -188,7 +191,7 @@ def _aggregated(table: ZoomTable, cover: np.ndarray) -> list[float | None]:
     return cells
 
 
-def _accuracies(table: ZoomTable, guesses: np.ndarray | None, count: int) -> list[float | None]:
+def _accuracies(table: ZoomTable, guesses: Int[np.ndarray, "N {count}"] | None, count: int) -> list[float | None]:
     """Percent right of each column, None where nothing is guessed."""
     if guesses is None:
         return [None] * count

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import MARK, shortfall
@@ -30,14 +31,14 @@ class ZoomTable:
         variant: "vanilla", "lr_tk0", ...
         dataset: key of the data set.
         classes: number of classes, None where the rows do not tell.
-        correct: bool [N, 324].
-        index: int [N], positions of the images in the data set.
-        labels: int [N] or [N, L].
-        confidence: float [N, 324], the probability of each view's guess, where it was stored.
-        guesses: int [N, 324], the class that each view is taken for, where it was stored.
-        crops: int [N, 4], guesses from five and ten crops (`CROPS`), -1 for none, where they were stored.
-        centre: int [N, 11], guesses from centre crops (`CENTRE_SCALES`), where they were stored.
-        aggregated: int [N, 6], guesses from a set of views (`AGGREGATES`), -1 for none, where they were stored.
+        correct: which views are right.
+        index: positions of the images in the data set.
+        labels: right classes, sets where an image has several.
+        confidence: the probability of each view's guess, where it was stored.
+        guesses: the class that each view is taken for, where it was stored.
+        crops: guesses from five and ten crops (`CROPS`), -1 for none, where they were stored.
+        centre: guesses from centre crops (`CENTRE_SCALES`), where they were stored.
+        aggregated: guesses from a set of views (`AGGREGATES`), -1 for none, where they were stored.
         images: where the images are, for `data.reopen.open_again`; None where the rows do not tell.
         incomplete: how many of the images of the data set were seen, where not all were (`completeness.shortfall`).
     """
@@ -46,14 +47,14 @@ class ZoomTable:
     variant: str
     dataset: str
     classes: int | None
-    correct: np.ndarray
-    index: np.ndarray
-    labels: np.ndarray
-    confidence: np.ndarray | None = None
-    guesses: np.ndarray | None = None
-    crops: np.ndarray | None = None
-    centre: np.ndarray | None = None
-    aggregated: np.ndarray | None = None
+    correct: Bool[np.ndarray, "N 324"]
+    index: Int[np.ndarray, "N"]
+    labels: Int[np.ndarray, "N"] | Int[np.ndarray, "N M"]
+    confidence: Float[np.ndarray, "N 324"] | None = None
+    guesses: Int[np.ndarray, "N 324"] | None = None
+    crops: Int[np.ndarray, "N 4"] | None = None
+    centre: Int[np.ndarray, "N 11"] | None = None
+    aggregated: Int[np.ndarray, "N 6"] | None = None
     images: Mapping[str, Any] | None = None
     incomplete: str | None = None
 
@@ -68,14 +69,11 @@ class ZoomTable:
         return f"{self.name} {MARK}" if self.incomplete else self.name
 
 
-def unpack(packed: np.ndarray) -> np.ndarray:
+def unpack(packed: np.ndarray) -> Bool[np.ndarray, "N 324"]:
     """Turns stored bits into a table.
 
     Args:
         packed: uint8 [N, 41], `numpy.packbits` of bool [N, 324] along its rows.
-
-    Returns:
-        bool [N, 324].
 
     Raises:
         UserError: the bits have another form.
@@ -184,14 +182,14 @@ def by_dataset(tables: Sequence[ZoomTable]) -> dict[str, list[ZoomTable]]:
     return found
 
 
-def common_images(tables: Sequence[ZoomTable]) -> list[np.ndarray]:
+def common_images(tables: Sequence[ZoomTable]) -> list[Bool[np.ndarray, "N 324"]]:
     """Brings the tables of several models on one data set into one order.
 
     Args:
         tables: of one data set, at least one.
 
     Returns:
-        For each table bool [N, 324], in the order of the images of the first.
+        Which views are right in each table, in the order of the images of the first.
 
     Raises:
         UserError: the tables are not of the same images.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Bool, Int32, UInt8
 
 from lrjax.data.images import host_windows
 from lrjax.data.loader import Batch
@@ -26,7 +27,9 @@ from lrjax.types import Array
 Places = tuple[tuple[int, int, bool], ...]
 
 
-def view_maker(batch: Batch, mesh: Mesh, *, sizes: np.ndarray, any_large: bool, workers: int) -> Callable[..., Array]:
+def view_maker(
+    batch: Batch, mesh: Mesh, *, sizes: Int32[np.ndarray, "B 2"], any_large: bool, workers: int
+) -> Callable[..., Array]:
     """Puts the images of a batch on the mesh.
 
     That takes 3 bytes per pixel of the canvas, at most 3 MiB per image. Large images stay with the host, in 4 bytes per
@@ -35,7 +38,7 @@ def view_maker(batch: Batch, mesh: Mesh, *, sizes: np.ndarray, any_large: bool, 
     Args:
         batch: the rows of this process, whole images.
         mesh: the devices.
-        sizes: int [B, 2] of `Batch`, of all processes.
+        sizes: those of `Batch`, of all processes.
         any_large: whether there is a large image in any process.
         workers: threads of this process for large images.
 
@@ -50,7 +53,7 @@ def view_maker(batch: Batch, mesh: Mesh, *, sizes: np.ndarray, any_large: bool, 
     canvas = put_batch(np.pad(batch.images, ((0, 0), (0, margin), (0, margin), (0, 0))), mesh)
     on_host = np.isin(np.arange(len(batch.mask)), list(batch.large))
 
-    def views(*lists: Sequence[WindowSpec]) -> Array:
+    def views(*lists: Sequence[WindowSpec]) -> UInt8[Array, "B V size size 3"]:
         parts = []
         for specs in lists:
             shape = tuple(np.max([window_shape(sizes, spec) for spec in specs], axis=0).tolist())
@@ -80,7 +83,7 @@ def _renderer(mesh: Mesh, size: int, places: Places) -> Callable[[Array, WindowT
     """The jitted function that renders windows, compiled once for all data sets."""
     on_cpu = mesh.devices.flat[0].platform == "cpu"
 
-    def render(canvas: Array, items: WindowTaps) -> Array:
+    def render(canvas: UInt8[Array, "B S S 3"], items: WindowTaps) -> UInt8[Array, "B V size size 3"]:
         together = 1 if on_cpu else len(canvas)
         views = render_windows(canvas, items, size=size, places=places, images_at_once=together)
         return views.reshape(len(canvas), -1, *views.shape[3:])
@@ -92,7 +95,10 @@ def _renderer(mesh: Mesh, size: int, places: Places) -> Callable[[Array, WindowT
 
 @functools.cache
 def _assembler(mesh: Mesh) -> Callable[[list[Array], tuple[Array, Array] | None], Array]:
-    def assemble(parts: list[Array], rendered: tuple[Array, Array] | None) -> Array:
+    def assemble(
+        parts: list[UInt8[Array, "B _ size size 3"]],
+        rendered: tuple[UInt8[Array, "B V size size 3"], Bool[Array, "B"]] | None,
+    ) -> UInt8[Array, "B V size size 3"]:
         views = jnp.concatenate(parts, axis=1)
         return views if rendered is None else jnp.where(rendered[1][:, None, None, None, None], rendered[0], views)
 

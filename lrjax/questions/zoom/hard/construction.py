@@ -79,7 +79,7 @@ def hard_images(
     *,
     index: ArrayLike,
     labels: ArrayLike,
-    class_ids: ArrayLike | None = None,
+    class_ids: Sequence[int] | ArrayLike | None = None,
 ) -> list[HardImage]:
     """Lists the images that no view of any model gets right.
 
