@@ -148,7 +148,7 @@ class Zoom(Question):
         table = np.unpackbits(samples["correct"], axis=1, count=VIEWS).astype(bool)
         count, hits = len(table), table.sum(axis=0)
 
-        def one(name: str, right: int) -> Measurement:
+        def one(name: str, right: np.integer) -> Measurement:
             return Measurement(f"zoom_{name}", int(right) / count, count)
 
         best = [
