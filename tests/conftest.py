@@ -24,7 +24,8 @@ import jax
 import jaxtyping
 
 # Before lrjax is imported: shapes and all other types of these modules are checked at every call. An int is a float.
-CHECKED = ["lrjax.data.loader", "lrjax.data.regions", "lrjax.metrics", "lrjax.ops", "lrjax.sharding"]
+CHECKED = ["lrjax.data.loader", "lrjax.data.regions", "lrjax.metrics", "lrjax.models", "lrjax.ops"]
+CHECKED += ["lrjax.sharding"]
 CHECKED += [f"lrjax.questions.{name}" for name in ("case", "classifiers", "pages", "retrieval", "zeroshot", "zoom")]
 CHECKED += [f"lrjax.train.{name}" for name in ("distill", "losses", "optim", "trainable")]
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -1,6 +1,8 @@
 """What an adapter may change of a frozen image tower, place by place."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from jaxtyping import Float
 
 from lrjax.errors import UserError
 from lrjax.models.spec import TowerSpec
@@ -10,7 +12,7 @@ from lrjax.types import Array, Tree
 class Adapter:
     """Leaves an image tower as it is; an adapter overrides the places that it changes.
 
-    Rows are [B, S, D]: those before the patches, such as the class token, and the patches.
+    Rows are those before the patches, such as the class token, and the patches.
 
     Attributes:
         name: what errors call it, in the plural.
@@ -31,19 +33,19 @@ class Adapter:
         """Changes the parameters of the image tower."""
         return params
 
-    def patches(self, x: Array) -> Array:
-        """Changes the patch embeddings [B, N, D], before class token and positions."""
+    def patches(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+        """Changes the patch embeddings, before class token and positions."""
         return x
 
-    def enter(self, x: Array, *, before: int) -> Array:
+    def enter(self, x: Float[Array, "B S D"], *, before: int) -> Float[Array, "B _ D"]:
         """Changes the rows before the first block, of which `before` stand before the patches."""
         return x
 
-    def layers(self) -> Tree | Array | None:
+    def layers(self) -> Any:
         """Gives what each block needs, with an axis of depth in front."""
         return None
 
-    def block(self, x: Array, layer: Tree | Array | None) -> Array:
+    def block(self, x: Float[Array, "B S D"], layer: Any) -> Float[Array, "B S D"]:
         """Changes the input of a block.
 
         Args:
@@ -52,10 +54,10 @@ class Adapter:
         """
         return x
 
-    def leave(self, x: Array, *, before: int) -> Array:
+    def leave(self, x: Float[Array, "B S D"], *, before: int) -> Float[Array, "B _ D"]:
         """Changes the rows behind the last block, where all are pooled."""
         return x
 
-    def pooled(self, x: Array) -> Array:
-        """Changes what the head takes, [B, D]."""
+    def pooled(self, x: Float[Array, "B D"]) -> Float[Array, "B D"]:
+        """Changes what the head takes."""
         return x

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
+from jaxtyping import Float, Float32, Int
 
 from lrjax.errors import UserError
 from lrjax.models.adaptation import adapters_of
 from lrjax.models.spec import ModelSpec
 from lrjax.models.towers import Model
-from lrjax.types import Array, Tree
+from lrjax.types import Array, ArrayLike, Tree
 
 
 @functools.cache
@@ -45,27 +47,27 @@ def count_params(tree: Tree) -> int:
     return sum(math.prod(leaf.shape) for path, leaf in leaves if path[-1].key not in ("mean", "variance"))
 
 
-def normalize_rows(x: Array) -> Array:
+def normalize_rows(x: Float[Array, "*rows E"]) -> Float32[Array, "*rows E"]:
     """L2-normalises the last axis in float32."""
     x = x.astype(jnp.float32)
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def similarities(a: Array, b: Array) -> Array:
+def similarities(a: Float[Array, "*rows E"], b: Float[ArrayLike, "K E"]) -> Float32[Array, "*rows K"]:
     """Multiplies rows with rows in float32 on every device and in every precision: near ties need all the digits.
 
     Args:
-        a: float [..., N, E].
-        b: float [K, E].
+        a: rows.
+        b: rows.
 
     Returns:
-        float32 [..., N, K]: the product of each row of `a` with each of `b`.
+        The product of each row of `a` with each of `b`.
     """
     a, b = a.astype(jnp.float32), b.astype(jnp.float32)
     return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
 
 
-def exact_products(dtype: jnp.dtype) -> AbstractContextManager:
+def exact_products(dtype: DTypeLike) -> AbstractContextManager:
     """A context in which products are traced; those of float32 are computed in float32 on every device.
 
     Unless told so, a TPU rounds the factors to bfloat16 and an NVIDIA GPU to TF32.
@@ -87,7 +89,7 @@ class Encoders:
     """
 
     spec: ModelSpec
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     mesh: Mesh | None = None
 
     @contextmanager
@@ -103,7 +105,7 @@ class Encoders:
     def apply(
         self,
         params: Tree,
-        images: Array,
+        images: Float[ArrayLike, "B size size 3"],
         adaptation: Tree | None = None,
         *,
         taps: Collection[str] = (),
@@ -113,7 +115,7 @@ class Encoders:
 
         Args:
             params: parameter tree of the spec.
-            images: float [B, size, size, 3], normalised with the mean and deviation of the backbone.
+            images: normalised with the mean and deviation of the backbone.
             adaptation: what was trained for the backbone, see `adaptation.ADAPTERS`; None for the vanilla model.
             taps: which of the `taps` of the tower are given, see `ImageTower` and `ResNetTower`.
             remat: what the backward pass recomputes, see `run_blocks`.
@@ -135,23 +137,26 @@ class Encoders:
             found = tower(images, adapters=adapters, taps=taps, remat=remat)
             return found | {"embedding": normalize_rows(found["embedding"])}
 
-    def image(self, params: Tree, images: Array, adaptation: Tree | None = None, *, remat: str = "none") -> Array:
-        """Embeds normalised images, as `apply` does.
-
-        Returns:
-            float32 [B, E], L2-normalised.
-        """
+    def image(
+        self,
+        params: Tree,
+        images: Float[ArrayLike, "B size size 3"],
+        adaptation: Tree | None = None,
+        *,
+        remat: str = "none",
+    ) -> Float32[Array, "B E"]:
+        """Embeds normalised images, as `apply` does; the embeddings are L2-normalised."""
         return self.apply(params, images, adaptation, remat=remat)["embedding"]
 
-    def text(self, params: Tree, tokens: Array) -> Array:
+    def text(self, params: Tree, tokens: Int[ArrayLike, "B context"]) -> Float32[Array, "B E"]:
         """Embeds token ids.
 
         Args:
             params: parameter tree of the spec.
-            tokens: int32 [B, context].
+            tokens: of the tokenizer.
 
         Returns:
-            float32 [B, E], L2-normalised.
+            Embeddings, L2-normalised.
 
         Raises:
             UserError: there is no text tower.
@@ -160,4 +165,4 @@ class Encoders:
         if tower is None:
             raise UserError("the model has no text tower, so that texts have no embeddings; use one that has")
         with self._tracing():
-            return normalize_rows(tower(tokens, dtype=self.dtype))
+            return normalize_rows(tower(jnp.asarray(tokens), dtype=self.dtype))

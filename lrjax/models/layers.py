@@ -8,11 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Bool, Float, Float32, Int
 
 from lrjax.models.adapter import Adapter
 from lrjax.models.spec import TransformerSpec
 from lrjax.sharding import spread_rows
-from lrjax.types import Array
+from lrjax.types import Array, ArrayLike
+
+Row = int | Int[Array, "B"]
+"""The number of a row, the same for all samples or one for each."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu_erf": functools.partial(jax.nn.gelu, approximate=False),
@@ -29,7 +33,9 @@ def make_norm(spec: TransformerSpec, width: int, *, rngs: nnx.Rngs) -> nnx.Modul
     return nnx.LayerNorm(width, epsilon=spec.eps, use_fast_variance=False, rngs=rngs)
 
 
-def rope_table(grid: int, head_width: int, *, theta: float = 10_000.0, reference_grid: int = 16) -> np.ndarray:
+def rope_table(
+    grid: int, head_width: int, *, theta: float = 10_000.0, reference_grid: int = 16
+) -> Float32[np.ndarray, "2 patches {head_width}"]:
     """Cosines and sines of EVA-02's rotary positions on a square grid of patches.
 
     Args:
@@ -39,7 +45,7 @@ def rope_table(grid: int, head_width: int, *, theta: float = 10_000.0, reference
         reference_grid: grid that the positions 0..reference_grid cover.
 
     Returns:
-        float32 [2, g * g, head_width]: cosines and sines, equal for the two channels of each adjacent pair.
+        Cosines and sines, equal for the two channels of each adjacent pair.
 
     Reference:
         EVA-02 (arXiv 2303.11331), RoFormer (arXiv 2104.09864).
@@ -55,15 +61,15 @@ def rope_table(grid: int, head_width: int, *, theta: float = 10_000.0, reference
     return np.stack([np.cos(joined), np.sin(joined)]).astype(np.float32)
 
 
-def apply_rope(x: Array, table: Array) -> Array:
+def apply_rope(x: Float[Array, "B S A width"], table: Float32[ArrayLike, "2 N width"]) -> Float[Array, "B S A width"]:
     """Rotates adjacent channel pairs (x0, x1) -> (x0 cos - x1 sin, x1 cos + x0 sin) of the patch rows.
 
     Args:
-        x: [B, S, A, head_width]; rows before the last N (the class token) stay as they are.
-        table: float32 [2, N, head_width] of `rope_table`.
+        x: rows before the last N (the class token) stay as they are.
+        table: of `rope_table`.
 
     Returns:
-        Array of the shape and dtype of `x`.
+        Rows of the dtype of `x`.
     """
     prefix = x.shape[1] - table.shape[1]
     patches = x[:, prefix:].astype(jnp.float32)
@@ -74,33 +80,35 @@ def apply_rope(x: Array, table: Array) -> Array:
     return jnp.concatenate([x[:, :prefix], rotated], axis=1)
 
 
-def take_row(x: Array, row: int | Array) -> Array:
+def take_row(x: Float[Array, "B S D"], row: Row) -> Float[Array, "B 1 D"]:
     """Takes one row of each sample.
 
     Args:
-        x: [B, S, D].
-        row: index of the row, the same for all samples or int32 [B].
-
-    Returns:
-        Array [B, 1, D].
+        x: the samples.
+        row: index of the row, the same for all samples or one for each.
     """
     return x[:, row][:, None] if isinstance(row, int) else jnp.take_along_axis(x, row[:, None, None], axis=1)
 
 
-def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> tuple[Array, Array]:
+def attend(
+    q: Float[Array, "B Q A width"],
+    k: Float[Array, "B S A width"],
+    v: Float[Array, "B S A width"],
+    mask: Bool[ArrayLike, "..."] | None = None,
+) -> tuple[Float[Array, "B Q joined"], Float32[Array, "B A Q S"]]:
     """Softmax attention; logits and softmax are computed in float32.
 
     The heads are brought in front of the rows once. Beside products that leave them behind, encoding became 1 %
     (ViT-B-16), 5 % (EVA02-B-16) and 8 % (CLIP's texts) faster on a CPU.
 
     Args:
-        q: [B, Q, A, head_width].
-        k: [B, S, A, head_width].
-        v: likewise.
-        mask: bool, broadcastable to [B, A, Q, S]: which columns a row may see; None shows all.
+        q: queries.
+        k: keys.
+        v: values.
+        mask: broadcastable to [B, A, Q, S]: which columns a row may see; None shows all.
 
     Returns:
-        Array [B, Q, A * head_width] of the dtype of `v`, and the weights, float32 [B, A, Q, S].
+        The heads side by side, of the dtype of `v`, and the weights.
     """
     batch, rows, heads, width = q.shape
     q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
@@ -125,9 +133,13 @@ class Attention(nnx.Module):
         self.out = nnx.Linear(spec.width, spec.width, rngs=rngs)
 
     def __call__(
-        self, x: Array, rope: Array | None = None, mask: Array | None = None, row: int | Array | None = None
-    ) -> tuple[Array, Array]:
-        """Maps [B, S, D] to the same, or to one row of it, and gives the weights [B, A, Q, S]."""
+        self,
+        x: Float[Array, "B S D"],
+        rope: Float32[ArrayLike, "2 N width"] | None = None,
+        mask: Bool[ArrayLike, "..."] | None = None,
+        row: Row | None = None,
+    ) -> tuple[Float[Array, "B Q D"], Float32[Array, "B A Q S"]]:
+        """Maps rows to rows, or to one of them, and gives the weights."""
         queries = x if row is None else take_row(x, row)
         q, k, v = (f(y).reshape(*y.shape[:2], self.heads, -1) for f, y in ((self.q, queries), (self.k, x), (self.v, x)))
         if rope is not None:
@@ -143,7 +155,7 @@ class Attention(nnx.Module):
 
 
 class CrossAttention(nnx.Module):
-    """Multi-head attention from queries [B, Q, W] to rows [B, S, D]; all four projections have a bias."""
+    """Multi-head attention from queries to rows; all four projections have a bias."""
 
     def __init__(self, width: int, source_width: int, heads: int, *, output: int | None = None, rngs: nnx.Rngs):
         self.heads = heads
@@ -151,7 +163,7 @@ class CrossAttention(nnx.Module):
         self.k, self.v = (nnx.Linear(source_width, width, rngs=rngs) for _ in range(2))
         self.out = nnx.Linear(width, width if output is None else output, rngs=rngs)
 
-    def __call__(self, queries: Array, rows: Array) -> Array:
+    def __call__(self, queries: Float[Array, "B Q W"], rows: Float[Array, "B S D"]) -> Float[Array, "B Q E"]:
         q, k, v = (
             f(x).reshape(*x.shape[:2], self.heads, -1) for f, x in ((self.q, queries), (self.k, rows), (self.v, rows))
         )
@@ -168,7 +180,7 @@ class Mlp(nnx.Module):
         self.norm = make_norm(spec, spec.hidden, rngs=rngs) if spec.sub_norm else None
         self.down = nnx.Linear(spec.hidden, spec.width, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
         activation = ACTIVATIONS[self.activation]
         hidden = activation(self.up(x)) if self.gate is None else activation(self.gate(x)) * self.up(x)
         return self.down(hidden if self.norm is None else self.norm(hidden).astype(x.dtype))
@@ -185,9 +197,13 @@ class Block(nnx.Module):
         self.mlp = Mlp(spec, rngs=rngs)
 
     def __call__(
-        self, x: Array, rope: Array | None = None, mask: Array | None = None, row: int | Array | None = None
-    ) -> tuple[Array, Array]:
-        """Maps [B, S, D] to the same, or computes one row of it only, [B, 1, D], and gives the attention's weights."""
+        self,
+        x: Float[Array, "B S D"],
+        rope: Float32[ArrayLike, "2 N width"] | None = None,
+        mask: Bool[ArrayLike, "..."] | None = None,
+        row: Row | None = None,
+    ) -> tuple[Float[Array, "B Q D"], Float32[Array, "B A Q S"]]:
+        """Maps rows to rows, or to one of them, and gives the attention's weights."""
         shortcut = x if row is None else take_row(x, row)
         if self.order == "post":
             attended, weights = self.attention(x, rope, mask, row)
@@ -216,31 +232,31 @@ float32 [L, B, A, S, S]."""
 
 def run_blocks(
     blocks: Block,
-    x: Array,
+    x: Float[Array, "B S D"],
     *,
-    rope: Array | None = None,
-    mask: Array | None = None,
+    rope: Float32[ArrayLike, "2 N width"] | None = None,
+    mask: Bool[ArrayLike, "..."] | None = None,
     adapters: Sequence[Adapter] = (),
-    row: int | Array | None = None,
+    row: Row | None = None,
     taps: Collection[str] = (),
     remat: str = "none",
-) -> tuple[Array, dict[str, Array]]:
+) -> tuple[Float[Array, "B Q D"], dict[str, Array]]:
     """Runs stacked blocks with one scan, which compiles one block whatever the depth.
 
     Args:
         blocks: of `stack_blocks`.
-        x: [B, S, D].
-        rope: float32 [2, N, head_width], or None.
-        mask: bool, broadcastable to [B, A, S, S]: which columns a row may see, besides what `causal` forbids; or None.
+        x: the rows.
+        rope: of `rope_table`, or None.
+        mask: broadcastable to [B, A, S, S]: which columns a row may see, besides what `causal` forbids; or None.
         adapters: change the input of each block.
-        row: the only row that is needed of the last block, an index or int32 [B]; None for all rows. With rotary
-            positions it must be the class token.
+        row: the only row that is needed of the last block; None for all rows. With rotary positions it must be the
+            class token.
         taps: which of `BLOCK_TAPS` are given as well.
         remat: what the backward pass recomputes: "none"; "selective", all but the products with weights, which takes a
             third of the memory; "full", whole blocks, which takes an eighth (Korthikanti et al., arXiv 2205.05198).
 
     Returns:
-        The output [B, S, D], or [B, 1, D] for one row, and the taps.
+        The output, all rows or the one, and the taps.
     """
     graph, parameters = nnx.split(blocks)
     depth = jax.tree.leaves(parameters)[0].shape[0]
@@ -248,9 +264,7 @@ def run_blocks(
     scanned = depth if row is None or taps else depth - 1
     layers = [adapter.layers() for adapter in adapters]
 
-    def run_block(
-        x: Array, index: int | Array, layers: Sequence[Any], row: int | Array | None = None
-    ) -> tuple[Array, Array]:
+    def run_block(x: Array, index: int | Array, layers: Sequence[Any], row: Row | None = None) -> tuple[Array, Array]:
         own = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), parameters)
         block, x = nnx.merge(graph, own), spread_rows(x)
         for adapter, layer in zip(adapters, layers, strict=True):

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Float
 
 from lrjax.models.layers import CrossAttention, Mlp, make_norm
 from lrjax.models.spec import ImageSpec
@@ -21,8 +22,8 @@ class MapHead(nnx.Module):
         self.norm = make_norm(spec.blocks, width, rngs=rngs)
         self.mlp = Mlp(spec.blocks, rngs=rngs)
 
-    def __call__(self, rows: Array) -> Array:
-        """Maps rows [B, N, D] to [B, D]."""
+    def __call__(self, rows: Float[Array, "B N D"]) -> Float[Array, "B D"]:
+        """Makes one row."""
         probe = jnp.broadcast_to(self.probe[...].astype(rows.dtype), (rows.shape[0], 1, rows.shape[2]))
         x = self.attention(probe, rows)[:, 0]
         return x + self.mlp(self.norm(x).astype(x.dtype))
@@ -40,8 +41,8 @@ class QueryPooler(nnx.Module):
         self.norm_rows = make_norm(spec.blocks, spec.blocks.width, rngs=rngs)
         self.attention = CrossAttention(spec.embedding, spec.blocks.width, spec.pool_heads, rngs=rngs)
 
-    def __call__(self, rows: Array) -> Array:
-        """Maps rows [B, S, D] to [B, E]."""
+    def __call__(self, rows: Float[Array, "B S D"]) -> Float[Array, "B E"]:
+        """Makes one row, of the width of the embedding."""
         query = self.norm_queries(self.queries[...][None, :1].astype(rows.dtype)).astype(rows.dtype)
         query = jnp.broadcast_to(query, (rows.shape[0], *query.shape[1:]))
         return self.attention(query, self.norm_rows(rows).astype(rows.dtype))[:, 0]

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float32, UInt8
 
 from lrjax.data.loader import Batch
 from lrjax.data.tokenizers import Tokenizer
@@ -17,7 +19,7 @@ from lrjax.models.build import Encoders, count_params, normalize_rows
 from lrjax.models.zoo import Backbone
 from lrjax.ops.preprocess import Stage, batch_view_taps, normalize, render_view
 from lrjax.sharding import batch_sharding, put_batch, replicated
-from lrjax.types import Array, Tree
+from lrjax.types import Array, ArrayLike, Tree
 
 _TEXT_BATCH = 256
 
@@ -43,7 +45,7 @@ class Predictor:
         tokenizer: Tokenizer | None,
         mesh: Mesh,
         *,
-        dtype: jnp.dtype = jnp.float32,
+        dtype: DTypeLike = jnp.float32,
         adaptation: Tree | None = None,
     ):
         self.row, self.params, self.tokenizer, self.mesh = row, params, tokenizer, mesh
@@ -67,7 +69,9 @@ class Predictor:
         other.adaptation = adaptation
         return other
 
-    def _embed_views(self, params: Tree, adaptation: Tree, views: Array, constants: Constants) -> Array:
+    def _embed_views(
+        self, params: Tree, adaptation: Tree, views: UInt8[Array, "B R size size 3"], constants: Constants
+    ) -> Float32[Array, "B R E"]:
         def embed(images: Array) -> Array:
             images = normalize(images, *constants)
             return self.encoders.image(params, images, adaptation)
@@ -83,15 +87,15 @@ class Predictor:
         """
         return self.mesh.devices.flat[0].platform != "cpu"
 
-    def views(self, batch: Batch) -> Array:
+    def views(self, batch: Batch) -> UInt8[Array, "B R size size 3"]:
         """Renders the views of a batch in the graph; those that are rendered already take their places.
 
         Args:
             batch: the rows of this process; all processes call this together.
 
         Returns:
-            uint8 [B, R, size, size, 3] over all processes, on the mesh; compiled once per canvas side, and once more
-            where only a part of the rows is rendered already.
+            Those of all processes, on the mesh; compiled once per canvas side, and once more where only a part of the
+            rows is rendered already.
         """
         side, some_rendered = _agreed_layout(batch)
         views, rows, size = batch.views, len(batch.mask), batch.specs[0].size
@@ -108,27 +112,29 @@ class Predictor:
         rendered = (views, batch.on_host) if some_rendered else None
         return self._views(*put_batch((canvas, stages, rendered), self.mesh))
 
-    def image(self, views: Array, constants: Constants | None = None) -> Array:
+    def image(
+        self, views: UInt8[ArrayLike, "B R size size 3"], constants: Constants | None = None
+    ) -> Float32[Array, "B R E"]:
         """Embeds views.
 
         Args:
-            views: uint8 [B, R, size, size, 3], 0..255.
+            views: 0..255.
             constants: mean and deviation of the channels, on the 0..1 scale; None takes those of the weights.
 
         Returns:
-            float32 [B, R, E], L2-normalised, laid out over the batch.
+            Embeddings, L2-normalised, laid out over the batch.
         """
         native = self.row.preprocess
         return self._image(self.params, self.adaptation, views, constants or (native.mean, native.std))
 
-    def text(self, texts: list[str]) -> np.ndarray:
+    def text(self, texts: list[str]) -> Float32[np.ndarray, "n E"]:
         """Embeds texts in batches of one fixed size.
 
         Args:
             texts: n texts.
 
         Returns:
-            float32 [n, E], L2-normalised.
+            Embeddings, L2-normalised.
 
         Raises:
             UserError: an embedding is not finite, or there is no text tower.
@@ -148,14 +154,14 @@ class Predictor:
             check_finite(finite, self.row.name, lambda n, first=start: f"text {texts[first + n]!r}")
         return np.concatenate(embedded)[: len(texts)]
 
-    def classifier(self, prompts: list[list[str]]) -> np.ndarray:
+    def classifier(self, prompts: list[list[str]]) -> Float32[np.ndarray, "K E"]:
         """Embeds the classes of a data set: every prompt normalised, mean over prompts, normalised again.
 
         Args:
             prompts: K lists of prompts, of equal length T.
 
         Returns:
-            float32 [K, E], L2-normalised.
+            One row per class, L2-normalised.
 
         Reference:
             CLIP (arXiv 2103.00020), section 3.1.4.
@@ -164,11 +170,11 @@ class Predictor:
         return np.asarray(normalize_rows(embedded.reshape(len(prompts), -1, embedded.shape[-1]).mean(axis=1)))
 
 
-def check_finite(finite: np.ndarray, model: str, name: Callable[[int], str]) -> None:
+def check_finite(finite: Bool[np.ndarray, "n"], model: str, name: Callable[[int], str]) -> None:
     """Stops at embeddings that are not finite, which would count as wrong guesses.
 
     Args:
-        finite: bool [n], whether each embedding of a batch is.
+        finite: whether each embedding of a batch is.
         model: name of the model.
         name: the name of an input by its number in the batch.
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Float
 
 from lrjax.models.adapter import Adapter
 from lrjax.models.layers import CrossAttention
@@ -27,8 +28,8 @@ class Convolution(nnx.Module):
         self.scale, self.variance = nnx.Param(jnp.ones((outputs,))), nnx.Param(jnp.ones((outputs,)))
         self.bias, self.mean = nnx.Param(jnp.zeros((outputs,))), nnx.Param(jnp.zeros((outputs,)))
 
-    def __call__(self, x: Array) -> Array:
-        """Maps [B, H, W, C] to [B, H / stride, W / stride, C']; the border is padded with zeros."""
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B _ _ channels"]:
+        """Maps features to features, fewer by the stride; the border is padded with zeros."""
         kernel, scale, variance, bias, mean = (
             value[...].astype(jnp.float32) for value in (self.kernel, self.scale, self.variance, self.bias, self.mean)
         )
@@ -44,7 +45,7 @@ class Convolution(nnx.Module):
         return out + (bias - mean * factor).astype(x.dtype)[None, None, None]
 
 
-def _average(x: Array, side: int) -> Array:
+def _average(x: Float[Array, "B H W C"], side: int) -> Float[Array, "B _ _ C"]:
     batch, height, width, channels = x.shape
     return x.reshape(batch, height // side, side, width // side, side, channels).mean(axis=(2, 4))
 
@@ -59,7 +60,7 @@ class Bottleneck(nnx.Module):
         self.conv3 = Convolution(width, 4 * width, 1, eps=eps, rngs=rngs)
         self.shortcut = Convolution(inputs, 4 * width, 1, eps=eps, rngs=rngs) if inputs != 4 * width else None
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B _ _ _"]:
         out = jax.nn.relu(self.conv2(jax.nn.relu(self.conv1(x))))
         if self.stride > 1:
             out, x = _average(out, self.stride), _average(x, self.stride)
@@ -78,7 +79,7 @@ class Stage(nnx.Module):
         self.first = Bottleneck(inputs, width, stride, eps=eps, rngs=rngs)
         self.rest = stack(rngs)
 
-    def __call__(self, x: Array, *, remat: str = "none") -> Array:
+    def __call__(self, x: Float[Array, "B H W C"], *, remat: str = "none") -> Float[Array, "B _ _ _"]:
         graph, parameters = nnx.split(self.rest)
 
         def step(x: Array, parameters: nnx.State) -> tuple[Array, None]:
@@ -111,7 +112,7 @@ class ResNetTower(Tower):
 
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "B size size 3"],
         *,
         adapters: Sequence[Adapter] = (),
         taps: Collection[str] = (),

@@ -20,6 +20,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32
 
 from lrjax.errors import UserError
 from lrjax.models.adapter import Adapter
@@ -70,7 +71,7 @@ class RobustToken(Adapter):
         """Replaces the class token."""
         return params | {"class_token": self.tree["class_token"]}
 
-    def pooled(self, x: Array) -> Array:
+    def pooled(self, x: Float[Array, "B D"]) -> Float[Array, "B D"]:
         """Maps the output of the robust class token to what the head of the backbone takes."""
         row = x.astype(jnp.float32)
         for _ in range(2):  # as in the official code
@@ -95,17 +96,19 @@ def init_denoisers(spec: ImageSpec, key: Array) -> Tree:
     return {"first": _init_denoiser(spec.blocks.width, first), "last": _init_denoiser(spec.blocks.width, last)}
 
 
-def robust_features(denoisers: Tree, first: Array, last: Array, *, clear: bool) -> Array:
+def robust_features(
+    denoisers: Tree, first: Float[Array, "B G G D"], last: Float[Array, "B G G D"], *, clear: bool
+) -> Float32[Array, "B sides sides channels"]:
     """Combines the features of two depths, denoised if the image is not clear.
 
     Args:
         denoisers: of `init_denoisers`.
-        first: float [B, G, G, D], patch rows after the first block.
-        last: float [B, G, G, D], patch rows after the last norm.
+        first: patch rows after the first block.
+        last: patch rows after the last norm.
         clear: whether the images are the teacher's, which are not denoised.
 
     Returns:
-        float32 [B, 4 G, 4 G, D // 8].
+        Sides of 4 G, D // 8 channels.
     """
     early, late = (
         _denoise(denoisers[name], x.astype(jnp.float32), clear) for name, x in (("first", first), ("last", last))

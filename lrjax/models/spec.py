@@ -2,12 +2,7 @@
 
 import abc
 import dataclasses
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from flax import nnx
-
-    from lrjax.models.tower import Tower
+from typing import Literal
 
 Activation = Literal["gelu_erf", "gelu_tanh", "quick_gelu", "silu"]
 Head = Literal["matrix", "affine", "none"]
@@ -90,10 +85,6 @@ class TowerSpec(abc.ABC):
     def position_width(self) -> int:
         """Columns of the position table."""
 
-    @abc.abstractmethod
-    def build(self, *, rngs: "nnx.Rngs") -> "Tower":
-        """Makes the tower."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSpec(TowerSpec):
@@ -158,12 +149,6 @@ class ImageSpec(TowerSpec):
         """Columns of the position table."""
         return self.blocks.width
 
-    def build(self, *, rngs: "nnx.Rngs") -> "Tower":
-        """Makes the tower."""
-        from lrjax.models.towers import ImageTower
-
-        return ImageTower(self, rngs=rngs)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNetSpec(TowerSpec):
@@ -201,12 +186,6 @@ class ResNetSpec(TowerSpec):
     def position_width(self) -> int:
         """Columns of the position table."""
         return 32 * self.width
-
-    def build(self, *, rngs: "nnx.Rngs") -> "Tower":
-        """Makes the tower."""
-        from lrjax.models.resnet import ResNetTower
-
-        return ResNetTower(self, rngs=rngs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from flax import nnx
+from jaxtyping import Float
 
 from lrjax.models.adapter import Adapter
 from lrjax.types import Array
@@ -22,7 +23,7 @@ class Tower(nnx.Module, abc.ABC):
     @abc.abstractmethod
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "B size size 3"],
         *,
         adapters: Sequence[Adapter] = (),
         taps: Collection[str] = (),
@@ -31,7 +32,7 @@ class Tower(nnx.Module, abc.ABC):
         """Encodes normalised images.
 
         Args:
-            images: [B, size, size, 3], normalised; its dtype is the compute dtype.
+            images: normalised; their dtype is the compute dtype.
             adapters: what is changed on the way.
             taps: which of `taps` are given too.
             remat: what the backward pass recomputes, see `layers.run_blocks`.

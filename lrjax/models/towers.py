@@ -1,15 +1,18 @@
 """Image tower, text tower and the two-tower model, built from a spec."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Float, Int
 
 from lrjax.models.adapter import Adapter
 from lrjax.models.layers import BLOCK_TAPS, make_norm, rope_table, run_blocks, stack_blocks
 from lrjax.models.poolers import MapHead, QueryPooler
-from lrjax.models.spec import ImageSpec, ModelSpec, TextSpec
+from lrjax.models.resnet import ResNetTower
+from lrjax.models.spec import ImageSpec, ModelSpec, ResNetSpec, TextSpec, TowerSpec
 from lrjax.models.tower import Tower
 from lrjax.types import Array
 
@@ -22,8 +25,8 @@ class PatchEmbed(nnx.Module):
         self.kernel = nnx.Param(initializer(rngs.params(), (patch, patch, 3, width)))
         self.bias = nnx.Param(jnp.zeros((width,))) if use_bias else None
 
-    def __call__(self, images: Array) -> Array:
-        """Maps images [B, H, W, 3] to patch rows [B, N, D]; pixels beyond the last whole patch are ignored."""
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B N D"]:
+        """Maps images to patch rows; pixels beyond the last whole patch are ignored."""
         patch, width = self.kernel.shape[0], self.kernel.shape[-1]
         rows, columns = images.shape[1] // patch, images.shape[2] // patch
         x = images[:, : rows * patch, : columns * patch].reshape(-1, rows, patch, columns, patch, 3)
@@ -57,7 +60,7 @@ class ImageTower(Tower):
 
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "B size size 3"],
         *,
         adapters: Sequence[Adapter] = (),
         taps: Collection[str] = (),
@@ -97,7 +100,7 @@ class ImageTower(Tower):
         found |= {"embedding": x if self.head is None else self.head(x), **outputs}
         return {name: found[name] for name in ("embedding", *taps)}
 
-    def _pool(self, x: Array) -> Array:
+    def _pool(self, x: Float[Array, "B S D"]) -> Float[Array, "B _"]:
         if isinstance(self.pooler, MapHead):
             return self.pooler(self.norm(x).astype(x.dtype))
         if isinstance(self.pooler, QueryPooler):
@@ -123,15 +126,15 @@ class TextTower(nnx.Module):
         self.norm = make_norm(spec.blocks, width, rngs=rngs)
         self.head = nnx.Linear(width, spec.embedding, use_bias=spec.head_bias, rngs=rngs)
 
-    def __call__(self, tokens: Array, *, dtype: jnp.dtype = jnp.float32) -> Array:
+    def __call__(self, tokens: Int[Array, "B context"], *, dtype: DTypeLike = jnp.float32) -> Float[Array, "B E"]:
         """Encodes token ids.
 
         Args:
-            tokens: int32 [B, context]; for "end" pooling the end-of-text id is the highest in each row.
+            tokens: for "end" pooling the end-of-text id is the highest in each row.
             dtype: compute dtype.
 
         Returns:
-            Embeddings [B, E], not L2-normalised.
+            Embeddings, not L2-normalised.
         """
         x, mask = self.token_embed(tokens), None
         if self.class_token is not None:
@@ -145,11 +148,15 @@ class TextTower(nnx.Module):
         return self.head(self.norm(x[:, 0]).astype(dtype))
 
 
+TOWERS: Mapping[type[TowerSpec], Callable[..., Tower]] = {ImageSpec: ImageTower, ResNetSpec: ResNetTower}
+"""The image tower of each kind of spec."""
+
+
 class Model(nnx.Module):
     """Image tower and, where there is one, text tower, with a learned temperature."""
 
     def __init__(self, spec: ModelSpec, *, rngs: nnx.Rngs):
-        self.image: Tower = spec.image.build(rngs=rngs)
+        self.image = TOWERS[type(spec.image)](spec.image, rngs=rngs)
         self.text = None if spec.text is None else TextTower(spec.text, rngs=rngs)
         self.logit_scale = nnx.Param(jnp.log(jnp.asarray(1 / 0.07, jnp.float32)))
         self.logit_bias = nnx.Param(jnp.asarray(-10.0, jnp.float32)) if spec.logit_bias else None

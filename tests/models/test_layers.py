@@ -80,7 +80,7 @@ def test_patch_embedding_is_a_strided_convolution_also_at_a_ragged_size():
     )
     expected = expected.flatten(2).transpose(1, 2).numpy()
     assert expected.shape == (2, 6, 5)
-    chex.assert_trees_all_close(layer(images), expected, atol=1e-5)
+    chex.assert_trees_all_close(layer(jnp.asarray(images)), expected, atol=1e-5)
 
 
 def test_scan_equals_the_unrolled_loop(reference):

@@ -40,7 +40,7 @@ def test_taps_are_what_the_embedding_is_made_of(adaptation):
     np.testing.assert_allclose(found["embedding"], alone, atol=1e-6)
     head = params["image"]["head"]
     by_hand = found["normed"][:, 0] @ head["kernel"] + head.get("bias", np.zeros(()))
-    np.testing.assert_allclose(normalize_rows(by_hand), alone, atol=1e-6)
+    np.testing.assert_allclose(normalize_rows(jnp.asarray(by_hand)), alone, atol=1e-6)
     last = found["blocks"][-1].astype(np.float32)
     centred = last - last.mean(axis=-1, keepdims=True)
     norm = params["image"]["norm"]
