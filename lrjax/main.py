@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from lrjax import command_line
 from lrjax.checks.text import one_line, printable
@@ -38,6 +37,7 @@ from lrjax.results.store import ResultStore
 from lrjax.runs.ablation import run_ablation
 from lrjax.runs.asking import PARTS
 from lrjax.runs.recipes import read_command_line
+from lrjax.runs.run import Run
 from lrjax.runs.stages import evaluate_backbone, train_backbone
 from lrjax.runs.suite import Suite
 from lrjax.sharding import join_processes, make_mesh, run_jointly
@@ -71,10 +71,11 @@ def run(config: Config) -> None:
         check_source(model.row, model.source)
     check_folder(Path(config.workdir) / "report")
     with locked(config.workdir):
-        store, found, failed = ResultStore(config.workdir), [], []
+        one = Run(config=config, suite=suite, store=ResultStore(config.workdir), mesh=mesh)
+        found, failed = [], []
         for model in models:
             try:
-                found += _evaluate(config, model, suite=suite, store=store, mesh=mesh, training=training)
+                found += _evaluate(one, model, training)
             except Exception as error:
                 if len(models) == 1 or jax.process_count() > 1:  # others would wait for a process that goes on alone
                     raise
@@ -84,8 +85,8 @@ def run(config: Config) -> None:
             gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
         if found and jax.process_index() == 0:
             if not failed:
-                Parts.clear_all(store.directory / PARTS)
-            _report(config, found, suite=suite, store=store)
+                Parts.clear_all(one.store.directory / PARTS)
+            _report(one, found)
     if failed:
         raise UserError(
             f"{len(failed)} of {len(models)} models failed: {', '.join(failed)}; see the warnings above, and run the "
@@ -93,18 +94,17 @@ def run(config: Config) -> None:
         )
 
 
-def _evaluate(
-    config: Config, model: Model, *, suite: Suite, store: ResultStore, mesh: Mesh, training: Any
-) -> list[Row]:
+def _evaluate(one: Run, model: Model, training: Any) -> list[Row]:
     if training is not None:
-        check_tokens(config, training, row=model.row, weights=model.weights)
-    predictor, rows = evaluate_backbone(config, model, suite=suite, store=store, mesh=mesh)
+        check_tokens(one.config, training, row=model.row, weights=model.weights)
+    predictor, rows = evaluate_backbone(one, model)
     if training is None:
         return rows
-    return rows + train_backbone(config, predictor, rows, images=training, model=model, suite=suite, store=store)
+    return rows + train_backbone(one, model, predictor, rows, images=training)
 
 
-def _report(config: Config, rows: Sequence[Row], *, suite: Suite, store: ResultStore) -> None:
+def _report(one: Run, rows: Sequence[Row]) -> None:
+    config, suite, store = one.config, one.suite, one.store
     store.add(rows)  # in the order of the config, whatever was interrupted
     directory, board = Path(config.workdir) / "report", published_leaderboard()
     options = {

@@ -39,6 +39,7 @@ from lrjax.results.output_folder import write_files
 from lrjax.results.row import Row
 from lrjax.results.store import ResultStore
 from lrjax.runs.config_reader import check_key, from_mapping
+from lrjax.runs.run import Run
 from lrjax.runs.stages import evaluate_backbone, train_backbone
 from lrjax.runs.suite import Suite
 from lrjax.train.loop import check_tokens, check_training
@@ -122,7 +123,7 @@ def run_ablation(config: Config, mesh: Mesh) -> None:
         store = ResultStore(config.workdir)
         for model in models:
             group = {name: row for name, row in rows.items() if model_of[name] == model}
-            lines |= _run_rows(config, group, model, suite=suite, store=store, mesh=mesh)
+            lines |= _run_rows(Run(config=config, suite=suite, store=store, mesh=mesh), group, model)
             gc.collect()  # parameters lie in cycles, and those of two backbones may not fit
         lines = {name: lines[name] for name in rows if name in lines}
         if lines and jax.process_index() == 0:
@@ -147,23 +148,23 @@ def _models(rows: Mapping[str, Config]) -> dict[str, Model]:
     return found
 
 
-def _run_rows(
-    config: Config, rows: Mapping[str, Config], model: Model, *, suite: Suite, store: ResultStore, mesh: Mesh
-) -> dict[str, Line]:
+def _run_rows(run: Run, rows: Mapping[str, Config], model: Model) -> dict[str, Line]:
     """Runs the rows of one model; those of which every training fails are left out."""
-    row, weights, seeds, lines = model.row, model.weights, config.ablation.seeds, {}
-    trainings = {name: _trainings(changed, seeds) if _trains(changed) else {} for name, changed in rows.items()}
+    ablation, row, weights, lines = run.config.ablation, model.row, model.weights, {}
+    trainings = {
+        name: _trainings(changed, ablation.seeds) if _trains(changed) else {} for name, changed in rows.items()
+    }
     for training in itertools.chain.from_iterable(by_seed.values() for by_seed in trainings.values()):
-        check_tokens(training, check_training(training, mesh, row=row)[0], row=row, weights=weights)
-    given = {"suite": suite, "store": store}
-    predictor, vanilla = evaluate_backbone(config, model, mesh=mesh, **given)
+        check_tokens(training, check_training(training, run.mesh, row=row)[0], row=row, weights=weights)
+    predictor, vanilla = evaluate_backbone(run, model)
     for name, by_seed in trainings.items():
         trained = {}
         for seed, training in by_seed.items():
             _LOG.info("%s, seed %d", name, seed)
             try:
                 variant = f"{name}, seed {seed}"
-                found = train_backbone(training, predictor, vanilla, model=model, variant=variant, **given)
+                own = dataclasses.replace(run, config=training)
+                found = train_backbone(own, model, predictor, vanilla, variant=variant)
             except Exception as error:
                 if jax.process_count() > 1:  # others would wait for a process that goes on alone
                     raise
@@ -172,7 +173,7 @@ def _run_rows(
             else:
                 trained[seed] = found
         if (trained or not by_seed) and jax.process_index() == 0:
-            lines[name] = _line(config.ablation, rows[name], vanilla, trained, suite)
+            lines[name] = _line(ablation, rows[name], vanilla, trained, run.suite)
     return lines
 
 

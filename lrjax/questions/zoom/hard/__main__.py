@@ -88,8 +88,10 @@ def _build(parsed: argparse.Namespace) -> None:
         raise UserError(f"{like.name} does not have ImageNet's 1000 classes; leave --drop-confusable out")
     found: list[HardImage] = []
     for name, tables in grouped.items():
-        given = {"index": tables[0].index, "labels": tables[0].labels, "class_ids": _class_ids(opened[name][0], like)}
-        found += hard_images(name, common_images(tables), **given)
+        class_ids = _class_ids(opened[name][0], like)
+        found += hard_images(
+            name, common_images(tables), index=tables[0].index, labels=tables[0].labels, class_ids=class_ids
+        )
     counts = {name: len(tables[0].index) for name, tables in grouped.items()}
     ill_posed, reviews = read_reviews(parsed.review) if parsed.review else ((), {})
     confusable = CONFUSABLE_CLASSES if parsed.drop_confusable else ()
