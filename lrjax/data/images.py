@@ -27,7 +27,7 @@ _MOST_SCANS = 100
 """Of a JPEG file; encoders write about ten."""
 _WITHOUT_LENGTH = {bytes([one]) for one in (0x00, 0x01, *range(0xD0, 0xD9), 0xFF)}
 _LONGEST = 100
-"""Ratio of the sides up to which a large image can be zoomed without a strip of more pixels than Pillow's limit."""
+"""Ratio of the sides up to which no strip of a large image that is cut into windows exceeds Pillow's limit."""
 
 # Pillow warns above half of its limit. A filter for the time of one call would race between decoding threads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -193,7 +193,7 @@ def whole(image: Image.Image | np.ndarray, *, name: str = "image") -> np.ndarray
         return pixels
     if max(height, width) > _LONGEST * min(height, width):
         raise ImageError(
-            f"image '{name}' is too elongated to be zoomed, {width} x {height} pixels; remove it, or skip "
+            f"image '{name}' is too elongated to be cut into windows, {width} x {height} pixels; remove it, or skip "
             "damaged images (config.data.on_error 'skip')",
             name,
         )

@@ -28,7 +28,7 @@ from lrjax.data.sources.idx import IdxImages
 from lrjax.data.sources.karpathy import open_karpathy
 from lrjax.data.sources.matching import ClassNames
 from lrjax.data.sources.parquet import ParquetImages
-from lrjax.data.sources.split import METADATA, open_metadata, open_split
+from lrjax.data.sources.split import METADATA, only_file, open_metadata, open_split
 from lrjax.data.sources.tfds import TfdsSource, prepared_folder
 from lrjax.data.sources.webdataset import TarImages, archives, is_archive
 from lrjax.errors import UserError
@@ -200,7 +200,7 @@ def open_listed(kind: str, path: Path, split: str) -> ListedImages:
         UserError: the files are missing or damaged.
     """
     if kind == "split":
-        return open_split(_split_file(path), split)
+        return open_split(only_file(path, "split_*.json"), split)
     if kind == "metadata":
         return open_metadata(path, split)
     listed = {"webdataset": TarImages, "parquet": ParquetImages, "idx": IdxImages}[kind]
@@ -228,16 +228,6 @@ def _folder(path: Path, dataset: Dataset) -> Path:
     if not path.is_dir():
         raise UserError(f"'{path}' of data set '{dataset.name}' is a file; give the folder with its class folders")
     return path
-
-
-def _split_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    found = sorted(path.glob("split_*.json"))
-    if len(found) != 1:
-        problem = f"{len(found)} split files" if found else "no split file split_*.json"
-        raise UserError(f"'{path}' has {problem}; give the path of one file")
-    return found[0]
 
 
 def _remedy(dataset: Dataset) -> str:

@@ -15,6 +15,7 @@ from lrjax.data.regions import cut, read_boxes
 from lrjax.data.reopen import where
 from lrjax.data.source import Source
 from lrjax.errors import UserError
+from lrjax.leaderboard.scores import accuracies_of
 from lrjax.metrics.robustness import PAPER_WEIGHTS
 from lrjax.models.predict import Predictor
 from lrjax.questions.registry import blamed
@@ -152,7 +153,7 @@ class Suite:
             The score, in every process.
         """
         rows = self.run_adapted(predictor, adaptation, model=model, store=store, variant=variant)
-        accuracies = [row for row in rows if row.kind == "zeroshot" and row.metric == "acc1"]
+        accuracies = accuracies_of(rows)
         low = [row.value for row in accuracies if row.resolution != "hr"] or [row.value for row in accuracies]
         return float(from_first(np.array(np.mean(low) if low else np.nan)))
 

@@ -90,7 +90,7 @@ def test_large_images_stay_off_the_canvas():
 
 def test_a_large_image_may_not_be_a_thread():
     source = Sizes((10, 1001), (10, 1025), (5, 5))
-    with pytest.raises(ImageError, match="'picture1' is too elongated to be zoomed, 1025 x 10 pixels"):
+    with pytest.raises(ImageError, match="'picture1' is too elongated to be cut into windows, 1025 x 10 pixels"):
         list(whole(source, 3, indices=range(3)))
     (batch,) = whole(source, 3, indices=range(3), on_error="skip")
     assert batch.mask.tolist() == [True, False, True]

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lrjax.checks.text import brief
-from lrjax.data.sources.split import ImageFiles, folder_of, read_json
+from lrjax.data.sources.split import ImageFiles, folder_of, only_file, read_json
 from lrjax.errors import UserError
 
 
@@ -31,7 +31,7 @@ def open_karpathy(path: str | os.PathLike, split: str = "test") -> ImageFiles:
     Raises:
         UserError: the file is missing, unreadable or has another form, or images are missing.
     """
-    path = _file(Path(path))
+    path = only_file(Path(path), "dataset_*.json")
     content = read_json(path)
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list):
@@ -45,16 +45,6 @@ def open_karpathy(path: str | os.PathLike, split: str = "test") -> ImageFiles:
     images = ImageFiles(path, folder_of(path.parent, names[0]), names, [-1] * len(names))
     images.captions = [captions for _, captions in found]
     return images
-
-
-def _file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    found = sorted(path.glob("dataset_*.json"))
-    if len(found) != 1:
-        problem = f"{len(found)} files dataset_*.json" if found else "no file dataset_*.json"
-        raise UserError(f"'{path}' has {problem}; give the path of one file of Karpathy's splits")
-    return found[0]
 
 
 def _image(row: Any, place: str) -> tuple[str, tuple[str, ...], str]:

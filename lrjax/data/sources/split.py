@@ -137,6 +137,20 @@ def _unnamed(table: Path, named: Sequence[Path]) -> list[Path]:
     return [path for path in others if not path.exists() or identity(path) not in known]
 
 
+def only_file(path: Path, pattern: str) -> Path:
+    """Returns a file, or the one file in a folder whose name fits a pattern.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    if path.is_file():
+        return path
+    found = sorted(path.glob(pattern))
+    if len(found) != 1:
+        raise UserError(f"'{path}' has {len(found) or 'no'} files {pattern}; give the path of one file")
+    return found[0]
+
+
 def read_json(path: Path) -> Any:
     """Returns the content of a JSON file.
 

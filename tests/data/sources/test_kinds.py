@@ -131,7 +131,7 @@ def test_ambiguous_and_missing_places(roots, tmp_path):
         (__file__, "of no known kind; set config.data.sources.eurosat to KIND:PATH"),
         (f"webdataset:{roots['folder']}", r"holds no archive \*.tar"),
         (f"parquet:{roots['folder']}", r"holds no \*.parquet"),
-        (f"split:{roots['folder']}", "has no split file"),
+        (f"split:{roots['folder']}", "has no files split_"),
         (f"metadata:{roots['folder']}", "neither metadata.jsonl nor metadata.csv"),
         (f"array_record:{roots['folder']}", "holds no data set prepared by TFDS"),
         (f"folder:{roots['tar']}/eurosat.tar", "is a file; give the folder"),
