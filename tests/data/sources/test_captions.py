@@ -109,7 +109,7 @@ def test_kinds_without_captions_and_data_sets_with_classes_are_refused(tmp_path)
     with pytest.raises(UserError, match="'dtd' has classes, not captions; correct"):
         datasets.open_source("dtd", sources={"dtd": f"karpathy:{file}"})
     (tmp_path / "coco").mkdir()
-    with pytest.raises(UserError, match="has no file dataset_"):
+    with pytest.raises(UserError, match="has no files dataset_"):
         datasets.open_source("coco", tmp_path)
     on_disk.write(tmp_path / "dataset_coco.json", "{}")
     with pytest.raises(UserError, match="has 2 files dataset_"):
