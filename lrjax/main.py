@@ -14,13 +14,13 @@ import gc
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from lrjax import command_line
 from lrjax.checks.text import one_line, printable
 from lrjax.config import Config
+from lrjax.data.source import Source
 from lrjax.display.page import print_pages
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
@@ -94,7 +94,7 @@ def run(config: Config) -> None:
         )
 
 
-def _evaluate(one: Run, model: Model, training: Any) -> list[Row]:
+def _evaluate(one: Run, model: Model, training: Source | None) -> list[Row]:
     if training is not None:
         check_tokens(one.config, training, row=model.row, weights=model.weights)
     predictor, rows = evaluate_backbone(one, model)

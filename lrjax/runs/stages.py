@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
 from lrjax.api import load
+from lrjax.data.source import Source
 from lrjax.leaderboard.scores import Results
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
@@ -54,7 +54,7 @@ def train_backbone(
     predictor: Predictor,
     vanilla: Sequence[Row],
     *,
-    images: Any = None,
+    images: Source | None = None,
     variant: str = "lr_tk0",
 ) -> list[Row]:
     """Trains what a config asks for, or takes it from its working directory, and evaluates it.
