@@ -47,9 +47,9 @@ def count_params(tree: Tree) -> int:
     return sum(math.prod(leaf.shape) for path, leaf in leaves if path[-1].key not in ("mean", "variance"))
 
 
-def normalize_rows(x: Float[Array, "*rows E"]) -> Float32[Array, "*rows E"]:
+def normalize_rows(x: Float[ArrayLike, "*rows E"]) -> Float32[Array, "*rows E"]:
     """L2-normalises the last axis in float32."""
-    x = x.astype(jnp.float32)
+    x = jnp.asarray(x, jnp.float32)
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
