@@ -141,6 +141,7 @@ def encode_image(
     _check_count("batch_size", batch_size)
     if resolution is not None:
         _check_count("resolution", resolution)
+        resolution = int(resolution)
     if lr_tokens is not None and not is_usable(np.asarray(lr_tokens, np.float32)):
         raise UserError(f"the LR tokens hold NaN, infinite or huge numbers (beyond {LARGEST:.1e}); train them again")
     if lr_tokens is not None:

@@ -24,11 +24,23 @@ import jax
 import jaxtyping
 
 # Before lrjax is imported: shapes and all other types of these modules are checked at every call. An int is a float.
-CHECKED = ["lrjax.data.loader", "lrjax.data.regions", "lrjax.metrics", "lrjax.models", "lrjax.ops"]
-CHECKED += ["lrjax.sharding"]
-CHECKED += [f"lrjax.questions.{name}" for name in ("case", "classifiers", "pages", "retrieval", "zeroshot", "zoom")]
-CHECKED += [f"lrjax.train.{name}" for name in ("distill", "losses", "optim", "trainable")]
-jaxtyping.install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+CHECKED = ["metrics", "ops", "sharding"]
+CHECKED += ["data.loader", "data.regions", "train.distill", "train.losses", "train.optim", "train.trainable"]
+CHECKED += [
+    "models.adaptation",
+    "models.adapter",
+    "models.build",
+    "models.layers",
+    "models.lr_tokens",
+    "models.poolers",
+]
+CHECKED += ["models.predict", "models.prompts", "models.resnet", "models.robust_token", "models.tower", "models.towers"]
+CHECKED += ["questions.case", "questions.classifiers", "questions.pages", "questions.retrieval", "questions.zeroshot"]
+CHECKED += ["questions.zoom"]
+jaxtyping.install_import_hook(
+    [f"lrjax.{module}" for module in CHECKED],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 # Digests of the files of tests are no business of the user's runs.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lrjax-tests-")

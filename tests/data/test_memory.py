@@ -213,7 +213,7 @@ def test_corruptions_are_bounded(folder, limit):
         if fits:
             assert sum(batch.mask.sum() for batch in images) == 8
         else:
-            with pytest.raises(UserError, match=r"fog on image '.*' of 32 x 1050 pixels takes .* decode_gib"):
+            with pytest.raises(UserError, match=r"fog on image '.*' of 32 x 1050 pixels takes .*decode_gib"):
                 list(images)
         assert MEMORY._used == 0
 

@@ -122,7 +122,7 @@ class Pictures(tiny.Pictures):
 def test_views_of_every_resolution_equal_pillow(mode, kernel, devices):
     preprocess = dataclasses.replace(tiny.row().preprocess, mode=mode, kernel=kernel)
     row = dataclasses.replace(tiny.row(), preprocess=preprocess)
-    predictor = Predictor(row, None, tiny.tokenizer(), cached_predictor(devices).mesh)
+    predictor = Predictor(row, {}, tiny.tokenizer(), cached_predictor(devices).mesh)
     specs = [view_spec(row, Views(resolution=None if side == "hr" else side)) for side in RESOLUTIONS]
     for source in (tiny.Pictures(9), Pictures(14)):
         for host in (False, True):

@@ -282,7 +282,8 @@ def test_gradients_on_eight_devices_equal_those_of_one():
     options = tiny.train_options()
     distiller = make_distiller(options)
     trainable = {"tokens": tuple(tiny.random_tokens()), "log_scale": np.float32(2.659)}
-    views = np.asarray(ViewMaker.create(options, tiny.SIZE)(jax.random.key(1), training_images()))
+    images = jnp.asarray(training_images())
+    views = np.asarray(ViewMaker.create(options, tiny.SIZE)(jax.random.key(1), images))
     found = []
     for devices in (1, 8):
         mesh = make_mesh(devices)
