@@ -35,7 +35,7 @@ CHECKED += [
     "models.poolers",
 ]
 CHECKED += ["models.predict", "models.prompts", "models.resnet", "models.robust_token", "models.tower", "models.towers"]
-CHECKED += ["questions.case", "questions.classifiers", "questions.pages", "questions.retrieval", "questions.zeroshot"]
+CHECKED += ["questions.classifiers", "questions.pages", "questions.retrieval", "questions.zeroshot"]
 CHECKED += ["questions.zoom"]
 jaxtyping.install_import_hook(
     [f"lrjax.{module}" for module in CHECKED],

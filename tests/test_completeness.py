@@ -20,6 +20,10 @@ ROW = Row(
         ({"extra": {"expected": 5400}}, 5400, "20 of 5,400"),
         ({"extra": {"expected": 5400}, "n": 5400}, 5400, None),
         ({"extra": {"expected": 5400}, "n": 6000}, 5400, None),
+        # of captions there are more than images
+        ({"extra": {"expected": 20, "images_seen": 4}}, 20, "4 of 20"),
+        ({"extra": {"expected": None, "images_seen": 4, "skipped": ["a.jpg"]}}, 5, "4 of 5"),
+        ({"extra": {"expected": 4, "images_seen": 4}}, 4, None),
         # one damaged image is missing as one that was never there
         ({"extra": {"expected": 21, "skipped": ["a.jpg"]}}, 21, "20 of 21"),
         ({"extra": {"expected": None, "skipped": ["a.jpg", "b.jpg"]}}, 22, "20 of 22"),

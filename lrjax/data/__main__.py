@@ -107,15 +107,16 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
                 counts.update(label if isinstance(label, tuple) else (label,))
                 damaged += [] if problem is None else [problem]
                 progress.update()
+    unread, damaged = len(damaged), list(dict.fromkeys(damaged))
     problems += damaged[:_NAMED]
     if len(damaged) > _NAMED:
-        problems.append(f"{len(damaged) - _NAMED} more images cannot be read")
+        problems.append(f"{len(damaged) - _NAMED} more such problems, of {unread} images in all")
     empty = [name for label, name in enumerate(dataset.classes) if not counts[label]]
-    if full and empty and not any(one.startswith("no image of class") for one in problems):
+    if full and empty and not unread and not any(one.startswith("no image of class") for one in problems):
         problems.append(
             f"no image of class '{empty[0]}' ({len(empty)} of {len(dataset.classes)} classes without images)"
         )
-    decoded = total - len(damaged)
+    decoded = total - unread
     return Finding(dataset, place, len(source), decoded, source.matched, tuple(problems), source.left_out)
 
 

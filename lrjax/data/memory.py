@@ -46,8 +46,8 @@ class DecodingMemory:
         """
         if size > self.limit:
             raise UserError(
-                f"{name} takes {size / GIB:,.2f} GiB of memory, more than config.data.decode_gib, "
-                f"{self.limit / GIB:g}; raise that, or remove the file"
+                f"{name} takes {_gib(size)} GiB of memory, more than config.data.decode_gib, "
+                f"{_gib(self.limit)}; raise that, or remove the file"
             )
 
     def claim(self, size: int, name: str) -> None:
@@ -79,8 +79,8 @@ class DecodingMemory:
         """
         if 4 * size > self.limit:
             raise UserError(
-                f"{name} takes {size / GIB:,.2f} GiB of memory, more than a quarter of config.data.decode_gib, "
-                f"{self.limit / GIB:g}; raise that, or write smaller ones"
+                f"{name} takes {_gib(size)} GiB of memory, more than a quarter of config.data.decode_gib, "
+                f"{_gib(self.limit)}; raise that, or write smaller ones"
             )
 
     def keep(self, size: int) -> None:
@@ -95,6 +95,10 @@ class DecodingMemory:
             self._changed.wait_for(lambda: size < 0 or not self._used or self._used + self._kept + size <= self.limit)
             self._used += size
             self._changed.notify_all()
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:,.2f}" if size >= GIB / 100 else f"{size / GIB:.2g}"
 
 
 MEMORY = DecodingMemory(8 * GIB)

@@ -21,7 +21,13 @@ def expected_images(row: Row) -> int | None:
     """
     expected = row.extra["expected"] if "expected" in row.extra else _registered(row.dataset)
     skipped = len(row.extra.get("skipped") or ())
-    return row.n + skipped if expected is None and skipped else expected
+    return images_seen(row) + skipped if expected is None and skipped else expected
+
+
+def images_seen(row: Row) -> int:
+    """Returns how many images of the data set are behind a result; of those that do not tell, the examples are."""
+    seen = row.extra.get("images_seen")
+    return row.n if seen is None else int(seen)
 
 
 @functools.cache
@@ -35,7 +41,8 @@ def _registered(dataset: str) -> int | None:
 def shortfall(row: Row) -> str | None:
     """Returns for instance "20 of 5,400"; None where no image is known to be missing."""
     expected = expected_images(row)
-    return None if expected is None or row.n >= expected else f"{row.n:,} of {expected:,}"
+    seen = images_seen(row)
+    return None if expected is None or seen >= expected else f"{seen:,} of {expected:,}"
 
 
 def shortfalls(rows: Iterable[Row]) -> dict[str, str]:

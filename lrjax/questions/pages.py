@@ -8,6 +8,7 @@ import numpy as np
 from lrjax.checks.text import brief
 from lrjax.display.page import Page
 from lrjax.errors import UserError
+from lrjax.questions.base import Question
 from lrjax.questions.registry import blamed, find
 from lrjax.results.row import Row
 
@@ -20,7 +21,7 @@ def question_pages(
     *,
     duplicates: str = "error",
 ) -> list[Page]:
-    """Returns the pages of all questions that rows answer; warns of those from outside that are gone.
+    """Returns the pages of all questions that rows answer; of those from outside that are gone a table.
 
     Args:
         rows: result rows.
@@ -38,8 +39,8 @@ def question_pages(
         except UserError as error:
             if ":" not in kind:
                 raise
-            _LOG.warning("results of %r are not shown: %s", own[0].question, error)
-            continue
+            _LOG.warning("results of %r are shown as a plain table: %s", own[0].question, error)
+            question = type(own[0].question, (Question,), {"__doc__": "Numbers of a question whose file is not found."})
         with blamed(own[0].question, kind):
             page = question.page(own, samples, duplicates=duplicates)
             if not isinstance(page, Page | None):

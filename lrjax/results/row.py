@@ -15,7 +15,7 @@ from lrjax.errors import UserError
 SCHEMA = 2
 """Version of the layout of a line in `RESULTS_FILE`; a line without one is of version 1, which is still read."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")  # it becomes a file name
-_COUNTS = ("parameters", "classes", "image_size")
+_COUNTS = ("parameters", "classes", "image_size", "images_seen")
 _TEXT_FIELDS = ("model", "variant", "question", "kind", "dataset", "metric", "config_hash")
 
 
@@ -42,8 +42,8 @@ class Row:
         extra: further JSON-able facts; the report reads "backbone" (name in the zoo, that of the model where it is
             missing), "weights" (their hash), "source" (where they lie), "release" (whether they are the published ones
             of the backbone), "parameters" (count), "classes" (count), "image_size" (pixels), "expected" (count of
-            images of the data set, or null), "assumed" (`Dataset.assumed`), "skipped" (names of damaged images) and
-            "images" (`data.reopen.where`).
+            images of the data set, or null), "images_seen" (count of those behind the value), "assumed"
+            (`Dataset.assumed`), "skipped" (names of damaged images) and "images" (`data.reopen.where`).
     """
 
     model: str

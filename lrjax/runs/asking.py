@@ -200,7 +200,7 @@ class Asking:
         if need.read == "text":
             texts = fingerprint(need.source.captions or ())
             return content_key(version=RECORD_VERSION, texts=texts, **self.subject.text_identity(precision))
-        read = {"own": own} if need.read == "own" else {"views": vars(need.views), "rgb": self.config.data.rgb}
+        read = {"views": vars(need.views), "rgb": self.config.data.rgb, **({"own": own} if need.read == "own" else {})}
         prompts = {"read": need.read} if need.read == "embedding" else {"prompts": prompts_hash(need.dataset)}
         return content_key(
             version=RECORD_VERSION,
@@ -311,6 +311,7 @@ class Asking:
             for role, record in records.items()
             for index in record["skipped"]
         ]
+        shown = [role for role, need in cell.case.needs.items() if need.read != "text"]
         sources = {id(need.source): need.source for need in cell.case.needs.values()}.values()
         left = {suffix: one.count for source in sources for suffix, one in source.left_out.items()}
         extra = self.subject.model.facts | {
@@ -320,6 +321,7 @@ class Asking:
             "assumed": dataset.assumed,
             "image_size": predictor.row.spec.image.size,
             "skipped": skipped,
+            "images_seen": max((len(records[role]["index"]) for role in shown), default=None),
             "left_out": left,
             "prompts": prompts_hash(dataset),
             "precision": self.config.precision,

@@ -130,7 +130,7 @@ def test_all_damaged_images_are_found_with_full(check, tmp_path, monkeypatch):
     status, table, problems = check(("eurosat",), "--full", root=str(tmp_path))
     assert (status, table["eurosat"][4]) == (1, "38")
     assert len(problems) == 21
-    assert problems[-1] == "eurosat: 2 more images cannot be read"
+    assert problems[-1] == "eurosat: 2 more such problems, of 22 images in all"
 
 
 @pytest.mark.parametrize(

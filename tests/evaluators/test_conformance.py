@@ -85,6 +85,7 @@ CHANGES = {
     "images": lambda parts: {"source": open_source(parts["dataset"], count=12, seed=1)},
     "count": lambda parts: {"source": open_source(parts["dataset"], count=11, seed=0)},
     "precision": lambda parts: {"config": dataclasses.replace(parts["config"], precision="bfloat16")},
+    "rgb": lambda parts: of_data(parts, rgb="before"),
     "on_error": lambda parts: of_data(parts, on_error="skip"),
 }
 

@@ -4,6 +4,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import ClassVar
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from lrjax.errors import UserError
 from lrjax.models import zoo
 from lrjax.models.predict import Predictor
 from lrjax.questions.base import Question
-from lrjax.questions.bench import LOGIT_SCALE, Bench, Job
+from lrjax.questions.bench import LOGIT_SCALE, Bench, Job, view_spec
 from lrjax.questions.case import Case, Measurement, Need, Score, Setting, Views
 from lrjax.questions.zeroshot import ZeroShot
 from lrjax.questions.zoom.question import Zoom
@@ -167,6 +168,47 @@ def test_an_image_is_decoded_once_for_all_questions(tmp_path, made, decoded, fir
     assert values["blue", "brightness", "hr"] == pytest.approx(np.mean([one[2] for one in expected]), rel=1e-5)
     alone = asking(tmp_path / "alone", Captioned(6), {"zeroshot": questions["zeroshot"]}).rows()
     assert [row.value for row in rows if row.question == "zeroshot"] == [row.value for row in alone]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class First(Question):
+    """What is the first channel of the embeddings, at two resolutions?"""
+
+    version: ClassVar[int] = 1
+    headline: ClassVar[str] = "first"
+    higher_is_better: ClassVar[dict] = {"first": True}
+
+    def plan(self, setting):
+        for dataset, source in setting.datasets:
+            needs = {
+                str(side): Need(dataset=dataset, source=source, views=Views(resolution=side), read="own")
+                for side in SIDES
+            }
+            for side_name, need in needs.items():
+                yield Case(dataset=dataset, needs={"test": need}, condition={"resolution": side_name})
+            yield Case(dataset=dataset, needs=needs, condition={"resolution": "both"})
+
+    def job(self, need, setting, bench):
+        def program(batch, label):
+            embedded = bench.predictor.image(bench.predictor.views(batch))[:, 0]
+            return {"first": embedded[:, 0], "finite": jnp.isfinite(embedded).all(axis=1)}
+
+        return Job(need.source, program, (view_spec(bench.predictor.row, need.views),))
+
+    def score(self, case, records):
+        values = [float(one["first"].mean()) for one in records.values()]
+        return Score([Measurement("first", values[0] - sum(values[1:]), 6)], {})
+
+
+def test_own_records_of_several_views_are_several(tmp_path):
+    rows = {row.resolution: row.value for row in asking(tmp_path, Captioned(6), {"first": First()}).rows()}
+    bench = asking(tmp_path, Captioned(6), {"first": First()}).bench
+    need = Need(dataset=get_dataset("shapes"), source=Captioned(6), read="embedding")
+    low, high = bench.sweep([dataclasses.replace(need, views=Views(resolution=side)) for side in SIDES])[0]
+    assert rows["8"] == pytest.approx(low["embedding"][:, 0].mean(), abs=1e-6)
+    assert rows["None"] == pytest.approx(high["embedding"][:, 0].mean(), abs=1e-6)
+    assert rows["both"] == pytest.approx(rows["8"] - rows["None"], abs=1e-6)
+    assert abs(rows["both"]) > 1e-3
 
 
 @pytest.mark.parametrize("fails", ["early", "late", "finite"])
