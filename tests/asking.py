@@ -57,10 +57,10 @@ def ask(question, source, head, *, predictor, batch_size=8, model="tiny", varian
     needs = [case.needs["test"] for case in cases]
     try:
         if needs[0].read == "logits":
-            records = bench.sweep(needs)[0]
+            records = bench.sweep(source, needs)[0]
         else:
             jobs = {str(number): question.job(need, setting, bench) for number, need in enumerate(needs)}
-            records = list(bench.sweep([], jobs)[1].values())
+            records = list(bench.sweep(source, [], jobs)[1].values())
     except JobError as error:
         failure = error.cause
     if failure is not None:

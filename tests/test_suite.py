@@ -61,10 +61,10 @@ def calls(monkeypatch):
     """The (data set, variant, resolutions) of every pass over images."""
     found, original = [], Bench.sweep
 
-    def sweep(bench, needs, jobs):
+    def sweep(bench, source, needs, jobs):
         name, _, variant = bench.title.partition(" ")
         found.append((name, variant.strip("()"), tuple(need.views.resolution or "hr" for need in needs)))
-        return original(bench, needs, jobs)
+        return original(bench, source, needs, jobs)
 
     monkeypatch.setattr(Bench, "sweep", sweep)
     return found
@@ -245,7 +245,7 @@ def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe
             table[batch.index < 3, 5] = table[batch.index == 0, STANDARD_VIEW] = True
             return {"correct": np.packbits(table, axis=1), "finite": np.ones(len(table), bool)}
 
-        return Job(need.source, program)
+        return Job(program)
 
     def write(path, views):
         sets = [{"model": "tiny", "variant": "vanilla", "views": views}]

@@ -37,7 +37,8 @@ def evaluate(resolutions: list) -> dict:
     head, batch, workers = (_STATE[name] for name in ("classifier", "batch", "workers"))
     bench = Bench(predictor=_STATE["predictor"], head=lambda _: head, batch_size=batch, workers=workers)
     records, _ = bench.sweep(
-        [Need(dataset=get_dataset("scenes"), source=_STATE["source"], views=one) for one in _views(resolutions)]
+        _STATE["source"],
+        [Need(dataset=get_dataset("scenes"), source=_STATE["source"], views=one) for one in _views(resolutions)],
     )
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
     guesses = {

@@ -42,12 +42,10 @@ class Job:
     """What is done with every image of a source.
 
     Attributes:
-        source: the images.
         program: what is computed of a batch.
         specs: the views that the batches must be able to give; without any they hold whole images.
     """
 
-    source: Source
     program: Program
     specs: tuple[ViewSpec, ...] = ()
 
@@ -92,13 +90,14 @@ class Bench:
     title: str = ""
 
     def sweep(
-        self, needs: Sequence[Need], jobs: Mapping[str, Job] = MappingProxyType({})
+        self, source: Source, needs: Sequence[Need], jobs: Mapping[str, Job] = MappingProxyType({})
     ) -> tuple[list[dict[str, np.ndarray]], dict[str, dict[str, np.ndarray]]]:
         """Makes the records of needs that read "logits" or "embedding", and those of jobs; an image is decoded once.
 
         Args:
-            needs: all of the same data set and source.
-            jobs: by key, over the same source.
+            source: the images.
+            needs: all of the same data set, and of this source.
+            jobs: by key.
 
         Returns:
             A record for each need, and one for each job, by key: "index", "label" ([n], or [n, M] filled with -1 where
@@ -112,7 +111,7 @@ class Bench:
         """
         views = list(dict.fromkeys(need.views for need in needs))
         reading = {_READING: self._reading(needs, views)} if needs else {}
-        found = self._loop({**reading, **jobs})
+        found = self._loop(source, {**reading, **jobs})
         read = []
         for need in needs:
             rows = {name: found[_READING][name] for name in ("index", "label", "skipped")}
@@ -128,7 +127,7 @@ class Bench:
         def program(batch: Batch, label: Array) -> Mapping[str, Array]:
             return reader(predictor.image(predictor.views(batch)), head)
 
-        return Job(first.source, program, tuple(view_spec(predictor.row, one) for one in views))
+        return Job(program, tuple(view_spec(predictor.row, one) for one in views))
 
     def texts(self, source: Source) -> dict[str, np.ndarray]:
         """Makes the record of the captions of a source.
@@ -150,9 +149,8 @@ class Bench:
         index, skipped = np.arange(len(texts)), np.arange(0)
         return {"index": index, "label": label, "skipped": skipped, "embedding": self.predictor.text(texts)}
 
-    def _loop(self, jobs: Mapping[str, Job]) -> dict[str, dict[str, np.ndarray]]:
-        """Does all jobs with every image of their source exactly once, in order."""
-        source = next(iter(jobs.values())).source
+    def _loop(self, source: Source, jobs: Mapping[str, Job]) -> dict[str, dict[str, np.ndarray]]:
+        """Does all jobs with every image exactly once, in order."""
         ranges = self._ranges(len(source))
         finished = from_first(np.array([self.parts is not None and self.parts.has(_name(part)) for part in ranges]))
         todo = [part for part, there in zip(ranges, finished, strict=True) if not there]

@@ -251,8 +251,8 @@ class Asking:
     ) -> tuple[dict[str, dict[str, np.ndarray]], Parts] | JobError:
         """The records of needs of the same images, by key, and the parts of the sweep; or which of them fails."""
         parts = Parts(self.store.directory / PARTS, content_key(records=list(group)))
-        dataset = next(iter(group.values()))[0].case.dataset
-        title = printable(f"{dataset.name} ({self.subject.variant})")
+        cell, first = next(iter(group.values()))
+        source, title = first.source, printable(f"{cell.case.dataset.name} ({self.subject.variant})")
         bench = dataclasses.replace(self.bench, parts=parts, title=title)
         texts = {key: bench.texts(need.source) for key, (_, need) in group.items() if need.read == "text"}
         read = {key: need for key, (_, need) in group.items() if need.read in _SWEPT}
@@ -261,7 +261,7 @@ class Asking:
             return texts, parts
         try:
             jobs = {key: self._job(key, *pair, bench) for key, pair in own.items()}
-            logits, rest = bench.sweep(list(read.values()), jobs)
+            logits, rest = bench.sweep(source, list(read.values()), jobs)
         except JobError as error:
             return error
         return dict(zip(read, logits, strict=True)) | rest, parts
@@ -274,7 +274,7 @@ class Asking:
             with self._blamed(cell.name):
                 return checked_rows(job.program(batch, label))
 
-        return dataclasses.replace(job, program=program)
+        return Job(program, tuple(job.specs))
 
     def _together(self, need: Need, todo: Sequence[Cell]) -> dict[str, tuple[Cell, Need]]:
         """What is still to be read in the same sweep over the images of a data set, by key."""

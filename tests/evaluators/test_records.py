@@ -1,7 +1,6 @@
 """What questions share: one sweep over the images of a data set, one reading of its captions."""
 
 import dataclasses
-from types import MappingProxyType
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -63,9 +62,9 @@ def made(monkeypatch):
     """Sweeps and readings of texts, in order."""
     found, sweep, text = [], Bench.sweep, Predictor.text
 
-    def swept(bench, needs, jobs=MappingProxyType({})):
-        found.append(len([*needs, *jobs.values()][0].source))
-        return sweep(bench, needs, jobs)
+    def swept(bench, source, *arguments):
+        found.append(len(source))
+        return sweep(bench, source, *arguments)
 
     def texts(predictor, given):
         found.append(list(given))
@@ -102,7 +101,7 @@ def test_questions_that_read_the_same_share_one_sweep(tmp_path, made, record_gib
     for side in SIDES:
         bench = asking(tmp_path, Captioned(6), questions).bench
         need = Need(dataset=get_dataset("shapes"), source=Captioned(6), views=Views(resolution=side), read="embedding")
-        images = bench.sweep([need])[0][0]["embedding"]
+        images = bench.sweep(need.source, [need])[0][0]["embedding"]
         expected = np.mean([images[n] @ text for n, text in zip([0, 0, 1, 2, 2, 2, 3, 4, 5], texts, strict=True)])
         assert values["one", side or "hr"] == pytest.approx(expected, abs=1e-6)
         assert values["two", side or "hr"] == pytest.approx(2 * expected, abs=1e-6)
@@ -136,7 +135,7 @@ class Brightness(Question):
             finite = np.array([self.fails != "finite" or index != 4 for index in batch.index])
             return {"mean": np.array(means, np.float32), "finite": finite}
 
-        return Job(need.source, program)
+        return Job(program)
 
     def score(self, case, records):
         mean = records["test"]["mean"]
@@ -193,7 +192,7 @@ class First(Question):
             embedded = bench.predictor.image(bench.predictor.views(batch))[:, 0]
             return {"first": embedded[:, 0], "finite": jnp.isfinite(embedded).all(axis=1)}
 
-        return Job(need.source, program, (view_spec(bench.predictor.row, need.views),))
+        return Job(program, (view_spec(bench.predictor.row, need.views),))
 
     def score(self, case, records):
         values = [float(one["first"].mean()) for one in records.values()]
@@ -204,7 +203,7 @@ def test_own_records_of_several_views_are_several(tmp_path):
     rows = {row.resolution: row.value for row in asking(tmp_path, Captioned(6), {"first": First()}).rows()}
     bench = asking(tmp_path, Captioned(6), {"first": First()}).bench
     need = Need(dataset=get_dataset("shapes"), source=Captioned(6), read="embedding")
-    low, high = bench.sweep([dataclasses.replace(need, views=Views(resolution=side)) for side in SIDES])[0]
+    low, high = bench.sweep(need.source, [dataclasses.replace(need, views=Views(resolution=side)) for side in SIDES])[0]
     assert rows["8"] == pytest.approx(low["embedding"][:, 0].mean(), abs=1e-6)
     assert rows["None"] == pytest.approx(high["embedding"][:, 0].mean(), abs=1e-6)
     assert rows["both"] == pytest.approx(rows["8"] - rows["None"], abs=1e-6)
@@ -255,7 +254,7 @@ def test_logits_are_the_products_of_the_embeddings(tmp_path):
     bench = asking(tmp_path, Captioned(6), {"one": Nearness()}).bench
     low = dataclasses.replace(need, views=Views(resolution=8))
     wanted = [dataclasses.replace(need, read="logits"), low, need, dataclasses.replace(low, read="logits")]
-    logits, low_embedding, embedding, low_logits = bench.sweep(wanted)[0]
+    logits, low_embedding, embedding, low_logits = bench.sweep(need.source, wanted)[0]
     assert np.allclose(np.linalg.norm(embedding["embedding"], axis=1), 1, atol=1e-5)
     assert not np.allclose(embedding["embedding"], low_embedding["embedding"], atol=1e-3)
     head = bench.head(need.dataset)

@@ -102,7 +102,7 @@ class Zoom(Question):
 
     def job(self, need: Need, setting: Setting, bench: Bench) -> Job:
         """Classifies all views of every image."""
-        return Job(need.source, self._program(need, setting, bench))
+        return Job(self._program(need, setting, bench))
 
     def _program(self, need: Need, setting: Setting, bench: Bench) -> Callable[[Batch, Array], Mapping[str, Array]]:
         """What is computed of a batch: the rows of all processes, on the mesh."""
