@@ -2,7 +2,7 @@
 
     folder:PATH        one folder of images per class
     split:PATH         split file of CoOp, split_zhou_*.json, or the folder with it
-    metadata:PATH      folder with metadata.jsonl or metadata.csv, as Hugging Face's imagefolder
+    metadata:PATH      folder with metadata.jsonl or metadata.csv, as Hugging Face's imagefolder; labels, or captions
     webdataset:PATH    tar archive or folder of them: WebDataset shards, or class folders in an archive
     parquet:PATH       Parquet file or folder of them, as on the Hugging Face hub
     array_record:PATH  folder that TensorFlow Datasets prepared with --file_format=array_record
@@ -96,7 +96,8 @@ def locate(dataset: Dataset, root: str | os.PathLike | None, entry: str) -> tupl
 
 def _kind(path: Path, dataset: Dataset) -> str:
     if dataset.captioned:
-        return "karpathy"
+        tables = (folder / table for folder in (path, path / _split(dataset)) for table in METADATA)
+        return "metadata" if any(table.is_file() for table in tables) else "karpathy"
     return detect(path, key=f"config.data.sources.{dataset.name}", split=_split(dataset))
 
 
@@ -148,12 +149,16 @@ def open_located(dataset: Dataset, kind: str, path: Path | None) -> Any:
     Raises:
         UserError: the files are missing or damaged, or do not fit the classes.
     """
-    if dataset.captioned != (kind == "karpathy"):
-        wanted = "captions, which are read from karpathy:PATH" if dataset.captioned else "classes, not captions"
+    if (dataset.captioned and kind not in ("karpathy", "metadata")) or (kind == "karpathy" and not dataset.captioned):
+        places = "captions, which are read from karpathy:PATH or metadata:PATH"
+        wanted = places if dataset.captioned else "classes, not captions"
         raise UserError(f"data set '{dataset.name}' has {wanted}; correct config.data.sources.{dataset.name}")
-    if kind == "karpathy":
+    if dataset.captioned:
         assert path is not None
-        source = open_karpathy(path, dataset.split)
+        karpathy = kind == "karpathy"
+        source = (
+            open_karpathy(path, dataset.split) if karpathy else open_metadata(path, _split(dataset), captioned=True)
+        )
         return Part(source, range(len(source)), matched="by caption")
     classes = class_names(dataset)
     if kind == "tfds" and dataset.tfds is None:

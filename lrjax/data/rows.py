@@ -19,7 +19,7 @@ and `config.data.names` names it by its path, ("imagenet", "mine/birds.yaml"). A
     count           number of images
     path            where the images are, unless `config.data.sources` says it, which may be anywhere; see
                     `lrjax.data.locations`
-    captions        true where images have captions (at karpathy:PATH) instead of classes and templates
+    captions        true where images have captions (at karpathy:PATH or metadata:PATH) instead of classes and templates
     split           split to read, "test" by default
     sources         {tfds: {name, split}, hub: {name, split}}: where TensorFlow Datasets and the Hugging Face hub
                     have it

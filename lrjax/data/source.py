@@ -45,6 +45,8 @@ class Source(Examples, abc.ABC):
         labels: label of each image.
         origins: the data set that each image comes from; None where the files do not tell.
         captions: texts that describe each image; they are no part of the fingerprint.
+        columns: what else the files say of each image, by name, such as "shape", "texture" or "group": numbers, texts,
+            or lists of these; no part of the fingerprint, but of the key of every result.
         has_boxes: whether the examples have "boxes", see `lrjax.data.regions`.
         matched: how the labels were matched with the classes, such as "by name"; None where they were not.
         doubts: sentences on what may be wrong with the labels.
@@ -56,6 +58,7 @@ class Source(Examples, abc.ABC):
     labels: Sequence[Label] | None = None
     origins: Sequence[str] | None = None
     captions: Sequence[Sequence[str]] | None = None
+    columns: Mapping[str, Sequence[Any]] = {}
     has_boxes: bool = False
     matched: str | None = None
     doubts: Sequence[str] = ()
@@ -78,7 +81,7 @@ class Derived(Source):
     def __init__(self, source: Source):
         self.source = source
         self.ids, self.labels, self.origins = source.ids, source.labels, source.origins
-        self.captions = source.captions
+        self.captions, self.columns = source.captions, source.columns
         self.has_boxes, self.matched, self.doubts = source.has_boxes, source.matched, source.doubts
         self.gaps, self.left_out = source.gaps, source.left_out
 

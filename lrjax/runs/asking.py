@@ -191,6 +191,7 @@ class Asking:
                 condition=dict(case.condition),
                 prompts=prompts_hash(case.dataset),
                 records=records,
+                **_columns(case),
             )
             yield Cell(name=name, question=question, case=case, key=key, records=records)
 
@@ -361,3 +362,9 @@ def _failed(key: str, group: Mapping[str, tuple[Cell, Need]]) -> set[str]:
     if key in group:
         return {key}
     return {one for one, (_, need) in group.items() if need.read in _SWEPT}
+
+
+def _columns(case: Case) -> dict[str, Any]:
+    """What the files say of the images of a case beside labels, for its key."""
+    found = {role: need.source.columns for role, need in case.needs.items() if need.source.columns}
+    return {"columns": {role: fingerprint(sorted(columns.items())) for role, columns in found.items()}} if found else {}

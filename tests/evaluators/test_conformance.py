@@ -9,6 +9,7 @@ import pytest
 import tiny
 from asking import images_for
 from lrjax.data.datasets import open_source
+from lrjax.data.sources.base import Part
 from lrjax.questions import registry
 from lrjax.results.store import ResultStore
 from lrjax.runs.asking import Asking, Plan, Subject
@@ -70,6 +71,12 @@ def of_data(parts, **changes):
     return {"config": dataclasses.replace(config, data=dataclasses.replace(config.data, **changes))}
 
 
+def with_columns(source):
+    other = Part(source, range(len(source)))
+    other.columns = {"shape": ["round"] * len(source)}
+    return other
+
+
 CHANGES = {
     "weights": lambda parts: {"weights": "v"},
     "kernel": lambda parts: of_preprocess(parts, kernel="bilinear"),
@@ -83,6 +90,7 @@ CHANGES = {
     "templates": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], templates=("a {}",))},
     "classes": lambda parts: {"dataset": dataclasses.replace(parts["dataset"], classes=("a", "b"))},
     "images": lambda parts: {"source": open_source(parts["dataset"], count=12, seed=1)},
+    "columns": lambda parts: {"source": with_columns(parts["source"])},
     "count": lambda parts: {"source": open_source(parts["dataset"], count=11, seed=0)},
     "precision": lambda parts: {"config": dataclasses.replace(parts["config"], precision="bfloat16")},
     "rgb": lambda parts: of_data(parts, rgb="before"),

@@ -105,6 +105,7 @@ class Part(Derived):
         self.positions, self._labels = positions, labels
         self.ids, self.origins = self._chosen(source.ids), self._chosen(source.origins)
         self.labels, self.captions = labels or self._chosen(source.labels), self._chosen(source.captions)
+        self.columns = {name: [column[one] for one in positions] for name, column in source.columns.items()}
         self.matched = source.matched or matched
         self.doubts, self.gaps = (*source.doubts, *doubts), (*source.gaps, *gaps)
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from lrjax.checks.files import check_inside, read_text
 from lrjax.checks.parse import parse_json
+from lrjax.checks.text import brief
 from lrjax.data.source import Label
 from lrjax.data.sources.base import ListedImages, as_labels
 from lrjax.data.sources.tree import by_suffix, gaps, identity, walk
 from lrjax.errors import UserError
 
 METADATA = ("metadata.jsonl", "metadata.csv")
+CAPTIONS = ("caption", "text")
 
 
 class ImageFiles(ListedImages):
@@ -96,14 +98,17 @@ def open_split(path: str | os.PathLike, split: str = "test") -> ImageFiles:
     return ImageFiles(path, folder, [row[0] for row in rows], [row[1] for row in rows], listed, folders)
 
 
-def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
-    """Opens a folder with a table metadata.jsonl or metadata.csv of `file_name`, `label` and perhaps `origin`.
+def open_metadata(folder: str | os.PathLike, split: str = "test", *, captioned: bool = False) -> ImageFiles:
+    """Opens a folder with a table metadata.jsonl or metadata.csv of `file_name` and `label`, or captions.
 
+    Captions are in a column `caption` or `text`: one of them, or in JSON a list; several rows of one image have one
+    caption each. Of the other columns `origin` tells the data set of each image; all that every row has are `columns`.
     `left_out` tells of the files beside the table that no row names, `gaps` of those that may be images.
 
     Args:
         folder: with the table, or with a folder `split` that has it; the file names start at the table.
         split: name of that folder.
+        captioned: whether captions are read instead of labels.
 
     Raises:
         UserError: there is no table, it is unreadable, a column is missing, or images are missing.
@@ -112,20 +117,41 @@ def open_metadata(folder: str | os.PathLike, split: str = "test") -> ImageFiles:
     table = next((place for place in places if place.is_file()), None)
     if table is None:
         raise UserError(f"folder '{folder}' has neither {' nor '.join(METADATA)}; add one, or use another kind")
-    paths, labels, origins = [], [], []
-    for number, row in _table_rows(table):
-        place = f"row {number} of '{table}'"
-        _check_columns(row, place=place)
-        label = as_labels(row["label"], place=place)
-        paths.append(row["file_name"])
-        labels.append(label)
-        origins.append(row.get("origin"))
-    images = ImageFiles(table, table.parent, paths, labels)
+    rows = [(f"row {number} of '{table}'", row) for number, row in _table_rows(table)]
+    wanted = CAPTIONS if captioned else ("label",)
+    for place, row in rows:
+        _check_columns(row, wanted, place=place)
+    if captioned:
+        rows, captions = _by_image(rows)
+    images = ImageFiles(
+        table,
+        table.parent,
+        [row["file_name"] for _, row in rows],
+        [-1 if captioned else as_labels(row["label"], place=place) for place, row in rows],
+    )
+    images.captions = captions if captioned else None
+    there = set.intersection(*(set(row) for _, row in rows)) - {"file_name", "label", *(CAPTIONS if captioned else ())}
+    images.columns = {name: [row[name] for _, row in rows] for name in sorted(there)}
+    origins = images.columns.get("origin", (None,))
     images.origins = None if None in origins else origins
     images.form = "text" if table.suffix == ".csv" else "typed"
     images.left_out = by_suffix(path.relative_to(table.parent).as_posix() for path in _unnamed(table, images.files))
     images.gaps = gaps(images.left_out, images=f"name them in '{table}', or keep them elsewhere")
     return images
+
+
+def _by_image(rows: Sequence[tuple[str, dict[str, Any]]]) -> tuple[list[tuple[str, dict[str, Any]]], list[list[str]]]:
+    """The first row of each image, and the captions of all of its rows."""
+    first: dict[str, tuple[str, dict[str, Any]]] = {}
+    captions: dict[str, list[str]] = {}
+    for place, row in rows:
+        given = next(row[name] for name in CAPTIONS if row.get(name) not in (None, ""))
+        texts = given if isinstance(given, list) else [given]
+        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise UserError(f"{place} has the caption {brief(given)}; give a text, or a list of texts")
+        first.setdefault(row["file_name"], (place, row))
+        captions.setdefault(row["file_name"], []).extend(texts)
+    return list(first.values()), list(captions.values())
 
 
 def _unnamed(table: Path, named: Sequence[Path]) -> list[Path]:
@@ -163,9 +189,12 @@ def read_json(path: Path) -> Any:
         raise UserError(f"'{path}' cannot be read as JSON ({error}); mend or replace it") from error
 
 
-def _check_columns(row: Any, *, place: str) -> None:
+def _check_columns(row: Any, wanted: Sequence[str], *, place: str) -> None:
     found = row if isinstance(row, dict) else {}
-    there = {"file_name": isinstance(found.get("file_name"), str), "label": found.get("label") not in (None, "")}
+    there = {
+        "file_name": isinstance(found.get("file_name"), str),
+        " or ".join(wanted): any(found.get(name) not in (None, "") for name in wanted),
+    }
     if not all(there.values()):
         lacking = " and no ".join(name for name in there if not there[name])
         raise UserError(f"{place} has no {lacking} (its columns: {', '.join(found) or 'none'}); give both")

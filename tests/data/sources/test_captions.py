@@ -8,8 +8,15 @@ import pytest
 
 import on_disk
 from lrjax.data import datasets
+from lrjax.data.corrupted import CorruptedSource
+from lrjax.data.datasets import find_source, get_dataset
 from lrjax.data.procedural import CaptionedSource, CaptionSource
+from lrjax.data.sources.base import Part
+from lrjax.data.sources.split import open_metadata
 from lrjax.errors import UserError
+from lrjax.models import zoo
+from lrjax.questions.case import Setting
+from lrjax.questions.retrieval import Retrieval
 
 
 def image(name, split="test", captions=("one thing", " Another thing. "), **more):
@@ -104,7 +111,9 @@ def test_files_of_another_form_are_refused(tmp_path, content, complaint):
 def test_kinds_without_captions_and_data_sets_with_classes_are_refused(tmp_path):
     file = write(tmp_path)
     for entry in (f"folder:{tmp_path}", f"split:{file}", "tfds:"):
-        with pytest.raises(UserError, match="'coco' has captions, which are read from karpathy:PATH; correct"):
+        with pytest.raises(
+            UserError, match="'coco' has captions, .* karpathy:PATH or metadata:PATH; correct"
+        ):
             datasets.open_source("coco", sources={"coco": entry})
     with pytest.raises(UserError, match="'dtd' has classes, not captions; correct"):
         datasets.open_source("dtd", sources={"dtd": f"karpathy:{file}"})
@@ -131,3 +140,63 @@ def test_drawn_pictures_have_five_true_captions_and_are_not_those_of_a_training(
     )
     with pytest.raises(UserError, match="cannot hold 0 pictures"):
         CaptionedSource(0, seed=1)
+
+
+OWN = {
+    "metadata.csv": 'file_name,caption,group\na.png,a cat,1\nb.png,a dog,2\na.png,"one cat, asleep",1\n',
+    "metadata.jsonl": '{"file_name": "a.png", "text": ["a cat", "one cat, asleep"], "group": "1"}\n'
+    '{"file_name": "b.png", "text": "a dog", "group": "2"}\n',
+}
+
+
+@pytest.mark.parametrize("table", OWN)
+@pytest.mark.parametrize("kind", ["", "metadata:"])
+def test_captions_are_a_column_of_a_table(tmp_path, table, kind):
+    for name in "ab":
+        on_disk.write(tmp_path / "img" / f"{name}.png", on_disk.png(name))
+    on_disk.write(tmp_path / "img" / table, OWN[table])
+    on_disk.write(tmp_path / "own.yaml", f"captions: true\npath: {kind}img")
+    dataset = get_dataset(str(tmp_path / "own.yaml"))
+    source, _ = find_source(dataset)
+    assert (source.ids, source.labels) == (["a.png", "b.png"], [-1, -1])
+    assert source.captions == [["a cat", "one cat, asleep"], ["a dog"]]
+    assert source.columns == {"group": ["1", "2"]}
+    assert source.gaps == ()
+    np.testing.assert_array_equal(source[1]["image"], on_disk.pixels("b"))
+    Retrieval(resolutions=()).check(
+        Setting(model="m", variant="v", backbone=zoo.get("EVA02-embedded"), datasets=[(dataset, source)])
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"file_name": "a.png"}, r"row 1 of '.*' has no caption or text \(its columns: file_name\); give both"),
+        ({"caption": "x"}, "has no file_name"),
+        ({"file_name": "a.png", "caption": ["x", 3]}, "has the caption .*; give a text, or a list of texts"),
+        ({"file_name": "a.png", "caption": [" "]}, "give a text, or a list of texts"),
+        ({"file_name": "a.png", "text": {"x": 1}}, "give a text, or a list of texts"),
+    ],
+)
+def test_a_table_with_wrong_captions(tmp_path, row, message):
+    on_disk.write(tmp_path / "img" / "a.png", on_disk.png("a"))
+    on_disk.write(tmp_path / "img" / "metadata.jsonl", json.dumps(row))
+    on_disk.write(tmp_path / "own.yaml", "captions: true\npath: img")
+    with pytest.raises(UserError, match=message):
+        find_source(get_dataset(str(tmp_path / "own.yaml")))
+
+
+def test_other_columns_go_with_their_images_and_no_one_else(tmp_path):
+    for name in "abc":
+        on_disk.write(tmp_path / f"{name}.png", on_disk.png(name))
+    rows = [
+        {"file_name": "a.png", "label": "cat", "shape": "cat", "texture": "bark", "origin": "x"},
+        {"file_name": "b.png", "label": "dog", "shape": "dog", "texture": "bark", "origin": None, "some": 1},
+        {"file_name": "c.png", "label": "cat", "shape": "cat", "texture": ["fur", "bark"], "origin": "y"},
+    ]
+    on_disk.write(tmp_path / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    source = open_metadata(tmp_path)
+    assert source.columns.keys() == {"shape", "texture", "origin"}
+    assert source.origins is None
+    part = CorruptedSource(Part(source, [2, 0]), "fog", severity=1)
+    assert part.columns == {"shape": ["cat", "cat"], "texture": [["fur", "bark"], "bark"], "origin": ["y", "x"]}
