@@ -111,9 +111,7 @@ def test_files_of_another_form_are_refused(tmp_path, content, complaint):
 def test_kinds_without_captions_and_data_sets_with_classes_are_refused(tmp_path):
     file = write(tmp_path)
     for entry in (f"folder:{tmp_path}", f"split:{file}", "tfds:"):
-        with pytest.raises(
-            UserError, match="'coco' has captions, .* karpathy:PATH or metadata:PATH; correct"
-        ):
+        with pytest.raises(UserError, match=r"'coco' has captions, .* karpathy:PATH or metadata:PATH; correct"):
             datasets.open_source("coco", sources={"coco": entry})
     with pytest.raises(UserError, match="'dtd' has classes, not captions; correct"):
         datasets.open_source("dtd", sources={"dtd": f"karpathy:{file}"})
