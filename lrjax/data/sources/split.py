@@ -132,8 +132,8 @@ def open_metadata(folder: str | os.PathLike, split: str = "test", *, captioned: 
     images.captions = captions if captioned else None
     there = set.intersection(*(set(row) for _, row in rows)) - {"file_name", "label", *(CAPTIONS if captioned else ())}
     images.columns = {name: [row[name] for _, row in rows] for name in sorted(there)}
-    origins = images.columns.get("origin", (None,))
-    images.origins = None if None in origins else origins
+    if None not in (origins := images.columns.get("origin", [None])):
+        images.origins = origins
     images.form = "text" if table.suffix == ".csv" else "typed"
     images.left_out = by_suffix(path.relative_to(table.parent).as_posix() for path in _unnamed(table, images.files))
     images.gaps = gaps(images.left_out, images=f"name them in '{table}', or keep them elsewhere")
