@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from run_helpers import tiny_row, write_checkpoint
 
 TESTS = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_killed_runs_come_to_the_same_results(tmp_path):
     write_checkpoint(tiny_row(), tmp_path / "checkpoint", one_class=False)
     environment = os.environ | {

@@ -84,6 +84,7 @@ def whole(start, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_killed_seven_times_and_bit_identical(start, whole, tmp_path):
     # A checkpoint, the first one after step 1, is written, then committed by the third of three renames.
     for place, saved in (("rename 0 3", []), ("rename 1 6", [1, SAVE_EVERY])):
