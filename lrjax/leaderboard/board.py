@@ -180,13 +180,12 @@ class Leaderboard:
         if metric not in METRICS:
             raise UserError(f"unknown metric {metric!r}; use {', '.join(METRICS)}")
         values = {"acc": self.accuracy, "sar": self.relative, "war": self.improved}[metric](resolution)
-        scores = np.full(len(values), np.nan)
-        for number in np.flatnonzero(np.isfinite(values).all(axis=1)):
-            line = dict(zip(self.datasets, values[number].tolist(), strict=True))
-            if metric == "war":
-                scores[number] = robustness.war(line, self.weights)
-            else:
-                scores[number] = (robustness.mean_accuracy if metric == "acc" else robustness.sar)(line)
+        scores, whole = np.full(len(values), np.nan), np.isfinite(values).all(axis=1)
+        columns = dict(zip(self.datasets, values[whole].T, strict=True))
+        if metric == "war":
+            scores[whole] = robustness.war(columns, self.weights)
+        else:
+            scores[whole] = (robustness.mean_accuracy if metric == "acc" else robustness.sar)(columns)
         return scores
 
     def ranks(self, metric: str, resolution: int | str) -> np.ndarray:
