@@ -78,7 +78,7 @@ class Command:
         self.capsys.readouterr()
         few = published_leaderboard().keep(range(3))
         try:
-            with mock.patch.object(main, "published_leaderboard", lambda: few):
+            with mock.patch.object(main, "published_leaderboard", return_value=few):
                 status = main.main([str(argument) for argument in arguments])
             return status, *self.capsys.readouterr()
         finally:
