@@ -23,6 +23,7 @@ from lrjax.train.optim import make_optimizer
 from lrjax.train.trainable import init_trainable
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
+SLOW = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 BATCH, SIDE = 8, 40
 
@@ -242,6 +243,7 @@ def test_the_factor_is_put_back_into_its_bounds(clamp, after):
     assert log["scale"] == pytest.approx(after, rel=0.01)
 
 
+@pytest.mark.slow
 def test_recomputation_and_single_views_save_memory():
     blocks = dataclasses.replace(tiny.row().spec.image.blocks, depth=8)
     spec = dataclasses.replace(tiny.row().spec, image=dataclasses.replace(tiny.row().spec.image, blocks=blocks))
@@ -266,7 +268,7 @@ def test_loss_falls_on_repeated_images():
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-@pytest.mark.parametrize(("devices", "placement"), [(2, "replicate"), (8, "replicate"), (8, "fsdp")])
+@pytest.mark.parametrize(("devices", "placement"), [SLOW(2, "replicate"), SLOW(8, "replicate"), (8, "fsdp")])
 def test_devices_and_placement_do_not_change_twenty_steps(devices, placement):
     # The contrastive loss is over the global batch: a loss over the shards of one image each would be zero.
     one, one_logs = run_steps(20)
@@ -278,6 +280,7 @@ def test_devices_and_placement_do_not_change_twenty_steps(devices, placement):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), many[-1], one[-1])
 
 
+@pytest.mark.slow
 def test_gradients_on_eight_devices_equal_those_of_one():
     options = tiny.train_options()
     distiller = make_distiller(options)
@@ -298,6 +301,7 @@ def test_gradients_on_eight_devices_equal_those_of_one():
     assert eight["log_scale"] == pytest.approx(one["log_scale"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_loss_is_close():
     _, logs = run_steps()
     trees, half_logs = run_steps(dtype="bfloat16")

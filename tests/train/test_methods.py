@@ -24,6 +24,7 @@ from lrjax.train.optim import make_optimizer
 from lrjax.train.trainable import adaptation_of, check_method
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
+SLOW = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 BATCH, SIDE, CAPTIONS = 8, 40, 5
 NUMBERS = np.arange(BATCH, dtype=np.int32) % CAPTIONS
@@ -117,7 +118,7 @@ def test_the_trees_hold_what_the_options_say():
     np.testing.assert_array_equal(adaptation["tokens"][2:], np.stack(late["tokens"]))
 
 
-@pytest.mark.parametrize("remat", ["none", "selective", "full"])
+@pytest.mark.parametrize("remat", [SLOW("none"), "selective", SLOW("full")])
 def test_microbatches_have_the_gradient_of_the_batch(remat):
     _, loss, gradient = gradient_of("all")
     _, parts_loss, parts = gradient_of("all", microbatches=4, remat=remat)
@@ -142,6 +143,7 @@ def five_steps(devices=1, placement="replicate", **changes):
     return before, jax.device_get(state["trainable"]), losses, predictor, state
 
 
+@pytest.mark.slow
 def test_sharding_and_microbatches_do_not_change_five_steps():
     *_, losses, _, _ = five_steps()
     *_, others, _, state = five_steps(4, "fsdp", microbatches=2)

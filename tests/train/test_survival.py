@@ -101,6 +101,7 @@ def test_killed_seven_times_and_bit_identical(start, whole, tmp_path):
     assert outcome(tmp_path) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_a_rerun_continues(start, whole, tmp_path):
     process = start(tmp_path)
     wait_for_step(process, tmp_path, SAVE_EVERY + 1)
