@@ -234,7 +234,7 @@ class Config(Group):
         precision: compute dtype, "float32" or "bfloat16"; scores and losses are always float32.
         devices: number of devices; None for all.
         distributed: whether this process is one of several that share the run (`lrjax.sharding.join_processes`).
-        placement: "replicate" or "fsdp".
+        placement: "replicate" for a copy of the parameters on every device, or "fsdp" to spread them over the devices.
         protocol: "native" preprocessing of the weights, or "lr0fm" for that of the published LR0.FM numbers.
         pass_order: order of the two passes of a resize, on which tall images depend: "pillow13", or "pillow12"
             for that of earlier versions of Pillow, with which the published numbers were made; "" for that of the
