@@ -1,4 +1,4 @@
-"""Takes the screenshots of the README from a fresh report, in Chromium through playwright.
+"""Takes the screenshots of docs/report.md from a fresh report, in Chromium through playwright.
 
 PYTHONPATH=. python experiments/leaderboard/screenshots.py
 """
