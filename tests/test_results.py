@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lrjax.data.datasets import get_dataset, open_source
+from lrjax.data.regions import cut
 from lrjax.errors import UserError
 from lrjax.results.row import Row
 from lrjax.results.store import ResultStore, content_key, package_versions, read_rows, told_apart, write_atomically
@@ -209,6 +211,16 @@ def test_results_of_the_first_schema_are_read(tmp_path, schema, name, dataset, c
     condition = condition | {"resolution": 16}
     assert row == _row(dataset=dataset, condition=condition, question="zoom", kind="zoom", question_version=2)
     assert (row.test_set, row.resolution) == (test_set, 16)
+
+
+@pytest.mark.parametrize("name", ["shapes", "shapes+fog-3"])
+@pytest.mark.parametrize("region", ["", "foreground"])
+def test_a_row_calls_its_test_set_as_the_data_set_is_called(name, region):
+    dataset, source = get_dataset(name), open_source(name, count=2)
+    if region:
+        dataset, _ = cut(dataset, source, region)
+    row = _row(dataset=dataset.base, condition={**dataset.condition, "resolution": 16})
+    assert row.test_set == dataset.name == "+".join(filter(None, (name, region)))
 
 
 def test_numbers_of_two_questions_do_not_collide(tmp_path):

@@ -120,9 +120,9 @@ class Row:
 
     @property
     def test_set(self) -> str:
-        """The data set and what was done to its images, as in "imagenet+fog-3"."""
-        done = "-".join(str(value) for name, value in self.condition.items() if name != "resolution")
-        return f"{self.dataset}+{done}" if done else self.dataset
+        """The data set and what was done to its images, as in "imagenet+fog-3+foreground"."""
+        done = "-".join(str(value) for name, value in self.condition.items() if name not in ("resolution", "region"))
+        return "+".join(filter(None, (self.dataset, done, str(self.condition.get("region", "")))))
 
     @property
     def identity(self) -> tuple[Any, ...]:
