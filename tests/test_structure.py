@@ -39,7 +39,7 @@ WINGS = (
     ("leaderboard",),
     ("questions",),
     ("train",),
-    ("report",),
+    ("report", "compare"),
     ("api",),
     ("runs",),
     ("main",),

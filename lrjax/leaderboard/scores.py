@@ -110,7 +110,7 @@ class Results:
         counts: dict[tuple[str, str], Row] = {}
         for (model, _, dataset, _), row in self.rows.items():
             first = counts.setdefault((model, dataset), row)
-            if _other_images(first, row):
+            if other_images(first, row):
                 raise UserError(
                     f"results of {model} on {dataset} are not on the same images: {first.n} for {first.variant} at "
                     f"{first.resolution}, but {row.n}{' others' if row.n == first.n else ''} for {row.variant} at "
@@ -248,8 +248,8 @@ class Results:
         return found.pop() if len(found) == 1 else None
 
 
-def _other_images(one: Row, other: Row) -> bool:
-    """Whether two results are known to be on different images; rows may not tell which they are on."""
+def other_images(one: Row, other: Row) -> bool:
+    """Tells whether two results are known to be on different images; rows may not tell which they are on."""
     prints = {(row.extra.get("images") or {}).get("fingerprint") for row in (one, other)}
     skipped = {frozenset(row.extra.get("skipped") or ()) for row in (one, other)}
     return one.n != other.n or len(prints - {None}) > 1 or len(skipped) > 1

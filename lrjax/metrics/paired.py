@@ -67,6 +67,21 @@ def detectable_difference(share: float, examples: int, *, power: float = POWER) 
     return least if least <= share else None
 
 
+def detectable_by_error(error: float, *, power: float = POWER) -> float | None:
+    """Returns the smallest difference that a test with a standard error would have found, as those of a bootstrap.
+
+    Args:
+        error: standard error of the difference, >= 0.
+        power: how often it would be found, 0.5 to 1, at a two-sided level of 1 - `CONFIDENCE`.
+
+    Returns:
+        The difference, above 0; None of no error, which is no certainty.
+
+    Reference: H. S. Bloom, Minimum detectable effects, Evaluation Review 19, 1995.
+    """
+    return float(stats.norm.ppf([(1 + CONFIDENCE) / 2, power]).sum() * error) or None
+
+
 def holm(values: ArrayLike) -> Float64[np.ndarray, "K"]:
     """Corrects the p values of several comparisons, such that one false finding among all is as rare as among one.
 

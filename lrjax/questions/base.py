@@ -9,13 +9,15 @@ import abc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from lrjax.config import Group
 from lrjax.display.page import Page, Section
 from lrjax.display.tables import Table, counted
 from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import marked, shortfall
 from lrjax.questions.bench import Bench, Job
-from lrjax.questions.case import Arrays, Case, Need, Samples, Score, Setting
+from lrjax.questions.case import Arrays, Case, Need, Outcomes, Samples, Score, Setting
 from lrjax.results.row import Row
 
 
@@ -77,6 +79,21 @@ class Question(Group, abc.ABC):
     @abc.abstractmethod
     def score(self, case: Case, records: Mapping[str, Arrays]) -> Score:
         """Makes the numbers of a case from its records, by role; on the host, without the model."""
+
+    @classmethod
+    def outcomes(cls, samples: Arrays) -> Mapping[str, Outcomes]:
+        """Returns what metrics are made of, by metric, so that two systems can be compared on the same examples.
+
+        By default a metric is the mean of the stored array of its name, as far as there is one.
+
+        Args:
+            samples: the arrays that were stored beside the rows of a key.
+        """
+        index = samples.get("index", np.empty(0))
+        arrays = {name: samples[name] for name in cls.higher_is_better if name in samples}
+        return {
+            name: Outcomes(index, (array,)) for name, array in arrays.items() if array.ndim and len(array) == len(index)
+        }
 
     @classmethod
     def page(cls, rows: Sequence[Row], samples: Samples, *, duplicates: str = "error") -> Page | None:

@@ -82,6 +82,35 @@ class Measurement:
     n: int
 
 
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What a metric is made of, for each example, so that two systems can be compared on the same ones.
+
+    Attributes:
+        index: what tells the examples apart, [n], such as the positions of images in the data set.
+        values: arrays [n, ...]; one of bool for a metric that is the share of examples that are right.
+        statistic: makes the metric of such arrays, of any of the examples; by default the mean of the only one.
+    """
+
+    index: np.ndarray
+    values: tuple[np.ndarray, ...]
+    statistic: Callable[..., float] = _mean
+
+    def __post_init__(self) -> None:
+        if any(len(array) != len(self.index) for array in self.values):
+            lengths = ", ".join(str(len(array)) for array in self.values)
+            raise ValueError(f"there are {len(self.index)} examples, but values of {lengths}")
+
+    @property
+    def binary(self) -> bool:
+        """Whether the metric is the share of examples that are right."""
+        return self.statistic is _mean and self.values[0].dtype == bool
+
+
 @dataclass(frozen=True)
 class Score:
     """What a question makes of the records of a case.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Bool, Float32, Int, Int32, Shaped
 
 from lrjax.checks.ranges import Side
 from lrjax.questions.base import Question
-from lrjax.questions.case import Arrays, Case, Measurement, Need, Score, Setting, Views
+from lrjax.questions.case import Arrays, Case, Measurement, Need, Outcomes, Score, Setting, Views
 
 RECALLS = (1, 5, 10)
 DIRECTIONS = ("image_to_text", "text_to_image")
@@ -28,7 +28,7 @@ class Retrieval(Question):
     from; "recallK" is the mean of both.
 
     Samples: "index" and "rank" of every image, "caption" and "caption_rank" of every caption: the place of the nearest
-    right one, from 0.
+    right one, from 0; and "caption_image", the index of the image of every caption.
 
     Attributes:
         resolutions: sides in pixels to which images are reduced before the model sees them, beside the size of its
@@ -38,7 +38,7 @@ class Retrieval(Question):
         Karpathy and Fei-Fei 2015, arXiv 1412.2306, section 4.1 (the task); Recall@K as clip_benchmark counts it.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     headline: ClassVar[str] = "recall5"
     higher_is_better: ClassVar[Mapping[str, bool]] = {
         f"{direction}recall{k}": True for direction in ("", *(f"{one}_" for one in DIRECTIONS)) for k in RECALLS
@@ -72,7 +72,13 @@ class Retrieval(Question):
         captions, owner = texts["embedding"][there], np.searchsorted(index, texts["label"][there])
         rank = places(pictures, captions, np.arange(len(index)), owner)
         caption_rank = places(captions, pictures, owner, np.arange(len(index)))
-        samples = {"index": index, "rank": rank, "caption": texts["index"][there], "caption_rank": caption_rank}
+        samples = {
+            "index": index,
+            "rank": rank,
+            "caption": texts["index"][there],
+            "caption_rank": caption_rank,
+            "caption_image": texts["label"][there],
+        }
         found: list[Measurement] = []
         for k in (one for one in RECALLS if one <= len(pictures)):  # an image has a caption or more
             both = [float((one < k).mean()) for one in (rank, caption_rank)]
@@ -83,6 +89,33 @@ class Retrieval(Question):
             ]
             found.append(Measurement(f"recall{k}", sum(both) / 2, sum(counts)))
         return Score(found, samples)
+
+    @classmethod
+    def outcomes(cls, samples: Arrays) -> Mapping[str, Outcomes]:
+        """Returns which images find a caption of theirs, and how many of their captions find them.
+
+        The examples are images, for the captions of one are not independent. What there is to choose from stays.
+        """
+        index, rank, caption_rank = (samples[name] for name in ("index", "rank", "caption_rank"))
+        owner = np.searchsorted(index, samples["caption_image"])
+        captions = np.bincount(owner, minlength=len(index))
+        found = {}
+        for k in RECALLS:
+            there = np.bincount(owner, caption_rank < k, len(index))
+            found |= {
+                f"{DIRECTIONS[0]}_recall{k}": Outcomes(index, (rank < k,)),
+                f"{DIRECTIONS[1]}_recall{k}": Outcomes(index, (there, captions), _of_captions),
+                f"recall{k}": Outcomes(index, (rank < k, there, captions), _both_ways),
+            }
+        return found
+
+
+def _of_captions(there: Shaped[np.ndarray, "N"], captions: Int[np.ndarray, "N"]) -> float:
+    return float(there.sum() / captions.sum())
+
+
+def _both_ways(right: Bool[np.ndarray, "N"], there: Shaped[np.ndarray, "N"], captions: Int[np.ndarray, "N"]) -> float:
+    return (float(right.mean()) + _of_captions(there, captions)) / 2
 
 
 def places(

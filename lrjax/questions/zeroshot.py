@@ -11,7 +11,7 @@ from lrjax.display.page import Page
 from lrjax.metrics.accuracy import topk
 from lrjax.metrics.label_sets import in_label_set
 from lrjax.questions.base import Question
-from lrjax.questions.case import Arrays, Case, Measurement, Need, Samples, Score, Setting, Views
+from lrjax.questions.case import Arrays, Case, Measurement, Need, Outcomes, Samples, Score, Setting, Views
 from lrjax.results.row import Row
 
 _TOP = 5
@@ -56,6 +56,13 @@ class ZeroShot(Question):
         counts = {"acc1": hits[0].sum()} | ({"acc5": hits.any(axis=0).sum()} if len(hits) == _TOP else {})
         measurements = [Measurement(metric, int(count) / len(top), len(top)) for metric, count in counts.items()]
         return Score(measurements, {"index": test["index"], "label": test["label"], "top5": top})
+
+    @classmethod
+    def outcomes(cls, samples: Arrays) -> Mapping[str, Outcomes]:
+        """Returns which images are right."""
+        hits = np.stack([in_label_set(guess, samples["label"]) for guess in samples["top5"].T])
+        best = {"acc1": hits[:1]} | ({"acc5": hits} if len(hits) == _TOP else {})
+        return {metric: Outcomes(samples["index"], (np.any(right, axis=0),)) for metric, right in best.items()}
 
     @classmethod
     def page(cls, rows: Sequence[Row], samples: Samples, *, duplicates: str = "error") -> Page | None:

@@ -43,7 +43,8 @@ class Row:
             missing), "weights" (their hash), "source" (where they lie), "release" (whether they are the published ones
             of the backbone), "parameters" (count), "classes" (count), "image_size" (pixels), "expected" (count of
             images of the data set, or null), "images_seen" (count of those behind the value), "assumed"
-            (`Dataset.assumed`), "skipped" (names of damaged images) and "images" (`data.reopen.where`).
+            (`Dataset.assumed`), "skipped" (names of damaged images), "images" (`data.reopen.where`) and "asked" (hash
+            of what was asked: the question, its options, captions and columns).
     """
 
     model: str

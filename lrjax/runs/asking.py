@@ -101,12 +101,13 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A case of a question with the keys of its result and of its records."""
+    """A case of a question with the keys of its result and of its records, and a hash of what is asked of any model."""
 
     name: str
     question: Question
     case: Case
     key: str
+    asked: str
     records: Mapping[str, str]
 
 
@@ -193,7 +194,10 @@ class Asking:
                 records=records,
                 **_columns(case),
             )
-            yield Cell(name=name, question=question, case=case, key=key, records=records)
+            sources = {role: need.source for role, need in case.needs.items() if need.read == "text"}
+            captions = {role: fingerprint(source.captions or ()) for role, source in sources.items()}
+            asked = content_key(**own, options=options, captions=captions, **_columns(case))
+            yield Cell(name=name, question=question, case=case, key=key, asked=asked, records=records)
 
     def _record_key(self, need: Need, own: Mapping[str, Any]) -> str:
         """Hashes all that determines a record, so that it is found again, and not where anything has changed."""
@@ -327,6 +331,7 @@ class Asking:
             "prompts": prompts_hash(dataset),
             "precision": self.config.precision,
             "images": self.plan.places[dataset.name],
+            "asked": cell.asked,
         }
         return [
             Row(

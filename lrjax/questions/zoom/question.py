@@ -24,7 +24,7 @@ from lrjax.models.row import IMAGENET
 from lrjax.ops.zoom import ANCHORS, CENTRE_SCALES, SCALES, VIEWS, centre_zoom_specs, crop_spec, zoom_spec
 from lrjax.questions.base import Question
 from lrjax.questions.bench import LOGIT_SCALE, Bench, Job
-from lrjax.questions.case import Arrays, Case, Measurement, Need, Samples, Score, Setting
+from lrjax.questions.case import Arrays, Case, Measurement, Need, Outcomes, Samples, Score, Setting
 from lrjax.questions.zoom.covers import read_cover
 from lrjax.questions.zoom.page import zoom_page
 from lrjax.questions.zoom.views import view_maker
@@ -165,6 +165,13 @@ class Zoom(Question):
         ]
         whole = [one("acc1", hits[STANDARD_VIEW]), one("upper_bound", table.any(axis=1).sum())]
         return Score([*whole, *best, *more], {name: array for name, array in samples.items() if name != "skipped"})
+
+    @classmethod
+    def outcomes(cls, samples: Arrays) -> Mapping[str, Outcomes]:
+        """Returns which images are right in the standard view, and which in any."""
+        table = np.unpackbits(samples["correct"], axis=1, count=VIEWS).astype(bool)
+        right = {"zoom_acc1": table[:, STANDARD_VIEW], "zoom_upper_bound": table.any(axis=1)}
+        return {metric: Outcomes(samples["index"], (values,)) for metric, values in right.items()}
 
     @classmethod
     def page(cls, rows: Sequence[Row], samples: Samples, *, duplicates: str = "error") -> Page | None:

@@ -1,0 +1,1 @@
+"""Two systems compared on the same examples: models, variants, runs, and what other programs answered."""
