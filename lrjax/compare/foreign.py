@@ -83,10 +83,11 @@ def system_of_files(name: str, paths: Sequence[Path]) -> System:
     rows, answers, left_out = [], {}, []
     for examples in cells.values():
         one, samples = next(iter(examples.values())), _samples(name, list(examples.values()))
+        where = "+".join((one.dataset, *(str(value) for _, value in one.condition)))
         for metric in dict.fromkeys(metric for example in examples.values() for metric in example.values):
             values = _numbers([example.values.get(metric) for example in examples.values()])
             if values is None:
-                left_out.append(f"{name}: {metric} of {one.dataset} is no finite number for every example.")
+                left_out.append(f"{name}: {metric} of {where} is no finite number for every example.")
                 continue
             rows.append(_row(name, one, metric, values, key=str(len(rows))))
             answers[rows[-1].key] = Answers(samples, Outcomes(samples["index"], (values,)))
@@ -195,7 +196,7 @@ def _is_class(value: Any) -> bool:
 def _right(place: str, line: _Line, labels: tuple[int | str, ...]) -> bool:
     answer = _field(place, line, "guess", "correct")
     if "correct" in line:
-        if not isinstance(answer, bool | int) or answer not in (0, 1):
+        if not isinstance(answer, bool | int | float) or answer not in (0, 1):
             raise UserError(f"{place} has {brief(answer)} for 'correct'; give true, false, 1 or 0")
         return bool(answer)
     if answer is not None and (not _is_class(answer) or type(answer) is not type(labels[0])):

@@ -145,3 +145,14 @@ def test_a_second_run_computes_nothing(first):
     rows, calls = run(first["name"], first["folder"], first["predictor"])
     assert rows == first["rows"]
     assert not calls
+
+
+def test_what_is_stored_by_example_gives_the_numbers(first):
+    kind, store, found = registry.find(first["name"]), ResultStore(first["folder"]), set()
+    for row in first["rows"]:
+        outcomes = kind.outcomes(store.samples(row.key)).get(row.metric)
+        if outcomes is not None:
+            assert outcomes.statistic(*outcomes.values) == pytest.approx(row.value)
+            assert len(np.unique(outcomes.index)) == len(outcomes.index)
+            found.add(row.metric)
+    assert kind.headline in found

@@ -69,6 +69,22 @@ def test_recall_by_hand():
     }  # there are no ten images to choose from
 
 
+def test_what_images_count_for_by_hand():
+    metrics, samples = asked(*similar(TABLE), OWNER)
+    assert samples["caption_image"].tolist() == OWNER
+    outcomes = Retrieval.outcomes(samples)
+    assert {name: one.statistic(*one.values) for name, one in outcomes.items() if name in metrics} == {
+        name: pytest.approx(value) for name, (value, _) in metrics.items()
+    }
+    right, there, captions = outcomes["recall5"].values
+    assert right.tolist() == [True, True, True, False, False, False]
+    assert there.tolist() == [2, 2, 1, 1, 0, 1] and captions.tolist() == [2, 2, 1, 1, 1, 1]
+    assert outcomes["image_to_text_recall5"].binary and not outcomes["recall5"].binary
+    # drawn images come with all of their captions
+    drawn = np.array([0, 0, 2, 4])
+    assert outcomes["text_to_image_recall5"].statistic(there[drawn], captions[drawn]) == pytest.approx(5 / 6)
+
+
 def test_ten_of_twelve_images_with_a_caption_each():
     table = np.zeros((12, 12))
     table[np.arange(12), np.arange(12)] = -np.arange(12)  # the right one is the last of all but for image 0
