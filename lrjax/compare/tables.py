@@ -81,9 +81,9 @@ def left_out_table(comparison: Comparison) -> Table | None:
     for one in comparison.left_out:
         at = found.setdefault((one.row.metric, one.row.test_set, one.why), [])
         at.append(str(one.row.resolution).upper())
-    lines = tuple((metric, dataset, ", ".join(at), why) for (metric, dataset, why), at in found.items())
-    caption = f"{counted(len(comparison.left_out), 'result')} of the two."
-    return Table("Not compared", caption, ("Metric", "Data set", "At", "Why"), lines, labels=4) if lines else None
+    lines = tuple((*names, ", ".join(at)) for names, at in found.items())
+    caption = f"{counted(len(comparison.left_out), 'result')}."
+    return Table("Not compared", caption, ("Metric", "Data set", "Why", "At"), lines, labels=3) if lines else None
 
 
 def summary(comparison: Comparison) -> list[str]:
@@ -132,8 +132,8 @@ def _caption(comparison: Comparison) -> str:
         f"shares, else the middle of {DRAWS:,} bootstrap draws of the images of each data set.",
         "p: that of McNemar's exact test, else of the bootstrap, by Holm's correction for "
         f"{corrected}; {MARK}: below {1 - CONFIDENCE:.0%}.",
-        f"MDD, the minimum detectable difference: what one such test finds with a power of {POWER:.0%} where as many "
-        "images are right for one of the two alone; none where these are too few.",
+        f"MDD: the minimum detectable difference, which one such test finds with a power of {POWER:.0%}, by how many "
+        "images are right for one of the two alone, else by the standard error; none where these are too few.",
         *_contrast(comparison),
     ]
     if comparison.unchosen:

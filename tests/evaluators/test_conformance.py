@@ -40,6 +40,10 @@ def parts(subject, name):
 
 
 def keys(parts, folder, question):
+    return {cell.key for cell in cells(parts, folder, question)}
+
+
+def cells(parts, folder, question):
     tokens = parts["tokens"]
     plan = Plan(
         config=parts["config"],
@@ -53,7 +57,7 @@ def keys(parts, folder, question):
         variant="lr_tk0",
         weights=parts["weights"],
     )
-    return {cell.key for cell in Asking(plan, subject, ResultStore(folder)).cells()}
+    return Asking(plan, subject, ResultStore(folder)).cells()
 
 
 def of_row(parts, **changes):
@@ -138,3 +142,26 @@ def test_another_version_is_computed_again(parts, tmp_path, name, monkeypatch):
     before = keys(parts, tmp_path, question)
     monkeypatch.setattr(type(question), "version", question.version + 1)
     assert keys(parts, tmp_path, question).isdisjoint(before)
+
+
+@pytest.mark.parametrize("name", registry.QUESTIONS)
+def test_what_is_asked_of_any_model_has_a_hash(parts, tmp_path, name, monkeypatch):
+    kind = registry.find(name)
+
+    def asked(parts, question):
+        found = {cell.asked for cell in cells(parts, tmp_path, question)}
+        assert len(found) == 1  # conditions and data sets are told apart by themselves
+        return found.pop()
+
+    before = asked(parts, kind())
+    for change in ("weights", "kernel", "no tokens", "precision", "templates"):
+        assert asked(parts | CHANGES[change](parts), kind()) == before
+    assert asked(parts | CHANGES["columns"](parts), kind()) != before
+    for option, value in OTHER[name].items():
+        if value != "FILE":
+            assert (asked(parts, kind(**{option: value})) == before) == (option in kind.choosing)
+    other = Part(parts["source"], range(len(parts["source"])))
+    other.captions = [["another"]] * len(other)
+    assert (asked(parts | {"source": other}, kind()) == before) == (kind.asks_of == "classes")
+    monkeypatch.setattr(kind, "version", kind.version + 1)
+    assert asked(parts, kind()) != before
