@@ -7,8 +7,9 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from lrjax.checks.files import read_text
@@ -20,8 +21,45 @@ from lrjax.errors import UserError
 _NEAREST = {"\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "\N{PLUS-MINUS SIGN}": "+/-", "\N{RIGHTWARDS ARROW}": "->"}
 
 
+_NAME: ContextVar[tuple[str, str]] = ContextVar("_NAME", default=("", ""))
+
+
+@contextmanager
+def called(module: str, name: str) -> Iterator[None]:
+    """What runs in this context tells of `python -m MODULE` by another name.
+
+    Args:
+        module: the command.
+        name: how the user has called it.
+    """
+    token = _NAME.set((f"python -m {module}", name))
+    try:
+        yield
+    finally:
+        _NAME.reset(token)
+
+
+def as_called(text: str) -> str:
+    """Returns a text in which the command that runs has the name by which it was called.
+
+    Args:
+        text: names it `python -m MODULE`.
+    """
+    return text.replace(*_NAME.get())
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are `UserError`, and which takes "~" in --out=~/x as a shell takes it in --out ~/x."""
+    """A parser whose errors are `UserError`, and which takes "~" in --out=~/x as a shell takes it in --out ~/x.
+
+    Args:
+        options: of `argparse.ArgumentParser`. "prog", "description" and "epilog" name the command `python -m MODULE`,
+            and are shown `as_called`.
+    """
+
+    def __init__(self, **options: Any):
+        for key in {"prog", "description", "epilog"} & options.keys():
+            options[key] = options[key] and as_called(options[key])
+        super().__init__(**options)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """Parses arguments, those of the process by default."""
@@ -39,11 +77,12 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
-def start(module: str) -> int:
+def start(module: str, arguments: Sequence[str] | None = None) -> int:
     """Imports a module and runs its `main`; Ctrl-C during the import, which takes seconds, is one line as well.
 
     Args:
-        module: its name.
+        module: its name; of a package, `__main__` is meant.
+        arguments: of `main`; None takes those of the process.
 
     Returns:
         Exit status of `main`.
@@ -51,10 +90,12 @@ def start(module: str) -> int:
     heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heeded:  # no exception: modules in C turn it into an ImportError
         signal.signal(signal.SIGINT, _leave)
-    main = importlib.import_module(module).main
+    found = importlib.import_module(module)
+    if hasattr(found, "__path__"):
+        found = importlib.import_module(f"{module}.__main__")
     if heeded:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return main()
+    return found.main(arguments)
 
 
 def _leave(*_: object) -> NoReturn:

@@ -18,6 +18,8 @@ COMMANDS = (
     "lrjax.report",
     "lrjax.questions.zoom.hard",
     "lrjax.questions.zoom",
+    "lrjax report",
+    "lrjax question zoom.hard",
 )
 
 
@@ -91,8 +93,9 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert process.wait() == 0 and process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("module", COMMANDS)
-def test_ctrl_c_during_the_import_is_one_line(module):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_during_the_import_is_one_line(command):
+    module, *words = command.split()
     code = (
         "import importlib, os, runpy, signal, sys\n"
         "class Finder:\n"
@@ -100,7 +103,7 @@ def test_ctrl_c_during_the_import_is_one_line(module):
         "        if name == 'numpy':\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Finder())\n"
-        f"sys.argv = ['{module}', '--help']\n"
+        f"sys.argv = {[module, *words, '--help']}\n"
         f"runpy.run_module('{module}', run_name='__main__', alter_sys=True)"
     )
     done = subprocess.run(**program("-c", code), stdout=subprocess.PIPE)

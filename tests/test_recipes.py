@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import on_disk
+from configs.sweep import get_config
 from lrjax import main
 from lrjax.errors import UserError
 from lrjax.runs.recipes import read_command_line, read_config
@@ -13,6 +14,7 @@ from run_helpers import Command, failure, write_recipe
 
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "configs" / "lr_tk0_eva.py"
+SWEEP = ROOT / "configs" / "sweep.py"
 
 
 @pytest.fixture
@@ -25,6 +27,18 @@ def test_no_recipe(command):
     assert "argument --config: expected one argument" in failure(command("--config"))
     assert "nowhere.py does not exist; name a Python file" in failure(command("--config", "nowhere.py"))
     assert f"{ROOT / 'configs'} does not exist" in failure(command("--config", ROOT / "configs"))
+
+
+def test_a_recipe_of_the_installed_package(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert read_config("configs/sweep.py:lr0fm", program="p").data.names == get_config("lr0fm").data.names
+    assert capsys.readouterr().err == f"recipe configs/sweep.py is that of the installed package, {SWEEP}\n"
+    for nowhere in ("configs/nothing.py", "sweep.py", "configs/../configs/sweep.py", "lrjax/main.py"):
+        assert failure(command("--config", nowhere)).startswith(f"recipe {nowhere} does not exist")
+    (tmp_path / "configs").mkdir()
+    write_recipe(tmp_path / "configs" / "sweep.py", model="mine", data={"names": ["dtd"]})
+    assert read_config("configs/sweep.py", program="p").model == "mine"
+    assert capsys.readouterr().err == ""
 
 
 def test_unknown_backbone_of_the_recipe(command):

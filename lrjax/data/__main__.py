@@ -177,17 +177,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problems: list[str] = []
 
     def command() -> None:
-        options, overrides = _parser().parse_known_args(arguments)
+        parser = _parser()
+        options, overrides = parser.parse_known_args(arguments)
         if options.command == "list":
             if overrides:
-                raise UserError(f"unexpected argument {overrides[0]!r}; see python -m lrjax.data --help")
+                raise UserError(f"unexpected argument {overrides[0]!r}; see {parser.prog} --help")
             print_tables([registry_table()])
             say("\nHow to get them (licences are hints: what the pages of a data set say counts)")
             for row in map(get_dataset, dataset_names()):
                 if not row.procedural:
                     say(f"{row.name}: {row.get}; licence: {row.licence}")
             return
-        data = read_config(options.config, overrides, program="python -m lrjax.data").data
+        data = read_config(options.config, overrides, program=parser.prog).data
         datasets = get_datasets(data.names, data.root or None, sources=data.sources)
         findings = [check(dataset, data, full=options.full) for dataset in datasets]
         print_tables([findings_table(findings)])

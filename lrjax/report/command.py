@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lrjax.command_line import Parser, read_numbers, run, say
+from lrjax.command_line import Parser, as_called, read_numbers, run, say
 from lrjax.data.published import DATASETS
 from lrjax.display.page import Page, print_pages
 from lrjax.display.tables import FORMATS, Table, print_tables
@@ -170,7 +170,7 @@ def _run(arguments: Sequence[str]) -> None:
     questions = [] if one_table else _questions(rows, options)
     if out is not None:  # first, for printing fails where nobody reads
         studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
-        command = shlex.join(["python", "-m", "lrjax.report", *arguments])
+        command = f"{as_called('python -m lrjax.report')} {shlex.join(arguments)}"
         plots = not parsed.no_plots
         content = {"board": board, "tables": tables, "studies": studies, "plots": plots, "command": command}
         files = write_report(rows, out, **content, questions=questions, **options)

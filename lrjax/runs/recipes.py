@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from lrjax.command_line import Parser
+from lrjax.command_line import Parser, as_called, say
 from lrjax.config import Config, unknown_key
 from lrjax.errors import UserError
 from lrjax.questions.registry import find
@@ -39,7 +39,7 @@ def read_command_line(arguments: Sequence[str], *, description: str | None = Non
     parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="recipe, for instance configs/lr_tk0_eva.py:B-16")
     options, overrides = parser.parse_known_args(arguments)
     if options.config is None:
-        raise UserError("no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`")
+        raise UserError(as_called("no recipe; run `python -m lrjax.main --config configs/lr_tk0_eva.py`"))
     return read_config(options.config, overrides, program=parser.prog)
 
 
@@ -47,7 +47,8 @@ def read_config(name: str, overrides: Sequence[str] = (), *, program: str) -> Co
     """Reads a recipe.
 
     Args:
-        name: FILE[:ARGUMENT], the argument being that of `get_config`.
+        name: FILE[:ARGUMENT], the argument being that of `get_config`. Where there is no FILE "configs/NAME.py", that
+            of the installed package is meant, and told.
         overrides: arguments `--config.KEY=VALUE` or `--config.KEY VALUE`; several texts may be joined by commas, and
             `--config.data.sources.NAME=LOCATION` adds an entry.
         program: what messages call the command.
@@ -109,12 +110,21 @@ def _separate(key: str, value: str) -> list[str]:
     return [f"{key}={one}" for one in values]
 
 
+def _find_recipe(path: str) -> str:
+    if Path(path).is_file():
+        return path
+    installed = Path(__file__).parents[2] / path
+    if Path(path).parts[:-1] != ("configs",) or not installed.is_file():
+        raise UserError(f"recipe {path} does not exist; name a Python file with a function get_config")
+    say(f"recipe {path} is that of the installed package, {installed}", error=True)
+    return str(installed)
+
+
 def _read_recipe(name: str) -> Mapping[str, Any]:
     path, *argument = name.split(":", 1)
-    if not Path(path).is_file():
-        raise UserError(f"recipe {path} does not exist; name a Python file with a function get_config")
+    found = _find_recipe(path)
     try:
-        recipe = runpy.run_path(path)["get_config"](*argument)
+        recipe = runpy.run_path(found)["get_config"](*argument)
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # whatever the recipe does wrong
