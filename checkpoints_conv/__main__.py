@@ -25,8 +25,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from checkpoints_conv import (
     FORMATS,
@@ -43,6 +41,7 @@ from checkpoints_conv.lr0fm import FAMILIES, LAYOUTS, export_tokens, has_tokens,
 from checkpoints_conv.readers import TORCH_SUFFIXES
 from checkpoints_conv.rules import Reader
 from lrjax import __version__
+from lrjax.display.progress import Progress
 from lrjax.errors import UserError
 
 OPEN_CLIP = "open_clip"
@@ -300,5 +299,4 @@ def _save_torch(tensors: dict[str, np.ndarray], path: Path) -> None:
 
 
 def _progress(steps: Sequence[Any]) -> Iterable[Any]:
-    console = Console(stderr=True)
-    return track(steps, description="converting", console=console, transient=True, disable=not console.is_terminal)
+    return Progress("converting", len(steps), unit="tensor", over=steps, delay=2)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lrjax import command_line
 from lrjax.checks.text import one_line, printable
@@ -147,9 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
     arguments = sys.argv[1:] if arguments is None else arguments
-    return run_jointly(
-        lambda: command_line.run(
-            lambda: run(read_command_line(arguments, description=__doc__)),
-            interrupted="interrupted; run the same command again to continue",
+    with logging_redirect_tqdm():  # a message moves the bar, and does not stick to it
+        return run_jointly(
+            lambda: command_line.run(
+                lambda: run(read_command_line(arguments, description=__doc__)),
+                interrupted="interrupted; run the same command again to continue",
+            )
         )
-    )

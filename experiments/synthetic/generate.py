@@ -10,12 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from experiments.synthetic.captions import captions_hash, read_captions
 from experiments.synthetic.image_set import SetOnDisk, Settings
 from experiments.synthetic.pipeline import generate, load_pipeline, noise_seed, png, resolve
 from lrjax.command_line import Parser, run
+from lrjax.display.progress import Progress
 from lrjax.errors import UserError
 
 PIXART = "PixArt-alpha/PixArt-XL-2-1024-MS"
@@ -109,7 +108,7 @@ def _generate(arguments: Sequence[str] | None) -> None:
     if todo:
         pipeline = load_pipeline(settings.pipeline, dtype=parsed.dtype, device=parsed.device)
         whole = len(images.plan[shard[0] :: shard[1]])
-        with tqdm(desc=images.layout.folder, unit="image", total=whole, initial=whole - len(todo)) as bar:
+        with Progress(images.layout.folder, whole, unit="image", done=whole - len(todo)) as progress:
             for start in range(0, len(todo), parsed.batch_size):
                 batch = todo[start : start + parsed.batch_size]
                 pictures = generate(
@@ -121,7 +120,7 @@ def _generate(arguments: Sequence[str] | None) -> None:
                 )
                 for one, picture in zip(batch, pictures, strict=True):
                     images.add(*one, png(picture))
-                bar.update(len(batch))
+                progress.update(len(batch))
     if missing := len(images.missing()):
         print(f"part {shard[0]} of {shard[1]} is complete; other parts have yet to make {missing} images")
     else:

@@ -19,9 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from lrjax.checks.text import one_line, printable
+from lrjax.checks.text import one_line
 from lrjax.command_line import Parser, say
 from lrjax.command_line import run as run_command
 from lrjax.config import Data
@@ -30,6 +29,7 @@ from lrjax.data.datasets import dataset_names, find_source, get_dataset, get_dat
 from lrjax.data.images import to_rgb
 from lrjax.data.memory import GIB, MEMORY
 from lrjax.data.source import LeftOut
+from lrjax.display.progress import Progress
 from lrjax.display.tables import Table, print_tables
 from lrjax.errors import UserError
 from lrjax.runs.recipes import read_config
@@ -68,7 +68,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
     Args:
         dataset: the data set.
         data: where it may be; its workers decode.
-        full: whether all images are decoded instead of `SAMPLE` of them; shows a progress bar.
+        full: whether all images are decoded instead of `SAMPLE` of them; shows its progress.
 
     Returns:
         What was found; a mistake of the user is a problem, not an exception.
@@ -100,7 +100,7 @@ def check(dataset: Dataset, data: Data, *, full: bool) -> Finding:
 
     with (
         concurrent.futures.ThreadPoolExecutor(max(1, data.workers)) as pool,
-        tqdm(total=total, desc=printable(dataset.name), unit="img", disable=not full) as progress,
+        Progress(dataset.name, total, unit="image", hidden=not full) as progress,
     ):
         for start in range(0, total, 1024):  # the pool holds the results of all that it was given
             for label, problem in pool.map(read, positions[start : start + 1024]):

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from lrjax.checks.files import open_regular
+from lrjax.display.progress import Progress
 from lrjax.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -68,10 +67,9 @@ def _hash(
     """The digests of files that the memory has not, as they are read; the lasting ones are remembered."""
     found, new, written = {}, {}, time.monotonic()
     hidden = not _LOG.isEnabledFor(logging.INFO)
+    told = Progress("images are hashed", len(missing), unit="file", over=read, delay=2, hidden=hidden)
     try:
-        for key, (digest, lasting) in zip(
-            missing, tqdm(read, "images are hashed", len(missing), unit="file", delay=2, disable=hidden), strict=True
-        ):
+        for key, (digest, lasting) in zip(missing, told, strict=True):
             found[key] = digest
             if lasting is not None:
                 new[lasting] = digest

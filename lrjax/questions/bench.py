@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from lrjax.data.dataset import Dataset
 from lrjax.data.images import ImageError
 from lrjax.data.loader import Batch, joint_batches
 from lrjax.data.source import Examples, Source
+from lrjax.display.progress import Progress
 from lrjax.errors import UserError
 from lrjax.models.build import similarities
 from lrjax.models.predict import Predictor, check_finite
@@ -76,7 +76,7 @@ class Bench:
         rgb: "after" converts images to RGB after the resizes, as LR0.FM does, "before" before them.
         part_size: images after which what is finished is put on disk; an interrupted sweep goes on behind it.
         parts: where finished parts are stored and found; None computes everything.
-        title: text of the progress bar.
+        title: what the progress of a sweep is called.
     """
 
     predictor: Predictor
@@ -156,15 +156,15 @@ class Bench:
         todo = [part for part, there in zip(ranges, finished, strict=True) if not there]
         results = _one_behind(self._results(source, todo, jobs))
         found: dict[str, list[dict[str, np.ndarray]]] = {key: [] for key in jobs}
-        with tqdm(total=len(source), desc=self.title, unit="img", disable=jax.process_index() > 0) as progress:
-            progress.set_postfix_str("first batch, compiles what is new")
+        note, hidden = "first batch, compiles what is new", jax.process_index() > 0
+        with Progress(self.title, len(source), unit="image", note=note, hidden=hidden) as progress:
             for part, there in zip(ranges, finished, strict=True):
                 if there:
                     assert self.parts is not None
                     stored = self.parts.get(_name(part))
                     for key, rows in _apart(stored, jobs).items():
                         found[key].append(rows)
-                    progress.update(len(part))
+                    progress.skip(len(part))
                     continue
                 batches = []
                 for _ in range(0, len(part), self.batch_size):

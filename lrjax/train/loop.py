@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from lrjax.config import Config
 from lrjax.data.datasets import open_training_source
 from lrjax.data.loader import training_batches
 from lrjax.data.source import Source
+from lrjax.display.progress import Progress
 from lrjax.errors import UserError
 from lrjax.models.predict import Predictor
 from lrjax.models.zoo import Backbone
@@ -196,13 +196,12 @@ def _run_steps(
     options, mesh, first = config.train, predictor.mesh, int(state["step"])
     bound, rate = loss_bound(options), rate_schedule(options, options.learning_rate, steps)
     hidden = jax.process_index() > 0 or first == steps
-    bar = tqdm(desc="LR-TK0", unit="step", initial=first, total=steps, disable=hidden)
-    bar.set_postfix_str("first step, compiles")
+    progress = Progress("LR-TK0", steps, unit="step", done=first, note="first step, compiles", hidden=hidden)
 
     def record(number: int, log: Tree, images: Sequence[str]) -> None:
         numbers = {name: float(value) for name, value in log.items()}
         check_numbers(number, numbers, bound=bound, images=images, newest=checkpoints.newest)
-        bar.set_postfix(loss=f"{numbers['loss']:.3f}", scale=f"{numbers['scale']:.1f}", refresh=False)
+        progress.set_postfix_str(f"loss {numbers['loss']:.3f}, scale {numbers['scale']:.1f}", refresh=False)
         outputs.add(number, numbers | {"learning_rate": float(jnp.asarray(rate(number - 1)))}, images)
 
     def score(number: int) -> None:
@@ -213,7 +212,7 @@ def _run_steps(
 
     if 0 < first < steps:
         _LOG.info("continues after step %d of %d", first, steps)
-    with bar, listen() as stop, outputs.begin(first):
+    with progress, listen() as stop, outputs.begin(first):
         score(first)  # a killed process may have left it out; finished numbers are found again
         pending, stopping = None, False
         for number in range(first + 1, steps + 1):
@@ -235,7 +234,7 @@ def _run_steps(
                     stop.saved = checkpoints.newest
                     stop.leave()
                 score(number)
-            bar.update()
+            progress.update()
     return state
 
 

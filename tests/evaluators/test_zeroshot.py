@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -227,11 +228,14 @@ def test_damaged_image_stops_the_run_or_is_left_out():
         np.testing.assert_array_equal(outcome.samples[side]["top5"], whole.samples[side]["top5"][kept])
 
 
-def test_the_progress_bar_counts_skipped_images_as_done(capsys):
+def test_skipped_images_count_as_done_in_the_progress(capsys):
     evaluate(tiny.Pictures(23, damaged=(3, 22)), on_error="skip", title="pictures (vanilla)")
-    last = capsys.readouterr().err.strip().splitlines()[-1].rpartition("\r")[2]
-    assert last.startswith("pictures (vanilla): 100%")
-    assert "23/23" in last
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pictures (vanilla): ")]
+    assert lines[0] == "pictures (vanilla): 0 of 23 images, first batch, compiles what is new"
+    assert re.fullmatch(
+        r"pictures \(vanilla\): 23 of 23 images, [\d.,]+ (images/s|s/image), \d\d:\d\d in all", lines[-1]
+    )
+    assert len(lines) == 2
 
 
 def test_nothing_to_measure():

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 from PIL import Image
-from tqdm import tqdm
 
 from lrjax.data.dataset import Dataset
 from lrjax.data.source import Source
+from lrjax.display.progress import Progress
 from lrjax.errors import UserError
 from lrjax.questions.zoom.hard.construction import HardImage
 from lrjax.questions.zoom.hard.manifest import Manifest, manifest_text
@@ -55,7 +55,7 @@ def write_folder(folder: Path, manifest: Manifest, *, sources: Mapping[str, Sour
         if (folder / place).is_symlink():
             raise UserError(f"{folder / place} is a link; remove it, or name another folder")
     rows = []
-    for image in tqdm(images, desc=manifest.name, unit="img"):
+    for image in Progress(manifest.name, len(images), unit="image", over=images):
         name = _written(folder, image) or _write(folder, image, sources[image.dataset])
         labels = image.labels[0] if len(image.labels) == 1 else image.labels
         rows.append(json.dumps({"file_name": name, "label": labels, "origin": image.dataset}) + "\n")
