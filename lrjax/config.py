@@ -132,7 +132,9 @@ class Train(Group):
             or "full", whole blocks. It changes nothing else.
         save_every: steps between checkpoints.
         evaluate_every: steps between zero-shot evaluations, of which the best is kept; 0 has none.
-        tensorboard: whether the curves are also written for TensorBoard.
+        log: where the curves go beside `training.csv`, any of "tensorboard", "wandb" (Weights & Biases) and "trackio",
+            each a package to install.
+        tensorboard: as "tensorboard" in `log`.
     """
 
     steps: Count = 0
@@ -164,6 +166,7 @@ class Train(Group):
     remat: str = "selective"
     save_every: Positive = 100
     evaluate_every: Count = 0
+    log: tuple[str, ...] = ()
     tensorboard: bool = False
 
 
@@ -285,6 +288,8 @@ class Config(Group):
         _one_of("pass_order", self.pass_order, ("", "pillow13", "pillow12"))
         _one_of("numerics", self.numerics, ("open_clip", "as_trained"))
         _one_of("train.remat", self.train.remat, ("none", "selective", "full"))
+        for name in self.train.log:
+            _one_of("train.log", name, ("tensorboard", "wandb", "trackio"))
         _one_of("placement", self.placement, ("replicate", "fsdp"))
         _one_of("data.on_error", self.data.on_error, ("error", "skip"))
         _one_of("data.on_doubt", self.data.on_doubt, ("error", "warn"))

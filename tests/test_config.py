@@ -262,6 +262,7 @@ OTHER = {
     "ablation.seeds": (1,),
     "ablation.metrics": ("acc16",),
     "ablation.paper": {"a": {"sar16": 1.0}},
+    "train.log": ("wandb",),
     "report.weights": "equal",
     "precision": "bfloat16",
     "placement": "fsdp",

@@ -82,7 +82,9 @@ def read_config(name: str, overrides: Sequence[str] = (), *, program: str) -> Co
 
 
 _TEXT_LISTS = tuple(
-    f"{dashes}config.{key}" for dashes in ("-", "--") for key in ("data.names", "models", "ablation.metrics")
+    f"{dashes}config.{key}"
+    for dashes in ("-", "--")
+    for key in ("data.names", "models", "train.log", "ablation.metrics")
 )
 
 

@@ -1,4 +1,4 @@
-"""The course of a training: CSV files that are continued, curves for TensorBoard, and a chart."""
+"""The course of a training: CSV files that are continued, and a chart."""
 
 import csv
 import hashlib
@@ -6,13 +6,13 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.errors import UserError
 from lrjax.results.store import write_atomically
+from lrjax.train.writers import Writer
 
 COLUMNS = ("step", "loss", "scale", "learning_rate", "gradient_norm", "norm", "images")
 SCORE_COLUMNS = ("step", "score")
@@ -24,18 +24,18 @@ class History:
     Args:
         directory: the working directory.
         first: step to continue after; lines of later ones, of a killed process, are written anew.
-        tensorboard: whether the numbers go to event files in `directory/tensorboard` too.
+        writers: what else the numbers go to.
 
     Raises:
-        UserError: the file is damaged, or tensorboardX is missing.
+        UserError: the file is damaged.
     """
 
-    def __init__(self, directory: Path, *, first: int, tensorboard: bool):
+    def __init__(self, directory: Path, *, first: int, writers: Sequence[Writer] = ()):
         self.path, self._scores_path = directory / "training.csv", directory / "scores.csv"
         self.rows = [row for row in read_table(self.path, COLUMNS) if int(row["step"]) <= first]
         self.scores = [row for row in read_table(self._scores_path, SCORE_COLUMNS) if int(row["step"]) <= first]
         _write_table(self.path, COLUMNS, self.rows)
-        self._events = _event_writer(directory / "tensorboard", first) if tensorboard else None
+        self._writers = writers
         self._file = self.path.open("a", newline="")
         self._writer: csv.DictWriter[str] = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
 
@@ -45,8 +45,6 @@ class History:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):  # what `add` could not write has been told
             self._file.close()
-        if self._events is not None:
-            self._events.close()
 
     def add(self, step: int, numbers: Mapping[str, float], images: Iterable[str]) -> None:
         """Writes the line of a step.
@@ -64,17 +62,16 @@ class History:
             self._file.flush()
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error}); make room and run again to continue") from error
-        if self._events is not None:
-            for name, value in numbers.items():
-                self._events.add_scalar(name, float(value), step)
+        for writer in self._writers:
+            writer.scalars(step, {name: float(value) for name, value in numbers.items()})
 
     def add_score(self, step: int, score: float) -> None:
         """Writes the score of the evaluation after a step."""
         self.scores = [row for row in self.scores if row["step"] != str(step)]
         self.scores.append({"step": str(step), "score": str(np.float32(score))})
         _write_table(self._scores_path, SCORE_COLUMNS, self.scores)
-        if self._events is not None:
-            self._events.add_scalar("score", score, step)
+        for writer in self._writers:
+            writer.scalars(step, {"score": float(score)})
 
     def chart(self, title: str) -> Chart | None:
         """The loss by step, thinned to at most 500 means; None without lines."""
@@ -127,22 +124,3 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str,
         write_atomically(path, text.getvalue())
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error}); make room and run again to continue") from error
-
-
-def require_tensorboard() -> Any:
-    """Returns the module tensorboardX.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import tensorboardX
-    except ImportError as error:
-        raise UserError(
-            "config.train.tensorboard needs tensorboardX; pip install tensorboardX, or set it to False"
-        ) from error
-    return tensorboardX
-
-
-def _event_writer(directory: Path, first: int) -> Any:
-    return require_tensorboard().SummaryWriter(str(directory), purge_step=first + 1)

@@ -23,10 +23,10 @@ from lrjax.sharding import from_first, own_rows, put_batch
 from lrjax.train.checkpoints import Checkpoints
 from lrjax.train.distill import Distiller
 from lrjax.train.guard import check_numbers, listen, loss_bound
-from lrjax.train.history import require_tensorboard
 from lrjax.train.optim import make_optimizer, rate_schedule
 from lrjax.train.outputs import RESULT, Outputs
 from lrjax.train.trainable import adaptation_of, check_method, transformer
+from lrjax.train.writers import check_writers
 from lrjax.types import Tree
 
 
@@ -52,8 +52,7 @@ def check_training(config: Config, mesh: Mesh, *, row: Backbone) -> tuple[Source
     """
     options = config.train
     check_method(options, row)
-    if options.tensorboard:
-        require_tensorboard()
+    check_writers(options)
     if options.batch_size % (mesh.size * options.microbatches):
         parts = f" in {options.microbatches} microbatches" if options.microbatches > 1 else ""
         raise UserError(
@@ -96,7 +95,7 @@ def check_tokens(config: Config, source: Source, *, row: Backbone, weights: str)
 
 _LOG = logging.getLogger(__name__)
 
-_INDIFFERENT = ("root", "count", "microbatches", "remat", "save_every", "evaluate_every", "tensorboard")
+_INDIFFERENT = ("root", "count", "microbatches", "remat", "save_every", "evaluate_every", "tensorboard", "log")
 """Options under which a training may go on with other values: where the images are, which have a fingerprint of their
 own, what a step costs, and what is written."""
 

@@ -14,6 +14,7 @@ from lrjax.models.row import Backbone
 from lrjax.results.store import write_atomically
 from lrjax.sharding import from_first, to_host
 from lrjax.train.history import History
+from lrjax.train.writers import open_writers
 from lrjax.types import Tree
 from lrjax.weights.token_file import write_adaptation
 
@@ -53,7 +54,11 @@ class Outputs:
         if not self.leads:
             yield
             return
-        with History(self.directory, first=first, tensorboard=self.config.train.tensorboard) as self._history:
+        facts = {"backbone": self.row.name, "workdir": str(self.directory), **self.facts}
+        with (
+            open_writers(self.config.train, self.directory, first=first, title=self.name, facts=facts) as writers,
+            History(self.directory, first=first, writers=writers) as self._history,
+        ):
             yield
             chart = self._history.chart(f"Training of {self.name}")
             if chart is not None and self.config.report.plots:

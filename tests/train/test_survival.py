@@ -226,17 +226,16 @@ def test_numbers_are_checked():
 
 def test_history_is_continued_and_damage_is_told(tmp_path):
     numbers = {"loss": 0.1, "scale": 14.0, "learning_rate": 1e-3, "gradient_norm": 2.0, "norm": 1 / 3}
-    with History(tmp_path, first=0, tensorboard=True) as history:
+    with History(tmp_path, first=0) as history:
         for step in (1, 2, 3):
             history.add(step, numbers, ["a", "b"])
         history.add_score(2, 0.5)
         history.add_score(3, 0.25)
-    assert any((tmp_path / "tensorboard").iterdir())
     path = tmp_path / "training.csv"
     assert float(rows_of(tmp_path)[0]["norm"]) == np.float32(1 / 3)
     with path.open("a") as file:
         file.write("4,0.1")  # cut off
-    with History(tmp_path, first=2, tensorboard=False) as history:
+    with History(tmp_path, first=2) as history:
         assert [row["step"] for row in history.rows] == ["1", "2"]
         assert history.scores == [{"step": "2", "score": "0.5"}]
         assert history.chart("Training").panels[0].series[0].y == pytest.approx((0.1, 0.1))
@@ -244,10 +243,3 @@ def test_history_is_continued_and_damage_is_told(tmp_path):
     path.write_text(path.read_text() + "3,broken\n")
     with pytest.raises(UserError, match=r"training\.csv, line 4 is damaged"):
         rows_of(tmp_path)
-
-
-def test_tensorboard_is_asked_for_when_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    options = tiny.train_options(tensorboard=True)
-    with pytest.raises(UserError, match=r"needs tensorboardX; pip install tensorboardX, or"):
-        loop.check_training(tiny.config(tmp_path, options), tiny.predictor().mesh, row=tiny.row())
