@@ -1,14 +1,22 @@
 """Progress: lines where the output is kept, worked out by hand with a clock of the test, and a bar in a terminal."""
 
+import fcntl
 import io
 import logging
+import os
+import struct
+import subprocess
 import sys
+import termios
+from pathlib import Path
 
 import pytest
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lrjax.display.progress import Progress
+
+ROOT = Path(__file__).parents[1]
 
 
 class Terminal(io.StringIO):
@@ -122,6 +130,18 @@ def test_a_terminal_has_a_bar(clock, monkeypatch):
     frames = terminal.getvalue().split("\r")
     assert "shapes:   0%" in frames[1] and "compiles" in frames[1]
     assert "140/240 [00:50<00:50,  2.00image/s, compiles]" in frames[-1] and frames[-1].endswith("\n")
+
+
+@pytest.mark.parametrize(("columns", "bars"), [(80, True), (0, False)])
+def test_a_terminal_without_a_width_has_lines(columns, bars):
+    reader, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24 if columns else 0, columns, 0, 0))
+    code = "from lrjax.display.progress import Progress\nwith Progress('a', 2, unit='image') as one:\n    one.update(2)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=terminal, check=True)
+    shown = os.read(reader, 10_000).decode()
+    assert ("2/2 [" in shown, "2 of 2 images, " in shown) == (bars, not bars), shown
+    os.close(reader)
+    os.close(terminal)
 
 
 def test_a_message_does_not_stick_to_the_bar(monkeypatch):

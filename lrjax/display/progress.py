@@ -1,8 +1,10 @@
 """How far something long is: a bar in a terminal, and lines of text where the output is kept."""
 
 import io
+import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -43,7 +45,7 @@ class Progress(tqdm):
         delay: float = 0,
         hidden: bool = False,
     ):
-        self._in_lines = sys.stderr is None or not sys.stderr.isatty()
+        self._in_lines = not _has_bars()
         self._told = -1
         lines = {"file": io.StringIO(), "mininterval": PAUSE, "maxinterval": PAUSE, "miniters": 1}
         super().__init__(
@@ -94,3 +96,11 @@ class Progress(tqdm):
         elif rate:
             parts.append(f"{self.format_interval((total - n) / rate)} left")
         return ", ".join(parts)
+
+
+def _has_bars() -> bool:
+    if sys.stderr is None or not sys.stderr.isatty():
+        return False
+    with suppress(OSError):  # the terminals of some containers have no width
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    return True
