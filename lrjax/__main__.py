@@ -13,6 +13,7 @@ from lrjax.errors import UserError
 VERBS = {
     "run": ("lrjax.main", "evaluate and train what a recipe says, and report"),
     "report": ("lrjax.report", "tables and pages of your runs among the published results"),
+    "compare": ("lrjax.compare", "the differences of two runs, models or variants, paired and tested"),
     "models": ("lrjax.models", "list the backbones"),
     "data": ("lrjax.data", "check the data sets of a recipe, or list those that are known"),
     "convert": ("checkpoints_conv", "convert a checkpoint of another program, or convert it back"),
