@@ -9,8 +9,9 @@ from lrjax.data.dataset import Dataset
 from lrjax.data.datasets import get_dataset, open_source
 from lrjax.models.predict import Predictor
 from lrjax.questions import registry
-from lrjax.questions.bench import Bench, JobError, damaged_name
+from lrjax.questions.bench import Bench, JobError
 from lrjax.questions.case import Setting
+from lrjax.questions.sweep_rows import damaged_name
 from lrjax.results.store import ResultStore
 from lrjax.runs.asking import Asking, Plan, Subject
 from lrjax.sharding import PLACEMENTS, make_mesh

@@ -14,16 +14,16 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from lrjax.data.dataset import Dataset
-from lrjax.data.images import ImageError
 from lrjax.data.loader import Batch, joint_batches
-from lrjax.data.source import Examples, Source
+from lrjax.data.source import Source
 from lrjax.display.progress import Progress
 from lrjax.errors import UserError
 from lrjax.models.build import similarities
 from lrjax.models.predict import Predictor, check_finite
 from lrjax.models.row import Backbone
 from lrjax.ops.preprocess import ViewSpec
-from lrjax.questions.case import Arrays, Need, Views
+from lrjax.questions.case import Need, Views
+from lrjax.questions.sweep_rows import apart, of_batches, of_parts, together
 from lrjax.results.parts import Parts
 from lrjax.sharding import from_first, put_batch, replicated
 from lrjax.types import Array
@@ -159,30 +159,40 @@ class Bench:
         note, hidden = "first batch, compiles what is new", jax.process_index() > 0
         with Progress(self.title, len(source), unit="image", note=note, hidden=hidden) as progress:
             for part, there in zip(ranges, finished, strict=True):
-                if there:
-                    assert self.parts is not None
-                    stored = self.parts.get(_name(part))
-                    for key, rows in _apart(stored, jobs).items():
-                        found[key].append(rows)
-                    progress.skip(len(part))
-                    continue
-                batches = []
-                for _ in range(0, len(part), self.batch_size):
-                    batches.append({key: self._checked(rows, key) for key, rows in next(results).items()})
-                    progress.set_postfix_str("")
-                    progress.update(int((next(iter(batches[-1].values()))["index"] >= 0).sum()))
-                whole = {key: _part([batch[key] for batch in batches]) for key in jobs}
-                for key, rows in whole.items():
-                    found[key].append(rows)
-                # What is damaged now may be whole when the run goes on: such a part is computed again.
-                damaged = any(len(rows["skipped"]) for rows in whole.values())
-                if self.parts is not None and jax.process_index() == 0 and not damaged:
-                    self.parts.add(_name(part), _together(whole))
+                rows = self._stored(part, jobs, progress) if there else self._computed(part, jobs, results, progress)
+                for key in jobs:
+                    found[key].append(rows[key])
         done = {}
         for key, parts in found.items():
             with failing(key):
-                done[key] = _whole(source, parts)
+                done[key] = of_parts(source, parts)
         return done
+
+    def _stored(self, part: range, jobs: Iterable[str], progress: Progress) -> dict[str, dict[str, np.ndarray]]:
+        """The rows of a part that was finished earlier, by job."""
+        assert self.parts is not None
+        progress.skip(len(part))
+        return apart(self.parts.get(_name(part)), jobs)
+
+    def _computed(
+        self,
+        part: range,
+        jobs: Iterable[str],
+        results: Iterator[dict[str, dict[str, np.ndarray]]],
+        progress: Progress,
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """The rows of a part, by job, which are stored."""
+        batches = []
+        for _ in range(0, len(part), self.batch_size):
+            batches.append({key: self._checked(rows, key) for key, rows in next(results).items()})
+            progress.set_postfix_str("")
+            progress.update(int((next(iter(batches[-1].values()))["index"] >= 0).sum()))
+        whole = {key: of_batches([batch[key] for batch in batches]) for key in jobs}
+        # What is damaged now may be whole when the run goes on: such a part is computed again.
+        damaged = any(len(rows["skipped"]) for rows in whole.values())
+        if self.parts is not None and jax.process_index() == 0 and not damaged:
+            self.parts.add(_name(part), together(whole))
+        return whole
 
     def _checked(self, rows: dict[str, np.ndarray], job: str) -> dict[str, np.ndarray]:
         """The rows of a batch, whose embeddings are finite."""
@@ -291,58 +301,6 @@ def failing(key: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise JobError(key, error) from error
-
-
-def _together(records: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
-    """The arrays of several jobs by one name each."""
-    return {
-        f"{number}/{name}": array for number, record in enumerate(records.values()) for name, array in record.items()
-    }
-
-
-def _apart(arrays: Arrays, jobs: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for number, key in enumerate(jobs):
-        own = {name: array for name, array in arrays.items() if name.startswith(f"{number}/")}
-        found[key] = {name.removeprefix(f"{number}/"): array for name, array in own.items()}
-    return found
-
-
-def _part(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The rows of some batches; those without an image are left out, and the damaged ones named."""
-    joined = _joined(rows)
-    mask, index = joined.pop("mask"), joined["index"]
-    return {name: array[mask] for name, array in joined.items()} | {"skipped": index[~mask & (index >= 0)]}
-
-
-def _joined(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    """Rows of several batches or parts, one after the other; sets of labels are filled up with -1."""
-    width = max(part["label"].shape[1] for part in parts)
-    labels = [
-        np.pad(part["label"], ((0, 0), (0, width - part["label"].shape[1])), constant_values=-1) for part in parts
-    ]
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "label"}
-    return joined | {"label": np.concatenate(labels)}
-
-
-def _whole(source: Examples, parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    """All parts; every image of the source is in them once."""
-    found = _joined(parts)
-    index, skipped, label = found["index"], found["skipped"], found["label"]
-    if len(skipped) == len(source):
-        first = damaged_name(source, int(skipped[0]))
-        raise ImageError(f"all {len(skipped)} images are damaged, the first is {first}; nothing can be measured", first)
-    if not np.array_equal(np.sort(np.concatenate([index, skipped])), np.arange(len(source))):
-        raise AssertionError(f"{len(index)} images counted and {len(skipped)} skipped of {len(source)}")
-    return found | {"label": label[:, 0] if label.shape[1] == 1 else label}
-
-
-def damaged_name(source: Examples, index: int) -> str:
-    """Returns the name of an image that cannot be read."""
-    try:
-        return str(source[index]["id"])
-    except ImageError as error:
-        return error.name
 
 
 def _name(part: range) -> str:

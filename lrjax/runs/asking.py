@@ -21,10 +21,11 @@ from lrjax.data.sources.base import fingerprint
 from lrjax.models.build import count_params
 from lrjax.models.predict import Predictor
 from lrjax.questions.base import Question
-from lrjax.questions.bench import Bench, Job, JobError, damaged_name, failing
+from lrjax.questions.bench import Bench, Job, JobError, failing
 from lrjax.questions.case import Case, Need, Score, Setting, checked_rows, checked_score
 from lrjax.questions.classifiers import text_classifier
 from lrjax.questions.registry import blamed
+from lrjax.questions.sweep_rows import damaged_name
 from lrjax.results.parts import Parts
 from lrjax.results.records import Records
 from lrjax.results.row import Row
