@@ -12,6 +12,7 @@ if __name__ == "__main__":  # before the imports below, so that Ctrl-C during th
 
 import gc
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,16 +21,16 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lrjax import command_line
 from lrjax.checks.text import one_line, printable
-from lrjax.config import Config
+from lrjax.config import Config, config_hash
 from lrjax.data.source import Source
-from lrjax.display.page import print_pages
-from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.leaderboard.scores import accuracies_of
 from lrjax.questions.pages import question_pages
-from lrjax.report.run_tables import SHOWN, run_tables
+from lrjax.report.run_tables import run_tables
+from lrjax.report.terminal import print_results
 from lrjax.report.write import require, write_report
+from lrjax.results.commands import keep_command, read_commands
 from lrjax.results.lock import locked
 from lrjax.results.output_folder import check_folder
 from lrjax.results.parts import Parts
@@ -49,8 +50,12 @@ from lrjax.weights.naming import Model, run_models
 _LOG = logging.getLogger("lrjax")
 
 
-def run(config: Config) -> None:
+def run(config: Config, *, command: str = "") -> None:
     """Runs a config: evaluate, train if it asks for steps, evaluate again, report; or an ablation, all of its rows.
+
+    Args:
+        config: what to do.
+        command: as a shell takes it, to be kept beside the results; "" where there is none.
 
     Raises:
         UserError: the config, the data or a checkpoint is wrong; the message says what and how to mend it.
@@ -87,6 +92,8 @@ def run(config: Config) -> None:
         if found and jax.process_index() == 0:
             if not failed:
                 Parts.clear_all(one.store.directory / PARTS)
+            if command:
+                keep_command(one.store.directory, config_hash(config), command)
             _report(one, found)
     if failed:
         raise UserError(
@@ -117,9 +124,10 @@ def _report(one: Run, rows: Sequence[Row]) -> None:
         board = add_runs(board, rows)
     tables = run_tables(rows, **options) if accuracies_of(rows) else {}
     questions = question_pages(rows, store.samples)
-    write_report(rows, directory, board=board, tables=tables, questions=questions, plots=config.report.plots, **options)
-    print_tables([tables[name] for name in SHOWN if name in tables])
-    print_pages(questions)
+    content = {"board": board, "tables": tables, "questions": questions, "plots": config.report.plots}
+    write_report(rows, directory, **content, commands=read_commands([store.directory]), **options)
+    print_results(rows, tables, questions, **options)
+    _LOG.info("all tables: %s", shlex.join(["python", "-m", "lrjax.report", config.workdir, "--full"]))
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
 
 
@@ -148,10 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry
     arguments = sys.argv[1:] if arguments is None else arguments
+    command = command_line.as_called(f"python -m lrjax.main {shlex.join(arguments)}")
     with logging_redirect_tqdm():  # a message moves the bar, and does not stick to it
         return run_jointly(
             lambda: command_line.run(
-                lambda: run(read_command_line(arguments, description=__doc__)),
+                lambda: run(read_command_line(arguments, description=__doc__), command=command),
                 interrupted="interrupted; run the same command again to continue",
             )
         )

@@ -46,7 +46,7 @@ WINGS = (
 )
 """Modules and packages of `lrjax`, each of which imports those of the lines above, and itself."""
 RANKS = {f"lrjax.{name}": rank for rank, names in enumerate(WINGS) for name in names} | {"lrjax": 0}
-SHARED = ("base", "bench", "case", "classifiers", "pages", "registry", "sweep_rows")
+SHARED = ("base", "bench", "case", "classifiers", "headline", "pages", "registry", "sweep_rows")
 """What questions share; apart from that they do not know each other."""
 CONVERTER_MAY_IMPORT = {
     "numpy",

@@ -99,7 +99,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
         report={"plots": True, "weights": "equal"},
     )
     shown = succeeds(command("--config", recipe))
-    assert "Robustness by resolution" in shown
+    assert "EVA02-embedded: mean top-1 accuracy, shapes, letters" in shown and "Robustness by resolution" not in shown
     rows = ResultStore(tmp_path / "run").rows
     assert sorted((row.variant, row.dataset, str(row.resolution), row.metric) for row in rows) == sorted(
         (variant, dataset, side, metric)
@@ -123,9 +123,11 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "run" / "report").iterdir()} == {
         ".report.json",
         "accuracy.png",
+        "by_dataset.png",
         "datasets",
         "datasets_EVA02-embedded.png",
         "index.html",
+        "leaderboard.html",
         "method.html",
         "models",
         "report.md",
@@ -133,7 +135,7 @@ def test_the_embedded_row_from_load_to_report(command, tmp_path, monkeypatch):
         *(f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")),
     }
     page = (tmp_path / "run" / "report" / "index.html").read_text()
-    assert "Your runs" in page and "EVA02-embedded" in page
+    assert "Your run: EVA02-embedded" in page and f"--config {recipe}" in page.replace("<wbr>", "")
     summary = json.loads((tmp_path / "run" / "report" / "summary.json").read_text())
     assert [one["variant"] for one in summary["models"]] == ["vanilla", "lr_tk0"]
 

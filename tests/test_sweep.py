@@ -72,8 +72,11 @@ def test_one_table_of_all(command, tmp_path, recipe, loads, monkeypatch):
     assert loads == [(name, []) for name in MODELS]  # once each, with nothing left of the one before
     assert sum(array.nbytes for array in jax.live_arrays()) <= before + 10_000
     assert len(decoded) == len(MODELS) * 2 * 24  # all resolutions of a model from one decoding
+    assert "\nMean top-1 accuracy, shapes, colours\n" in shown
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith(" tiny")] == list(MODELS)
+    printed = (tmp_path / "run" / "report" / "report.md").read_text()
     for part in ("Robustness by resolution", "Top-1 accuracy by data set", "Robustness with intervals", "Differences"):
-        assert f"\n{part}\n" in shown
+        assert f"# {part}\n" in printed
     rows = ResultStore(tmp_path / "run").rows
     assert [row.model for row in rows] == [name for name in MODELS for _ in range(2 * 3 * 2)]
     assert {row.resolution for row in rows} == {8, 16, "hr"}
@@ -208,7 +211,7 @@ def test_two_checkpoints_of_one_architecture(command, tmp_path, recipe, checkpoi
         ]
     text = (tmp_path / "run" / "report" / "report.md").read_text()
     assert "## Models" in text and f"| renamed | tiny@48 | {second} |" in text
-    assert "renamed" in shown.partition("\nModels\n")[2]
+    assert [line.split()[0] for line in shown.splitlines()[5:8]] == ["tiny", "mine", "renamed"]
 
     # the same under other names: nothing is computed, the old names are gone
     loads.clear()

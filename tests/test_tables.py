@@ -4,6 +4,7 @@ import csv
 import io
 
 import pytest
+from rich.console import Console
 
 from lrjax.display.tables import FORMATS, Estimate, Spread, Table, parameter_count, print_tables
 
@@ -81,3 +82,42 @@ def test_numbers_of_parameters():
     table = Table("t", "", ("Params",), tuple((cell,) for cell in cells), labels=1)
     assert [line.strip("| ") for line in table.markdown().splitlines()[2:]] == ["–", "1.0K", "1.23M", "149.7M", "8.22B"]  # noqa: RUF001
     assert table.csv().split("\n")[1:-1] == ['""', "999", "1234567", "149691137", "8220748545"]
+
+
+WIDE = Table("Wide", "C" * 90, ("Model", "Kind", "A", "B"), (("m" * 20, "x", "a" * 30, "b" * 30),) * 2, 2, group=2)
+
+
+def printed(table, width):
+    stream = io.StringIO()
+    print_tables([table], Console(file=stream, width=width))
+    return stream.getvalue().splitlines()
+
+
+def test_columns_of_a_group_stay_together():
+    # 20 + 4 + 60 letters and 4 gaps of 3 are 96 columns
+    assert any(line.split() == ["Model", "Kind", "A", "B"] for line in printed(WIDE, 96))
+    # without the names that all lines share, which the title has, there is room from 66 columns on
+    lines = printed(WIDE, 95)
+    assert lines[1] == f"Wide (Model {'m' * 20}, Kind x)" and any(line.split() == ["A", "B"] for line in lines)
+    assert any(line.split() == ["A", "B"] for line in printed(WIDE, 66))
+    assert not any(line.split()[-2:] == ["A", "B"] for line in printed(WIDE, 65))
+    assert max(map(len, printed(WIDE, 65)[:-3])) <= 65
+
+
+def test_long_names_are_broken_for_a_group():
+    rows = (("m" * 20, "a" * 30, "b" * 30), ("n" * 20, "a" * 30, "b" * 30))
+    table = Table("Wide", "", ("Model", "A", "B"), rows, 1, group=2)
+    lines = printed(table, 80)  # 69 are taken by the group and the gaps
+    assert any(line.split() == ["Model", "A", "B"] for line in lines)
+    assert any(line.split() == ["m" * 11, "a" * 30, "b" * 30] for line in lines)
+    assert any(line.split() == ["m" * 9] for line in lines)
+    assert not any(line.split() == ["Model", "A", "B"] for line in printed(table, 76))  # 7 letters are too few
+    assert any(line.split() == ["Model", "A", "B"] for line in printed(table, 77))
+
+
+def test_what_is_no_terminal_has_lines_of_any_length(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_tables([WIDE])
+    lines = capsys.readouterr().out.splitlines()
+    assert "C" * 90 in lines
+    assert any(line.split() == ["m" * 20, "x", "a" * 30, "b" * 30] for line in lines)

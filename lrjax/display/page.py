@@ -42,7 +42,9 @@ class Page:
         lead: what was asked, in a few sentences.
         teaser: one sentence for the front page, of which `title` or `label` is the link.
         sections: in order.
-        tables: those that a terminal prints and that are written as files, by the stem of the file.
+        headline: what stands for it on the front page and on a terminal, where there is room for little; no maps and
+            sheets.
+        tables: those that a terminal prints when asked for all, and that are written as files, by the stem of the file.
         notice: what is missing; "" for nothing.
         hint: what a terminal says behind the tables; "" for nothing.
     """
@@ -53,14 +55,21 @@ class Page:
     lead: str
     teaser: str
     sections: Sequence[Section]
+    headline: Sequence[str | Table | Chart] = ()
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
     notice: str = ""
     hint: str = ""
 
 
-def print_pages(pages: Sequence[Page]) -> None:
-    """Prints the tables of pages on a terminal."""
+def print_pages(pages: Sequence[Page], *, full: bool = False) -> None:
+    """Prints the headlines of pages on a terminal.
+
+    Args:
+        pages: the pages.
+        full: whether to print all their tables instead; those of a page without a headline are printed always.
+    """
     for page in pages:
-        print_tables(list(page.tables.values()))
+        headline = [block for block in page.headline if isinstance(block, Table)]
+        print_tables(list(page.tables.values()) if full or not headline else headline)
         if page.hint:
             _LOG.info("%s", page.hint)

@@ -196,39 +196,105 @@ FORMATS: dict[str, Callable[[Table], str]] = {"csv": Table.csv, "markdown": Tabl
 def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
     """Prints tables on a terminal; one that is too wide is printed in parts, each with the columns that name the lines.
 
+    Columns of a group stay in one part where there is room: a name that all lines share moves into the title for it,
+    and long names are broken.
+
     Args:
         tables: the tables.
-        console: where to print; default standard output.
+        console: where to print; default standard output, whose lines have any length where it is no terminal.
     """
-    console = console or Console()
+    console = console or _standard_output()
     for table in tables:
+        table, group, widths = _arranged(table, console.width)
         console.print(Text(f"\n{table.title}", style="bold"))
         start, columns = table.labels, len(table.header)
-        group = table.group if _measure(table, start, start + table.group) <= console.width else 1
         while start < columns:
             stop = start + group
-            while stop < columns and _measure(table, start, stop + group) <= console.width:
+            while stop < columns and _measure(table, widths, start, stop + group) <= console.width:
                 stop += group
-            console.print(_rich(table, start, stop))
+            console.print(_rich(table, widths, start, stop))
             start = stop
         if table.caption:
             console.print(table.caption, style="dim", highlight=False, markup=False)
 
 
-def _columns(table: Table, start: int, stop: int) -> list[int]:
-    return [*range(table.labels), *range(start, min(stop, len(table.header)))]
+def _standard_output() -> Console:
+    console = Console()
+    if not (console.is_terminal or console.is_jupyter):
+        console.width = _ENDLESS
+    return console
 
 
-def _measure(table: Table, start: int, stop: int) -> int:
-    cells = [[table.header[i], *(shown(row[i]) for row in table.rows)] for i in _columns(table, start, stop)]
-    return sum(max(map(len, column)) + 3 for column in cells)  # two spaces of padding and one between columns
+_ENDLESS = 100_000
+_NARROWEST = 8
+"""Names are broken into lines of no fewer letters."""
 
 
-def _rich(table: Table, start: int, stop: int) -> RichTable:
+def _arranged(table: Table, room: int) -> tuple[Table, int, list[int]]:
+    """The table as it is printed, how many columns stay together, and how wide the names of its lines are."""
+    short = _without_shared_names(table)
+    for one, narrowest in ((table, room), (short, room), (short, _NARROWEST)):
+        if (widths := _label_widths(one, room, narrowest)) is not None:
+            return one, one.group, widths
+    return table, 1, [_width(table, i) for i in range(table.labels)]
+
+
+def _label_widths(table: Table, room: int, narrowest: int) -> list[int] | None:
+    """How wide the names of the lines may be so that every group fits beside them; None where one does not."""
+    starts = range(table.labels, len(table.header), table.group)
+    groups = [_measure(table, [], start, start + table.group) for start in starts]
+    widths = [_width(table, i) for i in range(table.labels)]
+    spare = room - max(groups, default=0) - _GAP * len(widths)
+    while sum(widths) > spare:
+        widest = max(range(len(widths)), key=widths.__getitem__, default=None)
+        if widest is None or widths[widest] <= narrowest:
+            return None
+        widths[widest] -= 1
+    return widths
+
+
+def _without_shared_names(table: Table) -> Table:
+    """The table with the names that all of several lines share in the title instead of in columns."""
+    shared = [i for i in range(table.labels) if len({row[i] for row in table.rows}) == 1]
+    if len(table.rows) < 2 or not shared:
+        return table
+    kept = [i for i in range(len(table.header)) if i not in shared]
+    names = ", ".join(f"{table.header[i]} {shown(table.rows[0][i])}" for i in shared)
+    return dataclasses.replace(
+        table,
+        title=f"{table.title} ({names})",
+        header=tuple(table.header[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+        labels=table.labels - len(shared),
+    )
+
+
+_GAP = 3
+"""Two spaces of padding and one between columns."""
+
+
+def _width(table: Table, column: int) -> int:
+    return max(map(len, [table.header[column], *(shown(row[column]) for row in table.rows)]))
+
+
+def _measure(table: Table, widths: Sequence[int], start: int, stop: int) -> int:
+    """How wide some columns are, behind names of some widths."""
+    columns = range(start, min(stop, len(table.header)))
+    return sum(width + _GAP for width in [*widths, *(_width(table, i) for i in columns)])
+
+
+def _rich(table: Table, widths: Sequence[int], start: int, stop: int) -> RichTable:
     view = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for i in _columns(table, start, stop):
+    columns = [*range(table.labels), *range(start, min(stop, len(table.header)))]
+    for i in columns:
         named = i < table.labels
-        view.add_column(Text(table.header[i]), justify="left" if named else "right", no_wrap=not named, overflow="fold")
+        view.add_column(
+            Text(table.header[i]),
+            justify="left" if named else "right",
+            no_wrap=not named,
+            overflow="fold",
+            max_width=widths[i] if named else None,
+        )
     for row in table.rows:
-        view.add_row(*(Text(shown(row[i])) for i in _columns(table, start, stop)))
+        view.add_row(*(Text(shown(row[i])) for i in columns))
     return view

@@ -1,5 +1,8 @@
 """Intervals of accuracies and bootstrap replicates of scores, from the per-image arrays behind the rows of runs."""
 
+import functools
+from collections.abc import Sequence
+
 import numpy as np
 
 from lrjax.errors import UserError
@@ -34,10 +37,10 @@ class Replicates:
 
     def __init__(self, results: Results, *, seed: int = 0):
         self.results = results
-        self._accuracies: dict[Cell, np.ndarray] = {}
+        self._seed = seed
         self._hits: dict[Cell, np.ndarray] = {}
         self._groups: dict[Cell, int] = {}
-        for number, dataset in enumerate(results.datasets):
+        for dataset in results.datasets:
             groups: dict[tuple[bytes, bytes], dict[Cell, np.ndarray]] = {}
             for cell, row in results.rows.items():
                 samples = results.samples(row.key) if cell[2] == dataset else None
@@ -48,8 +51,18 @@ class Replicates:
             for part, hits in enumerate(groups.values()):
                 self._hits |= hits
                 self._groups |= dict.fromkeys(hits, part)
-                drawn = bootstrap_accuracies(list(hits.values()), seed=[seed, number, part])
-                self._accuracies |= zip(hits, drawn.T, strict=True)
+
+    @functools.cached_property
+    def _accuracies(self) -> dict[Cell, np.ndarray]:
+        found: dict[Cell, np.ndarray] = {}
+        for number, dataset in enumerate(self.results.datasets):
+            parts = {cell: part for cell, part in self._groups.items() if cell[2] == dataset}
+            for part in dict.fromkeys(parts.values()):
+                cells = [cell for cell in parts if parts[cell] == part]
+                hits = [self._hits[cell] for cell in cells]
+                drawn = bootstrap_accuracies(hits, seed=[self._seed, number, part])
+                found |= zip(cells, drawn.T, strict=True)
+        return found
 
     def accuracy(self, model: str, variant: str, dataset: str, resolution: int | str) -> np.ndarray | None:
         """Returns top-1 accuracies, [B], or None without per-image arrays."""
@@ -60,9 +73,15 @@ class Replicates:
         hits = self._hits.get((model, variant, dataset, resolution))
         return None if hits is None else accuracy_interval(hits)
 
-    def mean_bounds(self, model: str, variant: str, resolution: int | str) -> Bounds:
-        """Returns the interval of mean accuracy; there must be per-image arrays of every data set."""
-        hits = [self._hits[model, variant, name, resolution] for name in self.results.datasets]
+    def mean_bounds(
+        self, model: str, variant: str, resolution: int | str, datasets: Sequence[str] | None = None
+    ) -> Bounds | None:
+        """Returns the interval of mean accuracy over data sets, by default all; None without their arrays."""
+        names = self.results.datasets if datasets is None else datasets
+        cells = [(model, variant, name, resolution) for name in names]
+        if not all(cell in self._hits for cell in cells):
+            return None
+        hits = [self._hits[cell] for cell in cells]
         return mean_interval([one.mean() for one in hits], [accuracy_interval(one) for one in hits])
 
     def paired(self, one: tuple[str, str], other: tuple[str, str], resolution: int | str) -> bool:
@@ -78,12 +97,28 @@ class Replicates:
             for name in self.results.datasets
         )
 
+    def paired_at(self, one: tuple[str, str], other: tuple[str, str], resolution: int | str) -> bool:
+        """Tells whether the accuracies of two models or variants at a resolution are of the same images."""
+        names = self.results.datasets
+        groups = [[self._groups.get((*each, name, resolution)) for each in (one, other)] for name in names]
+        return all(first is not None and first == second for first, second in groups)
+
     def mean_difference_bounds(self, one: tuple[str, str], other: tuple[str, str], resolution: int | str) -> Bounds:
-        """Returns the interval of the difference of two mean accuracies; they must be `paired`."""
+        """Returns the interval of the difference of two mean accuracies; they must be `paired_at` it."""
         names = self.results.datasets
         pairs = [[self._hits[*each, name, resolution] for each in (one, other)] for name in names]
         differences = [first.mean() - second.mean() for first, second in pairs]
         return mean_interval(differences, [difference_interval(*pair) for pair in pairs])
+
+    def difference(
+        self, one: tuple[str, str], other: tuple[str, str], dataset: str, resolution: int | str
+    ) -> tuple[float, Bounds] | None:
+        """Returns the difference of two accuracies with its interval; None without arrays of the same images."""
+        cells = (*one, dataset, resolution), (*other, dataset, resolution)
+        if len({self._groups.get(cell, -number) for number, cell in enumerate(cells, start=1)}) > 1:
+            return None
+        first, second = (self._hits[cell] for cell in cells)
+        return float(first.mean() - second.mean()), difference_interval(first, second)
 
     def relative(self, model: str, variant: str, dataset: str, resolution: int | str) -> np.ndarray | None:
         """Returns relative robustness, [B], or None where it is undefined in a replicate or not of the same images."""

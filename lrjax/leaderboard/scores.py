@@ -1,6 +1,6 @@
 """Zero-shot accuracies, indexed by model, variant, data set and resolution, and checked to be comparable."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -171,6 +171,10 @@ class Results:
 
     def notes(self) -> list[str]:
         """Says which data sets the scores of a model leave out and why, and which are incomplete; sentences."""
+        return [*dict.fromkeys([*self.undefined(), *assumptions(self.rows.values())]), *self.footnote()]
+
+    def undefined(self) -> list[str]:
+        """Says which data sets the scores of a model leave out and why; sentences."""
         reasons = (
             "its HR accuracy is not above chance, by its 95 % interval",
             "its HR accuracy is 0 or it has one class",
@@ -181,10 +185,7 @@ class Results:
                 missing = ", ".join(name for name in self.datasets if name not in names)
                 kept = f"is over {len(names)} of {total} data sets" if names else "is undefined"
                 sentences += [f"{score} of {model} {kept}: on {missing} {reason}."] if missing else []
-        for row in self.rows.values():
-            if assumed := row.extra.get("assumed"):
-                sentences.append(f"{row.dataset}: {assumed}.")
-        return [*dict.fromkeys(sentences), *self.footnote()]
+        return sentences
 
     def footnote(self) -> list[str]:
         """Says which data sets are incomplete; one sentence or none."""
@@ -253,6 +254,12 @@ def other_images(one: Row, other: Row) -> bool:
     prints = {(row.extra.get("images") or {}).get("fingerprint") for row in (one, other)}
     skipped = {frozenset(row.extra.get("skipped") or ()) for row in (one, other)}
     return one.n != other.n or len(prints - {None}) > 1 or len(skipped) > 1
+
+
+def assumptions(rows: Iterable[Row]) -> list[str]:
+    """Says what no row of the registry says of the data sets of results and their files decide; sentences."""
+    found = dict.fromkeys((row.dataset, row.extra.get("assumed")) for row in rows)
+    return [f"{dataset}: {assumed}." for dataset, assumed in found if assumed]
 
 
 def accuracies_of(rows: Sequence[Row]) -> list[Row]:

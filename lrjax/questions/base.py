@@ -18,6 +18,7 @@ from lrjax.errors import UserError
 from lrjax.leaderboard.completeness import marked, shortfall
 from lrjax.questions.bench import Bench, Job
 from lrjax.questions.case import Arrays, Case, Need, Outcomes, Samples, Score, Setting
+from lrjax.questions.headline import headline_table
 from lrjax.results.row import Row
 
 
@@ -97,7 +98,7 @@ class Question(Group, abc.ABC):
 
     @classmethod
     def page(cls, rows: Sequence[Row], samples: Samples, *, duplicates: str = "error") -> Page | None:
-        """Returns what a report shows of results; by default a table of all numbers.
+        """Returns what a report shows of results; by default a table of all numbers, and first one of the `headline`.
 
         Args:
             rows: results of this kind of question, of any models and data sets.
@@ -134,6 +135,15 @@ class Question(Group, abc.ABC):
         sections = [Section(name="numbers", title="Numbers", blocks=[table])]
         lead = (cls.__doc__ or title).strip().splitlines()[0]
         teaser = f"{counted(len(lines), 'number')}."
+        better = cls.higher_is_better.get(cls.headline)
+        headline = headline_table(title, cls.headline, list(numbers.values()), higher_is_better=better)
         return Page(
-            name=name, label=title, title=title, lead=lead, teaser=teaser, sections=sections, tables={name: table}
+            name=name,
+            label=title,
+            title=title,
+            lead=lead,
+            teaser=teaser,
+            headline=[headline] if headline.rows else [],
+            sections=sections,
+            tables={name: table},
         )

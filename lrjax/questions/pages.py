@@ -40,7 +40,9 @@ def question_pages(
             if ":" not in kind:
                 raise
             _LOG.warning("results of %r are shown as a plain table: %s", own[0].question, error)
-            question = type(own[0].question, (Question,), {"__doc__": "Numbers of a question whose file is not found."})
+            known = {"headline": own[0].metric, "higher_is_better": {}}
+            known["__doc__"] = "Numbers of a question whose file is not found."
+            question = type(own[0].question, (Question,), known)
         with blamed(own[0].question, kind):
             page = question.page(own, samples, duplicates=duplicates)
             if not isinstance(page, Page | None):

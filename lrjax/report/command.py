@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lrjax.command_line import Parser, as_called, read_numbers, run, say
 from lrjax.data.published import DATASETS
-from lrjax.display.page import Page, print_pages
+from lrjax.display.page import Page
 from lrjax.display.tables import FORMATS, Table, print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import Leaderboard, add_runs, parse_metric, published_leaderboard
@@ -18,8 +18,10 @@ from lrjax.leaderboard.studies import STUDIES, run_study
 from lrjax.metrics import robustness
 from lrjax.questions.pages import question_pages
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
-from lrjax.report.run_tables import SHOWN, run_tables
+from lrjax.report.run_tables import run_tables
+from lrjax.report.terminal import print_results
 from lrjax.report.write import require, write_report
+from lrjax.results.commands import read_commands
 from lrjax.results.output_folder import check_folder
 from lrjax.results.row import Row
 from lrjax.results.store import find_samples, read_rows
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     scores.add_argument("--subset", action="store_true", help="score over the data sets that all runs have; says so")
     scores.add_argument("--paper-classes", action="store_true", help="class counts of the published ranking")
     scores.add_argument("--newest", action="store_true", help="of several results for one number take the newest")
+    parser.add_argument("--full", action="store_true", help="print all tables of your own results, not the short ones")
     parser.add_argument("--no-plots", action="store_true", help="write no PNG files (needs no matplotlib)")
     parser.add_argument("--no-studies", action="store_true", help="leave the studies out (faster)")
     return parser
@@ -64,7 +67,7 @@ def _check(parsed: argparse.Namespace) -> None:
     if parsed.top is not None and parsed.top < 1:
         raise UserError(f"--top {parsed.top} shows nothing; give a number of at least 1")
     if not parsed.results:
-        for name in ("subset", "newest", "paper_classes"):
+        for name in ("subset", "newest", "paper_classes", "full"):
             if getattr(parsed, name):
                 raise UserError(f"--{name.replace('_', '-')} is about your own results; name a directory of them")
     if parsed.out and Path(parsed.out).exists() and not Path(parsed.out).is_dir():
@@ -143,8 +146,11 @@ def _questions(rows: Sequence[Row], options: Options) -> list[Page]:
 def _run(arguments: Sequence[str]) -> None:
     parsed = _parser().parse_args(arguments)
     _check(parsed)
-    tables, shown = None, []
+    tables: Mapping[str, Table] | None = None
+    shown: list[Table] = []
     one_table = any((parsed.top is not None, parsed.metric, parsed.family, parsed.model, parsed.format))
+    if one_table and parsed.full:
+        raise UserError("--full is about the tables of your own results; leave it or the options of one table out")
     rows = read_rows(parsed.results)
     given = _weights(parsed, rows)
     options, board = _options(parsed, rows, given), _board(parsed, rows, given)
@@ -162,23 +168,26 @@ def _run(arguments: Sequence[str]) -> None:
         check_folder(out)
     if one_table or not (rows or parsed.out):
         shown = _tables(parsed, board)
-    elif accuracies_of(rows):
-        tables = run_tables(rows, **options)
-        shown = [tables[name] for name in SHOWN if name in tables]
-        if any(entry.own for entry in board.entries):
-            shown.append(leaderboard_table(board, families=["own"]))
+    else:
+        tables = run_tables(rows, **options) if accuracies_of(rows) else {}
+        if parsed.full and any(entry.own for entry in board.entries):
+            shown = [leaderboard_table(board, families=["own"])]
     questions = [] if one_table else _questions(rows, options)
     if out is not None:  # first, for printing fails where nobody reads
         studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
         command = f"{as_called('python -m lrjax.report')} {shlex.join(arguments)}"
         plots = not parsed.no_plots
         content = {"board": board, "tables": tables, "studies": studies, "plots": plots, "command": command}
+        content["commands"] = read_commands(parsed.results)
         files = write_report(rows, out, **content, questions=questions, **options)
     if parsed.format in FORMATS:
         say("\n".join(FORMATS[parsed.format](table) for table in shown).removesuffix("\n"))
     else:
+        if not one_table:
+            print_results(rows, tables or {}, questions, full=parsed.full, **options)
         print_tables(shown)
-        print_pages(questions)
+        if (tables or questions) and not parsed.full:
+            say(f"all tables: {shlex.join(['python', '-m', 'lrjax.report', *arguments, '--full'])}", error=True)
     if out is not None:
         say(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", error=True)
 

@@ -7,8 +7,9 @@ import numpy as np
 from lrjax.display.tables import Estimate, Table
 from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.completeness import marked
-from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, Bounds, interval_around
+from lrjax.metrics.intervals import CONFIDENCE, REPLICATES, interval_around
 from lrjax.metrics.robustness import Numbers
+from lrjax.report.headline import comparisons, in_percent, resolution_label, systems
 
 _SCORES = ("SAR", "WAR", "ACC")
 _CAPTION = (
@@ -37,38 +38,32 @@ def interval_tables(replicates: Replicates) -> dict[str, Table]:
 
 def _scores(replicates: Replicates) -> Table:
     results, lines = replicates.results, []
-    for system in _systems(replicates):
+    for system in systems(results):
         for resolution in results.resolutions:
             values, drawn = results.scores(*system, resolution), replicates.scores(*system, resolution)
             if values is not None and drawn is not None:
                 scores = map(_estimate, values[:2], drawn[:2])
-                mean = _bounded(values[2], replicates.mean_bounds(*system, resolution))
-                lines.append((*system, _label(resolution), *scores, mean))
+                mean = in_percent(float(values[2]), replicates.mean_bounds(*system, resolution))
+                lines.append((*system, resolution_label(resolution), *scores, mean))
     caption = " ".join([_CAPTION, *results.notes()])
     header = ("Model", "Variant", "At", *_SCORES)
-    table = Table("Robustness with intervals", caption, header, tuple(lines), labels=3)
+    table = Table("Robustness with intervals", caption, header, tuple(lines), labels=3, group=3)
     return marked(table, [results.incomplete_text(model) for model, *_ in lines])
 
 
 def _differences(replicates: Replicates) -> Table:
     results, lines, missing = replicates.results, [], []
-    first = next(iter(results.variants))
-    for model, variant in _systems(replicates):
-        modified = variant != results.reference_variant
-        other = (model if modified else first, results.reference_variant)
-        if other == (model, variant):
-            continue
-        names = (f"{model} {variant}", other[1]) if modified else (model, first)
+    for one, other, *names in comparisons(results):
         for resolution in results.resolutions:
-            cells = _difference(replicates, (model, variant), other, resolution)
+            cells = _difference(replicates, one, other, resolution)
             if cells is not None:
-                lines.append((*names, _label(resolution), *cells))
-                missing.append(results.incomplete_text(model, other[0]))
+                lines.append((*names, resolution_label(resolution), *cells))
+                missing.append(results.incomplete_text(one[0], other[0]))
     caption = " ".join(["How many points a model is above another one on the same images.", _CAPTION, *results.notes()])
     if any(cell is None for line in lines for cell in line[-1:]):
         caption += " No difference is shown between results on different images."
     header = ("Model", "Against", "At", *_SCORES)
-    return marked(Table("Differences", caption, header, tuple(lines), labels=3), missing)
+    return marked(Table("Differences", caption, header, tuple(lines), labels=3, group=3), missing)
 
 
 def _difference(
@@ -87,20 +82,23 @@ def _difference(
     ]
     scores = [_minus(*pair) if same else None for *pair, same in zip(high[:2], low[:2], alike, strict=True)]
     bounds = replicates.mean_difference_bounds(one, other, resolution)
-    return [*map(_estimate, scores, map(_minus, drawn[:2], other_drawn[:2])), _bounded(high[2] - low[2], bounds)]
+    return [
+        *map(_estimate, scores, map(_minus, drawn[:2], other_drawn[:2])),
+        in_percent(float(high[2] - low[2]), bounds),
+    ]
 
 
 def _by_dataset(replicates: Replicates) -> Table:
     results, lines = replicates.results, []
-    for model, variant in _systems(replicates):
+    for model, variant in systems(results):
         for dataset in results.datasets:
             for resolution in results.resolutions:
                 cell = (model, variant, dataset, resolution)
                 if (bounds := replicates.accuracy_bounds(*cell)) is not None:
                     accuracy, reference = results.rows[cell].value, results.reference(model, dataset).value
                     gamma = accuracy / reference if dataset in results.defined(model)[0] else None
-                    estimates = _bounded(accuracy, bounds), _estimate(gamma, replicates.relative(*cell))
-                    lines.append((model, variant, dataset, _label(resolution), *estimates))
+                    estimates = in_percent(accuracy, bounds), _estimate(gamma, replicates.relative(*cell))
+                    lines.append((model, variant, dataset, resolution_label(resolution), *estimates))
     caption = f"Gamma: share of the HR accuracy that is left, where that is above chance. {_CAPTION}"
     caption = " ".join([caption, *results.footnote()])
     header = ("Model", "Variant", "Data set", "At", "Top-1", "Gamma")
@@ -108,25 +106,12 @@ def _by_dataset(replicates: Replicates) -> Table:
     return marked(table, [results.incomplete[model].get(dataset) for model, _, dataset, *_ in lines])
 
 
-def _systems(replicates: Replicates) -> list[tuple[str, str]]:
-    return [(model, variant) for model, variants in replicates.results.variants.items() for variant in variants]
-
-
 def _estimate(value: float | np.ndarray | None, replicates: np.ndarray | None) -> Estimate | None:
     """A score in percent; None where it is undefined."""
     if value is None:
         return None
-    return _bounded(value, None if replicates is None else interval_around(float(value), replicates))
-
-
-def _bounded(value: float | np.ndarray, bounds: Bounds | None) -> Estimate:
-    low, high = (None, None) if bounds is None else (100 * bound for bound in bounds)
-    return Estimate(100 * float(value), low, high)
+    return in_percent(float(value), None if replicates is None else interval_around(float(value), replicates))
 
 
 def _minus(one: Numbers | None, other: Numbers | None) -> np.ndarray | None:
     return None if one is None or other is None else np.asarray(one - other)
-
-
-def _label(resolution: int | str) -> str:
-    return str(resolution).upper()

@@ -20,11 +20,11 @@ from lrjax.leaderboard.studies import figures
 from lrjax.leaderboard.studies.figures import dataset_title
 from lrjax.leaderboard.studies.study import Study
 from lrjax.report import page_parts
+from lrjax.report.overview import Overview
 from lrjax.report.page_datasets import dataset_page
-from lrjax.report.page_index import index_page
+from lrjax.report.page_leaderboard import leaderboard_page
 from lrjax.report.page_models import model_page
 from lrjax.report.page_parts import Site
-from lrjax.report.skipped import Skipped
 
 if TYPE_CHECKING:
     import jinja2
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LONG_TABLE = 20
 """Tables of own runs with more lines than this are folded."""
 MANY_PANELS = 4
-"""Charts of own runs with more panels than this are folded, unless they are the first."""
+"""Further charts of own runs with more panels than this are folded."""
 MOST_NAMES = 200
 """Damaged images of a data set that are named one by one."""
 
@@ -41,11 +41,9 @@ def pages(
     board: Leaderboard,
     *,
     studies: Sequence[Study],
-    tables: Sequence[Table] = (),
-    charts: Sequence[Chart] = (),
+    overview: Overview | None = None,
     run_rows: Table | None = None,
     questions: Sequence[Page] = (),
-    skipped: Sequence[Skipped] = (),
     versions: Mapping[str, str],
     command: str,
     plots: bool = True,
@@ -55,40 +53,46 @@ def pages(
     Args:
         board: published models and own runs.
         studies: the answers of the studies, in the order of the report; without any there is no page of them.
-        tables: of the user's own runs, shown on the front page.
-        charts: of the user's own runs, likewise.
+        overview: of the user's own runs, for the front page; without it that is the leaderboard.
         run_rows: where the rows of the own runs come from; None without own runs.
         questions: pages of their own.
-        skipped: damaged images that the runs left out, shown on the front page and on those of their models.
         versions: of the packages that made the numbers, by name.
         command: the command line that made the report.
         plots: whether the charts of the studies are there as `studies/CHART.png`, to be linked.
 
     Returns:
-        HTML text by relative path: index.html, studies.html, method.html, models/SLUG.html, datasets/NAME.html, and
-        NAME.html of each question.
+        HTML text by relative path: index.html, with an overview leaderboard.html, studies.html, method.html,
+        models/SLUG.html, datasets/NAME.html, and NAME.html of each question.
     """
-    site = Site(board)
+    site, front = Site(board), None if overview is None else _titled(overview)
+    board_page = "index.html" if overview is None else "leaderboard.html"
     environment = _environment(site)
 
     def render(template: str, root: str, **content: Any) -> str:
         text = environment.get_template(template).render(
-            root=root, board=board, site=site, with_studies=bool(studies), questions=questions, **content
+            root=root,
+            board=board,
+            board_page=board_page,
+            overview=front,
+            site=site,
+            with_studies=bool(studies),
+            questions=questions,
+            **content,
         )
         return page_parts.keep_units(text)
 
     found = {
-        "index.html": render(
-            "index.html.j2", "", tables=tables, charts=_titled(charts), skipped=skipped, **index_page(site)
-        ),
+        board_page: render("leaderboard.html.j2", "", **leaderboard_page(site)),
         "method.html": render("method.html.j2", "", run_rows=run_rows, versions=versions, command=command, **_method()),
     }
+    if overview is not None:
+        found["index.html"] = render("overview.html.j2", "")
     if studies:
         found["studies.html"] = render("studies.html.j2", "", studies=studies, verdicts=_verdicts(studies), plots=plots)
     for one in questions:
         found[f"{one.name}.html"] = render("page.html.j2", "", content=one)
     for number, name in enumerate(board.names):
-        own = [one for one in skipped if one.entry == name.removesuffix(f" {MARK}")]
+        own = [one for one in (overview.skipped if overview else ()) if one.entry == name.removesuffix(f" {MARK}")]
         found[site.links[name]] = render("model.html.j2", "../", skipped=own, **model_page(site, number))
     for column, name in enumerate(board.datasets):
         found[f"datasets/{name}.html"] = render("dataset.html.j2", "../", **dataset_page(site, column))
@@ -152,15 +156,15 @@ def _compact(style: str) -> str:
     return re.sub(r"\s*([{};,>]|:(?=\s))\s*", r"\1", style).replace(";}", "}")  # it is on every page
 
 
-def _titled(charts: Sequence[Chart]) -> list[Chart]:
+def _titled(overview: Overview) -> Overview:
     """Panels of data sets are headed by their usual names, as everywhere on the pages."""
-    return [
-        dataclasses.replace(
-            chart,
-            panels=[dataclasses.replace(panel, title=dataset_title(panel.title)) for panel in chart.panels],
-        )
-        for chart in charts
-    ]
+
+    def titled(chart: Chart) -> Chart:
+        panels = [dataclasses.replace(panel, title=dataset_title(panel.title)) for panel in chart.panels]
+        return dataclasses.replace(chart, panels=panels)
+
+    charts, more = ([titled(chart) for chart in each] for each in (overview.charts, overview.more_charts))
+    return dataclasses.replace(overview, charts=charts, more_charts=more)
 
 
 def _verdicts(studies: Sequence[Study]) -> Mapping[str, int]:

@@ -7,6 +7,7 @@ from lrjax.display.tables import Table, parameter_count, shown
 from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.completeness import MARK, marked
 from lrjax.leaderboard.scores import Options, Results, weighing
+from lrjax.report.headline import resolution_label
 from lrjax.report.interval_tables import interval_tables
 from lrjax.results.row import Row
 
@@ -71,7 +72,7 @@ def robustness_table(results: Results) -> Table:
     """
     header = ["Model", "Variant", "Parameters"]
     for resolution in results.resolutions:
-        header += [f"{name}-{_label(resolution)}" for name in ("SAR", "WAR", "ACC")]
+        header += [f"{name}-{resolution_label(resolution)}" for name in ("SAR", "WAR", "ACC")]
     lines = []
     for model, variants in results.variants.items():
         for variant in variants:
@@ -104,7 +105,15 @@ def dataset_table(results: Results) -> Table:
     Returns:
         The table; chance and accuracies in percent.
     """
-    header = ("Model", "Variant", "Data set", "Classes", "Images", "Chance", *map(_label, results.resolutions))
+    header = (
+        "Model",
+        "Variant",
+        "Data set",
+        "Classes",
+        "Images",
+        "Chance",
+        *map(resolution_label, results.resolutions),
+    )
     lines = []
     for model, dataset, line_variants in _by_dataset(results):
         for variant, row in line_variants.items():
@@ -127,7 +136,7 @@ def comparison_table(results: Results) -> Table:
     Returns:
         The table; chance and accuracies in percent.
     """
-    header = ("Model", "Data set", "Images", "Chance", *map(_label, results.resolutions))
+    header = ("Model", "Data set", "Images", "Chance", *map(resolution_label, results.resolutions))
     lines = []
     for model, dataset, line_variants in _by_dataset(results):
         cells = []
@@ -156,7 +165,3 @@ def _by_dataset(results: Results) -> list[tuple[str, str, dict[str, Row]]]:
             if with_rows:
                 found.append((model, dataset, with_rows))
     return found
-
-
-def _label(resolution: int | str) -> str:
-    return resolution.upper() if isinstance(resolution, str) else str(resolution)

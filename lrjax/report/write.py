@@ -13,14 +13,15 @@ from lrjax.display.page import Page
 from lrjax.display.tables import Table
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import Leaderboard
+from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.completeness import expected_images
 from lrjax.leaderboard.scores import METRIC, Options, Results, accuracies_of
 from lrjax.leaderboard.studies import Study
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
+from lrjax.report.overview import overview
 from lrjax.report.page import pages
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import run_tables
-from lrjax.report.skipped import skipped_images
 from lrjax.results.output_folder import check_folder, write_files
 from lrjax.results.row import Row
 from lrjax.results.store import package_versions
@@ -61,14 +62,15 @@ def write_report(
     plots: bool = True,
     command: str = "",
     questions: Sequence[Page] = (),
+    commands: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> list[Path]:
     """Writes a report; equal input gives equal files.
 
     `index.html` and the pages it links, the leaderboard as CSV, Markdown and LaTeX; with rows also report.md,
     summary.json, and every table of `run_tables` but the comparison as CSV, Markdown and LaTeX; with plots
-    accuracy.png, datasets_<model>.png and the pictures of the studies. Each question has a page, NAME.html, and its
-    tables as CSV, Markdown and LaTeX.
+    accuracy.png, by_dataset.png, datasets_<model>.png and the pictures of the studies. Each question has a page,
+    NAME.html, and its tables as CSV, Markdown and LaTeX.
 
     Args:
         rows: result rows of the user; may be empty.
@@ -80,6 +82,7 @@ def write_report(
         plots: whether to draw PNG files.
         command: the command line, to be shown.
         questions: pages of questions, see `questions.pages`.
+        commands: of the runs, see `results.commands`; default none is known.
         **options: how to read the rows, see `Options`.
 
     Returns:
@@ -93,15 +96,15 @@ def write_report(
     files: dict[str, str | bytes] = {}
     shown: list[Table] = []
     charts: dict[str, Chart] = {}
-    provenance = None
+    provenance, replicates, front = None, None, None
     names = options.get("datasets")
     chosen = [row for row in rows if names is None or row.test_set in names]
     if accuracies_of(rows):
-        results = Results(rows, **options)
+        replicates = Replicates(results := Results(rows, **options))
         tables = run_tables(rows, **options) if tables is None else tables
         shown = [table for name, table in tables.items() if name != "per_dataset"]  # the comparison says it in less
         provenance = _provenance(results)
-        charts = run_charts(results)
+        charts = run_charts(replicates)
         pictures = charts if plots else {}
         files |= {f"{name}.png": png.draw(chart) for name, chart in pictures.items()}
         files |= {
@@ -123,22 +126,22 @@ def write_report(
         files |= {f"{name}.{suffix}": content for suffix, content in table_files(table).items()}
     if plots:
         files |= {f"studies/{chart.name}.png": png.draw(chart) for study in studies for chart in study.charts}
+    if chosen:
+        front = overview(chosen, replicates, questions, charts=charts, details=shown, commands=commands or {})
     files |= pages(
         board,
         studies=studies,
-        tables=shown,
-        charts=list(charts.values()),
+        overview=front,
         run_rows=provenance,
         questions=questions,
-        skipped=skipped_images(chosen),
         versions=package_versions(*_DRAWN_WITH),
         command=command,
         plots=plots,
     )
-    front = {"index.html": files.pop("index.html")}
+    last = {"index.html": files.pop("index.html")}
     check_folder(directory)
-    write_files(files | front, directory, command="report", replace=True)
-    files |= front
+    write_files(files | last, directory, command="report", replace=True)
+    files |= last
     return [Path(directory) / name for name in files]
 
 

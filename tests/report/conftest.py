@@ -1,5 +1,6 @@
 """A report of the published models and three own runs, one of which has HTML for a name."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.display.tables import Table
 from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.leaderboard.studies.study import Finding, Study
+from lrjax.report.overview import Overview
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
 from lrjax.results.row import Row
@@ -39,6 +41,13 @@ def rows(model, variant, gain):
         for dataset in DATASETS
         for resolution in RESOLUTIONS
     ]
+
+
+def own_runs(**parts):
+    """An overview of a run of which only some parts are told."""
+    systems = Table("Models and variants", "", ("Model", "Variant"), (("mine", "vanilla"),), 2)
+    datasets = Table("Data sets of the run", "", ("Data set", "Images"), (("dtd", 100),), 1)
+    return Overview(**{"title": "Your run: mine", "lead": "", "systems": systems, "datasets": datasets} | parts)
 
 
 @pytest.fixture(scope="session")
@@ -80,8 +89,16 @@ def report(board, study):
     return pages(
         board,
         studies=[study],
-        tables=[table],
-        skipped=[Skipped("EVA02-B-16 [lr_tk0]", "dtd", ("banded/1.jpg", *(f"{i}.jpg" for i in range(300))))],
+        overview=own_runs(
+            title=f"Your run: {HOSTILE}",
+            findings=[f"{HOSTILE} is 3.0 points above vanilla."],
+            headline=[table],
+            charts=[study.charts[0]],
+            doubts=[f"{HOSTILE}: files that were not read: 3 .txt."],
+            skipped=[Skipped("EVA02-B-16 [lr_tk0]", "dtd", ("banded/1.jpg", *(f"{i}.jpg" for i in range(300))))],
+            facts=[("Command", f"python -m lrjax.main --config {HOSTILE}")],
+            details=[dataclasses.replace(table, title="Details of the runs")],
+        ),
         run_rows=Table("Rows", "Where from.", ("File", "Lines"), (("runs/results.jsonl", 225),), 1),
         versions={"numpy": "2.0", "jax": "0.10"},
         command="python -m lrjax.report html runs <x>",
@@ -121,7 +138,7 @@ def visit(browser, site):
     """Opens a page; afterwards nothing may have gone wrong in it, and nothing been asked for but files."""
     contexts, wrong = [], []
 
-    def open_page(path="index.html", *, size=(1280, 900), **options):
+    def open_page(path="leaderboard.html", *, size=(1280, 900), **options):
         view = {"width": size[0], "height": size[1]}
         context = browser.new_context(viewport=view, reduced_motion="reduce", **options)
         contexts.append(context)

@@ -127,7 +127,7 @@ def test_several_directories(capsys, store, tmp_path):
     assert "mine [vanilla]" in text and "other [vanilla]" in text
     assert main(directories) == 2
     assert "say with --out" in capsys.readouterr().err
-    text = printed(capsys, *directories, "--out", str(tmp_path / "out"), "--no-studies", "--no-plots")
+    text = printed(capsys, *directories, "--out", str(tmp_path / "out"), "--no-studies", "--no-plots", "--full")
     assert "Leaderboard by WAR-16" in text and (tmp_path / "out" / "index.html").exists()
 
 
@@ -141,8 +141,12 @@ def test_missing_data_sets_need_the_flag(capsys, store):
 
 def test_report_of_a_run_on_other_data_sets(capsys, store, tmp_path):
     run = store(runs(datasets=["shapes", "letters"]))
-    text = printed(capsys, run, "--no-plots", "--no-studies")
+    text = printed(capsys, run, "--no-plots", "--no-studies", "--full")
     assert "Robustness by resolution" in text and "Leaderboard" not in text
+    assert main([run, "--no-plots", "--no-studies"]) == 0
+    short = capsys.readouterr()
+    assert text.startswith(short.out) and "Robustness by resolution" not in short.out
+    assert f"all tables: python -m lrjax.report {run} --no-plots --no-studies --full" in short.err
     assert (tmp_path / "run" / "report" / "index.html").exists()
     assert "equally" in (tmp_path / "run" / "report" / "report.md").read_text()
 
@@ -186,6 +190,8 @@ def test_mistakes_are_one_line_and_status_2(capsys, store, tmp_path):
         ([pair, "--subset"], "dtd-only, pets-only have no data set in common"),
         ([wrong], "evaluated on cars with 195 classes, but the benchmark has 196"),
         (["--subset"], "--subset is about your own results"),
+        (["--full"], "--full is about your own results"),
+        ([full, "--full", "--top", "3"], "leave it or the options of one table out"),
         (["--model", "RN50", "--top", "3"], "leave --metric, --family and --top out"),
         (["--out", str(tmp_path / "bad.json")], "is a file; name a directory"),
         (["--out", "/proc/nowhere", "--no-plots", "--no-studies"], "No such file or directory"),

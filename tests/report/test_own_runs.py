@@ -17,6 +17,7 @@ from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import published_leaderboard
+from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.scores import Results
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
 from lrjax.report.run_charts import run_charts
@@ -170,8 +171,10 @@ def test_what_is_incomplete_is_marked_in_every_table_and_file(tmp_path):
     assert all(footnote in table.caption for table in tables.values())
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert [model["incomplete"] for model in summary["models"]] == [{"b": {"images": 20, "expected": 5400}}] * 2
-    assert run_charts(Results(INCOMPLETE))["accuracy"].title.endswith(" (‡ not all images of 1 of 2 data sets)")
-    assert "‡" not in run_charts(Results(ROWS))["accuracy"].title
+    assert run_charts(Replicates(Results(INCOMPLETE)))["accuracy"].title.endswith(
+        " (‡ not all images of 1 of 2 data sets)"
+    )
+    assert "‡" not in run_charts(Replicates(Results(ROWS)))["accuracy"].title
     for table in run_tables(ROWS).values():
         assert "Incomplete" not in table.header and "‡" not in table.caption
 
@@ -287,11 +290,13 @@ def test_written_files(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         ".report.json",
         "accuracy.png",
+        "by_dataset.png",
         "datasets",
         "datasets_M.png",
         "datasets_N-1-x.png",
         "index.html",
         "leaderboard.csv",
+        "leaderboard.html",
         "leaderboard.md",
         "leaderboard.tex",
         "method.html",

@@ -22,6 +22,7 @@ from lrjax.report.page_parts import (
     sparkline,
     unique_slugs,
 )
+from report.conftest import own_runs
 from report.reading import Reader, plain, rows_of
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -33,10 +34,10 @@ def readers(report):
 
 
 def test_there_is_a_page_for_everything(report, board):
-    assert {"index.html", "studies.html", "method.html"} < set(report)
+    assert {"index.html", "leaderboard.html", "studies.html", "method.html"} < set(report)
     assert sum(path.startswith("models/") for path in report) == len(board.entries) == 69
     assert {f"datasets/{name}.html" for name in board.datasets} < set(report)
-    assert len(report) == 3 + 69 + 15
+    assert len(report) == 4 + 69 + 15
     assert "models/eva-02-clip-e-14-plus.html" in report
     assert "models/eva02-b-16-lr-tk0.html" in report
     assert all(re.fullmatch(r"[a-z0-9_/-]+\.html", path) for path in report)
@@ -46,7 +47,9 @@ def test_equal_input_gives_equal_bytes(report, board, study):
     again = pages(board, studies=[study], versions={"jax": "0.10"}, command="x")
     once_more = pages(board, studies=[study], versions={"jax": "0.10"}, command="x")
     assert again == once_more
-    assert again["datasets/dtd.html"] == report["datasets/dtd.html"]
+    with_runs = pages(board, studies=[study], overview=own_runs(), versions={"jax": "0.10"}, command="x")
+    assert with_runs["datasets/dtd.html"] == report["datasets/dtd.html"]
+    assert with_runs["leaderboard.html"].split("<main")[1] == again["index.html"].split("<main")[1]
 
 
 def test_all_links_lead_somewhere(readers):
@@ -117,7 +120,7 @@ def test_a_hostile_name_is_text(report, readers):
 
 
 def test_the_leaderboard_is_sorted_without_a_script(report, board):
-    rows = rows_of(report["index.html"], "sortable leaderboard")
+    rows = rows_of(report["leaderboard.html"], "sortable leaderboard")
     names = [row[1].replace(" your run", "").rstrip("*") for row in rows]
     assert names == [board.names[number] for number in board.order("war", 16)]
     best = next(row for row in rows if row[1] == "EVA-02-CLIP-E/14+")
@@ -135,7 +138,7 @@ def test_the_leaderboard_is_sorted_without_a_script(report, board):
 
 def test_every_score_of_the_leaderboard(report, board):
     columns = [(metric, resolution) for resolution in board.resolutions for metric in ("war", "sar", "acc")]
-    for row in rows_of(report["index.html"], "sortable leaderboard"):
+    for row in rows_of(report["leaderboard.html"], "sortable leaderboard"):
         number = board.find(row[1].replace(" your run", "").rstrip("*"))
         assert row[2:17] == [percent(board.score(metric, resolution)[number]) for metric, resolution in columns]
 

@@ -7,11 +7,10 @@ import pytest
 
 from lrjax.display.charts import Axis, Chart, Panel, Series
 from lrjax.display.page import Page
-from lrjax.display.tables import Table
 from lrjax.leaderboard.board import add_runs, published_leaderboard
 from lrjax.report.page import pages
 from lrjax.report.skipped import Skipped
-from report.conftest import rows
+from report.conftest import own_runs, rows
 from report.reading import plain, rows_of
 
 
@@ -64,14 +63,14 @@ def test_incomplete_runs_are_marked_on_every_page_and_have_no_rank(study):
     board = add_runs(published_leaderboard(), few)
     page = Page(name="own", label="Own", title="A question", lead="", teaser="", sections=[])
     skipped = [Skipped("EVA02-B-16 [vanilla]", "dtd", ("1.jpg",))]
-    found = pages(board, studies=[study], questions=[page], skipped=skipped, versions={}, command="")
+    found = pages(board, studies=[study], questions=[page], overview=own_runs(skipped=skipped), versions={}, command="")
     reason = "EVA02-B-16 [vanilla] ‡ has no rank, for it saw only 20 of 100 images of dtd."
-    for path, text in found.items():
-        assert reason in plain(text), path
-    line = next(row for row in rows_of(found["index.html"], "<table") if row[1].startswith("EVA02-B-16"))
+    for path in set(found) - {"index.html"}:
+        assert reason in plain(found[path]), path
+    line = next(row for row in rows_of(found["leaderboard.html"], "<table") if row[1].startswith("EVA02-B-16"))
     assert line[:2] == ["\N{EN DASH}", "EVA02-B-16 [vanilla] ‡ your run"]
-    assert rows_of(found["index.html"], "<table")[-1] == line
-    assert found["index.html"].count("<tr") - found["index.html"].count("data-unranked") > 66
+    assert rows_of(found["leaderboard.html"], "<table")[-1] == line
+    assert found["leaderboard.html"].count("<tr") - found["leaderboard.html"].count("data-unranked") > 66
     page = found["models/eva02-b-16-vanilla.html"]
     assert "Without a rank: not all images of 1 of 15 data sets were seen." in plain(page)
     assert "1 damaged image of DTD left out" in plain(page)
@@ -81,15 +80,15 @@ def test_incomplete_runs_are_marked_on_every_page_and_have_no_rank(study):
         assert (rank == "\N{EN DASH}") == ("data-unranked>" in text) == dash
     # the others are ranked as without it
     alone = pages(published_leaderboard(), studies=(), versions={}, command="")
-    assert rows_of(alone["index.html"], "<table") == rows_of(found["index.html"], "<table")[:-1]
+    assert rows_of(alone["index.html"], "<table") == rows_of(found["leaderboard.html"], "<table")[:-1]
 
 
 def test_runs_that_cannot_be_ranked_say_why(report):
-    table = Table("Runs", "Percent.", ("Model", "WAR"), (("mine", 1.0),), 1)
-    why = "on other data sets than the benchmark's, so they are not in the table above"
-    text = pages(published_leaderboard(), studies=(), tables=[table], versions={}, command="")["index.html"]
-    assert why in plain(text[text.index('id="runs"') :])
-    assert why not in plain(report["index.html"])
+    why = "on other data sets than the benchmark's"
+    found = pages(published_leaderboard(), studies=(), overview=own_runs(), versions={}, command="")
+    for path in ("index.html", "leaderboard.html"):
+        assert why in plain(found[path]), path
+        assert why not in plain(report[path])
 
 
 def test_long_charts_of_own_runs_are_folded(board):
@@ -97,9 +96,8 @@ def test_long_charts_of_own_runs_are_folded(board):
         panels = [Panel(title=f"{one}", series=[Series(name="a", x=[1], y=[1])]) for one in ["imagenet_a"] * count]
         return Chart(name=name, title=name, panels=panels, x=Axis(label="x"), y=Axis(label="y"), alt="One.")
 
-    charts = [chart("first", 6), chart("few", 4), chart("many", 5)]
-    table = Table("Runs", "Percent.", ("Model", "WAR"), (("mine", 1.0),), 1)
-    text = pages(board, studies=(), tables=[table], charts=charts, versions={}, command="")["index.html"]
+    front = own_runs(charts=[chart("first", 6)], more_charts=[chart("few", 4), chart("many", 5)])
+    text = pages(board, studies=(), overview=front, versions={}, command="")["index.html"]
     assert re.findall(r"<summary>(.*?)</summary>", text) == ["many"]
     assert text.index("chart-few") < text.index("<details") < text.index("chart-many") < text.index("</details>")
     assert text.count(">ImageNet-A</text>") == 15 and ">imagenet_a<" not in text

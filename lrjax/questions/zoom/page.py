@@ -56,6 +56,7 @@ def zoom_page(
         teaser=f"{models} saw the images of {datasets} through 324 windows each.",
         notice=f"Left out, because their per-image arrays are missing: {', '.join(missing)}." if missing else "",
         sections=_sections(tables, sets, grouped) if tables else (),
+        headline=() if bounds is None else (bounds,),
         tables={} if bounds is None else {"zoom": bounds},
         hint="more on zooming: python -m lrjax.questions.zoom RESULTS_DIR --out DIR",
     )

@@ -1,4 +1,4 @@
-"""The front page: the leaderboard, and mean accuracy against resolution."""
+"""The page of the leaderboard: its table, and mean accuracy against resolution."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ SHOWN = tuple(reversed(METRICS))
 """WAR first: a narrow screen shows the first columns."""
 
 
-def index_page(site: Site) -> Mapping[str, Any]:
-    """Returns what the template of the front page shows."""
+def leaderboard_page(site: Site) -> Mapping[str, Any]:
+    """Returns what the template of the leaderboard shows."""
     board = site.board
     columns = [
         {
