@@ -95,7 +95,9 @@ def pages(
         own = [one for one in (overview.skipped if overview else ()) if one.entry == name.removesuffix(f" {MARK}")]
         found[site.links[name]] = render("model.html.j2", "../", skipped=own, **model_page(site, number))
     for column, name in enumerate(board.datasets):
-        found[f"datasets/{name}.html"] = render("dataset.html.j2", "../", **dataset_page(site, column))
+        found[f"datasets/{name}.html"] = render(
+            "dataset.html.j2", "../", sections=_sections(questions, name), **dataset_page(site, column)
+        )
     return found
 
 
@@ -154,6 +156,16 @@ def _asset(name: str) -> str:
 
 def _compact(style: str) -> str:
     return re.sub(r"\s*([{};,>]|:(?=\s))\s*", r"\1", style).replace(";}", "}")  # it is on every page
+
+
+def _sections(questions: Sequence[Page], dataset: str) -> list[tuple[str, str]]:
+    """The sections of pages that are headed by a data set: how links call their page, and where they are."""
+    return [
+        (one.label, f"{one.name}.html#{section.name}")
+        for one in questions
+        for section in one.sections
+        if section.title == dataset_title(dataset)
+    ]
 
 
 def _titled(overview: Overview) -> Overview:

@@ -1,5 +1,6 @@
 """The files of a report: Markdown, CSV, LaTeX, pictures and HTML pages from result rows and the leaderboard."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from lrjax.leaderboard.studies import Study
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.overview import overview
 from lrjax.report.page import pages
+from lrjax.report.per_class import per_class
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import run_tables
 from lrjax.results.output_folder import check_folder, write_files
@@ -70,7 +72,8 @@ def write_report(
     `index.html` and the pages it links, the leaderboard as CSV, Markdown and LaTeX; with rows also report.md,
     summary.json, and every table of `run_tables` but the comparison as CSV, Markdown and LaTeX; with plots
     accuracy.png, by_dataset.png, datasets_<model>.png and the pictures of the studies. Each question has a page,
-    NAME.html, and its tables as CSV, Markdown and LaTeX.
+    NAME.html, and its tables as CSV, Markdown and LaTeX. With per-image arrays there are classes.html, per_class.csv
+    and confusions.csv.
 
     Args:
         rows: result rows of the user; may be empty.
@@ -93,6 +96,7 @@ def write_report(
             report wrote. Nothing is written then.
     """
     require(plots=plots, studies=False)
+    questions = list(map(_apart, questions))
     files: dict[str, str | bytes] = {}
     shown: list[Table] = []
     charts: dict[str, Chart] = {}
@@ -113,6 +117,9 @@ def write_report(
             if name != "comparison"  # its cells are no numbers
             for suffix, content in table_files(table).items()
         }
+        classes = per_class(results)
+        files |= {f"{name}.csv": table.csv() for name, table in classes.tables.items()}
+        questions = [*questions, *filter(None, [classes.page])]
         files |= {
             "summary.json": json.dumps(_summary(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
             "report.md": _markdown(shown, provenance, pictures),
@@ -143,6 +150,17 @@ def write_report(
     write_files(files | last, directory, command="report", replace=True)
     files |= last
     return [Path(directory) / name for name in files]
+
+
+_PAGES = ("index", "leaderboard", "studies", "method", "classes")
+
+
+def _apart(page: Page) -> Page:
+    """The page of a question under a name that no page of the report has."""
+    if page.name not in _PAGES:
+        return page
+    tables = {f"question-{name}": table for name, table in page.tables.items()}
+    return dataclasses.replace(page, name=f"question-{page.name}", tables=tables)
 
 
 def table_files(table: Table) -> dict[str, str]:
