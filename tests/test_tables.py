@@ -115,6 +115,12 @@ def test_long_names_are_broken_for_a_group():
     assert any(line.split() == ["Model", "A", "B"] for line in printed(table, 77))
 
 
+def test_letters_that_are_two_columns_wide_are_not_cut():
+    table = Table("t", "", ("m", "A", "B"), (("犬" * 10, "a" * 30, "b" * 30),), 1, group=2)
+    for width in (200, 84, 80):
+        assert "".join(printed(table, width)).count("犬") == 10
+
+
 def test_what_is_no_terminal_has_lines_of_any_length(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     print_tables([WIDE])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -274,7 +275,7 @@ _GAP = 3
 
 
 def _width(table: Table, column: int) -> int:
-    return max(map(len, [table.header[column], *(shown(row[column]) for row in table.rows)]))
+    return max(map(cell_len, [table.header[column], *(shown(row[column]) for row in table.rows)]))
 
 
 def _measure(table: Table, widths: Sequence[int], start: int, stop: int) -> int:
