@@ -127,7 +127,7 @@ def _report(one: Run, rows: Sequence[Row]) -> None:
     content = {"board": board, "tables": tables, "questions": questions, "plots": config.report.plots}
     write_report(rows, directory, **content, commands=read_commands([store.directory]), **options)
     print_results(rows, tables, questions, **options)
-    _LOG.info("all tables: %s", shlex.join(["python", "-m", "lrjax.report", config.workdir, "--full"]))
+    _LOG.info("all tables: python -m lrjax.report %s --full", shlex.quote(config.workdir))
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
 
 

@@ -146,6 +146,7 @@ def _questions(rows: Sequence[Row], options: Options) -> list[Page]:
 def _run(arguments: Sequence[str]) -> None:
     parsed = _parser().parse_args(arguments)
     _check(parsed)
+    command = f"{as_called('python -m lrjax.report')} {shlex.join(arguments)}".rstrip()
     tables: Mapping[str, Table] | None = None
     shown: list[Table] = []
     one_table = any((parsed.top is not None, parsed.metric, parsed.family, parsed.model, parsed.format))
@@ -175,7 +176,6 @@ def _run(arguments: Sequence[str]) -> None:
     questions = [] if one_table else _questions(rows, options)
     if out is not None:  # first, for printing fails where nobody reads
         studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
-        command = f"{as_called('python -m lrjax.report')} {shlex.join(arguments)}"
         plots = not parsed.no_plots
         content = {"board": board, "tables": tables, "studies": studies, "plots": plots, "command": command}
         content["commands"] = read_commands(parsed.results)
@@ -187,7 +187,7 @@ def _run(arguments: Sequence[str]) -> None:
             print_results(rows, tables or {}, questions, full=parsed.full, **options)
         print_tables(shown)
         if (tables or questions) and not parsed.full:
-            say(f"all tables: {shlex.join(['python', '-m', 'lrjax.report', *arguments, '--full'])}", error=True)
+            say(f"all tables: {command} --full", error=True)
     if out is not None:
         say(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", error=True)
 
