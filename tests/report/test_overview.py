@@ -148,11 +148,11 @@ def test_from_the_run_to_the_leaderboard_and_back(visit):
     page.get_by_role("link", name="what was skipped or doubted").click()
     assert page.url.endswith("#doubts")
     page.get_by_role("navigation", name="Report").get_by_role("link", name="Leaderboard").click()
-    assert page.get_by_role("searchbox").is_visible()
+    page.get_by_role("searchbox").wait_for()
     page.get_by_role("link", name="RN50", exact=True).click()
     page.get_by_role("link", name="← Leaderboard").click()
     page.get_by_role("navigation", name="Report").get_by_role("link", name="Your run").click()
-    assert page.get_by_role("heading", level=1).inner_text() == "Your run: M"
+    page.get_by_role("heading", level=1, name="Your run: M", exact=True).wait_for()
 
 
 def test_charts_have_one_stop_for_the_keyboard(visit):
