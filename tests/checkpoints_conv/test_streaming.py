@@ -187,6 +187,7 @@ WIDE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the resident set is read from /proc")
 @pytest.mark.parametrize("container", ["safetensors", "pt"])
 def test_memory_does_not_grow_with_the_checkpoint(tmp_path, container):

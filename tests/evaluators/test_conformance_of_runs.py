@@ -135,6 +135,7 @@ def test_two_processes_equal_one(together, name):
     assert_close(together / "two" / name, together / "one" / name)
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one(first, tmp_path):
     run(first["name"], tmp_path, predictor_of_128_px(8))
     assert_close(tmp_path, first["folder"])

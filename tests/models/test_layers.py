@@ -100,6 +100,7 @@ def test_scan_equals_the_unrolled_loop(reference):
     chex.assert_trees_all_equal(outputs[-1], scanned)
 
 
+@pytest.mark.slow
 def test_remat_changes_neither_the_embedding_nor_its_gradient(eva02):
     encoders = Encoders(eva02.spec)
 

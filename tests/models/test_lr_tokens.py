@@ -13,6 +13,9 @@ from lrjax.models.lr_tokens import init_lr_tokens, token_shape
 from lrjax.models.zoo import get
 
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
+
 def draw_tokens(spec, std=0.5):
     return init_lr_tokens(spec.image, jax.random.key(3), std=std)
 

@@ -12,6 +12,8 @@ from lrjax.models.layers import attend, rope_table, run_blocks, stack_blocks
 from lrjax.models.lr_tokens import LrTokens
 from lrjax.models.spec import TransformerSpec
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 SPEC = TransformerSpec(
     width=32, depth=3, heads=2, hidden=48, activation="gelu_erf", norm="layer", eps=1e-5, order="pre", qkv_bias="qkv",
     gated=False, sub_norm=False, rope=False, causal=False,

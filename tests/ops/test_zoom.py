@@ -138,6 +138,7 @@ def test_pixel_sums_of_pillow_13(scale, row, column, sums):
     assert tuple(view.sum(axis=(0, 1), dtype=np.int64).tolist()) == sums
 
 
+@pytest.mark.slow
 def test_all_views_of_forty_images_equal_pillow():
     images = draw_images(0, 40, largest=96, longest_ratio=6)
     assert any(image.shape[0] > 2 * image.shape[1] for image in images)  # some take the vertical pass first
