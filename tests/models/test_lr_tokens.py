@@ -12,7 +12,6 @@ from lrjax.models.build import Encoders
 from lrjax.models.lr_tokens import init_lr_tokens, token_shape
 from lrjax.models.zoo import get
 
-
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
 
