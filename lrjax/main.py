@@ -25,9 +25,8 @@ from lrjax.config import Config, config_hash
 from lrjax.data.source import Source
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import add_runs, published_leaderboard
-from lrjax.leaderboard.scores import accuracies_of
+from lrjax.leaderboard.bootstrap import read_accuracies
 from lrjax.questions.pages import question_pages
-from lrjax.report.run_tables import run_tables
 from lrjax.report.terminal import print_results
 from lrjax.report.write import require, write_report
 from lrjax.results.commands import keep_command, read_commands
@@ -115,18 +114,20 @@ def _report(one: Run, rows: Sequence[Row]) -> None:
     config, suite, store = one.config, one.suite, one.store
     store.add(rows)  # in the order of the config, whatever was interrupted
     directory, board = Path(config.workdir) / "report", published_leaderboard()
-    options = {
-        "datasets": suite.names,
-        "weights": suite.war_weights,
-        "samples": store.samples,
-    }
     if set(board.datasets) <= set(suite.names):
         board = add_runs(board, rows)
-    tables = run_tables(rows, **options) if accuracies_of(rows) else {}
+    replicates = read_accuracies(rows, datasets=suite.names, weights=suite.war_weights, samples=store.samples)
     questions = question_pages(rows, store.samples)
-    content = {"board": board, "tables": tables, "questions": questions, "plots": config.report.plots}
-    write_report(rows, directory, **content, commands=read_commands([store.directory]), **options)
-    print_results(rows, tables, questions, **options)
+    write_report(
+        rows,
+        directory,
+        board=board,
+        replicates=replicates,
+        questions=questions,
+        plots=config.report.plots,
+        commands=read_commands([store.directory]),
+    )
+    print_results(replicates, questions)
     _LOG.info("all tables: python -m lrjax.report %s --full", shlex.quote(config.workdir))
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
 

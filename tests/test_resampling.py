@@ -8,7 +8,7 @@ from scipy import stats
 
 from lrjax.display.tables import Estimate
 from lrjax.errors import UserError
-from lrjax.leaderboard.bootstrap import Replicates
+from lrjax.leaderboard.bootstrap import Replicates, read_accuracies
 from lrjax.leaderboard.scores import Results
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import REPLICATES, interval
@@ -121,7 +121,7 @@ def test_models_on_other_images_are_drawn_apart():
 
 def test_no_difference_between_models_on_other_images():
     rows, arrays = make(shift=("N",))
-    table = run_tables(rows, samples=arrays.get)["differences"]
+    table = run_tables(read_accuracies(rows, samples=arrays.get))["differences"]
     assert [line[3:] for line in table.rows if line[0] == "N"] == [(None,) * 3] * 2
     assert all(None not in line for line in table.rows if line[0] == "M lr_tk0")
     assert "No difference is shown between results on different images." in table.caption
@@ -153,7 +153,7 @@ def one_set(**right):
 @pytest.mark.parametrize("high", [29, 30, 31, 59, 60])
 def test_every_interval_holds_its_number(low, high):
     rows, arrays = one_set(vanilla_hr=high, vanilla_16=low, tuned_hr=high, tuned_16=30)
-    tables = run_tables(rows, samples=arrays.get)
+    tables = run_tables(read_accuracies(rows, samples=arrays.get))
     cells = [cell for name in TABLES for line in tables[name].rows for cell in line if isinstance(cell, Estimate)]
     assert len(cells) >= 16
     for cell in cells:
@@ -176,7 +176,7 @@ def test_every_interval_holds_its_number_whatever_the_accuracies(seed):
         top5 = np.where(found, label, (label + 1) % CLASSES[row.dataset])[:, None]
         arrays[row.key] = {"index": np.arange(n), "label": label, "top5": top5}
         rows.append(dataclasses.replace(row, value=found.mean(), n=n))
-    tables = run_tables(rows, samples=arrays.get)
+    tables = run_tables(read_accuracies(rows, samples=arrays.get))
     for line in (line for name in TABLES if name in tables for line in tables[name].rows):
         for cell in (cell for cell in line if isinstance(cell, Estimate) and cell.low is not None):
             assert cell.low <= cell.value <= cell.high, line
@@ -186,13 +186,13 @@ def test_every_interval_holds_its_number_whatever_the_accuracies(seed):
 
 def test_war_at_chance_is_within_its_interval():
     rows, arrays = one_set(vanilla_hr=30, vanilla_16=30)
-    war = run_tables(rows, samples=arrays.get)["intervals"].rows[0][4]
+    war = run_tables(read_accuracies(rows, samples=arrays.get))["intervals"].rows[0][4]
     assert war.value == war.low == 0 and war.high > 50
 
 
 def test_tables(made):
     rows, arrays = made
-    tables = run_tables(rows, samples=arrays.get)
+    tables = run_tables(read_accuracies(rows, samples=arrays.get))
     scores = tables["intervals"]
     assert scores.header == ("Model", "Variant", "At", "SAR", "WAR", "ACC")
     assert [line[:3] for line in scores.rows] == [(*system, at) for system in SYSTEMS for at in ("16", "HR")]
@@ -215,9 +215,9 @@ def test_tables(made):
 
 def test_what_has_no_samples_has_no_interval(made):
     rows, arrays = made
-    assert list(run_tables(rows)) == ["table2", "comparison", "per_dataset"]
+    assert list(run_tables(read_accuracies(rows))) == ["table2", "comparison", "per_dataset"]
     some = {key: value for key, value in arrays.items() if not key.startswith("N-vanilla-b")}
-    tables = run_tables(rows, samples=some.get)
+    tables = run_tables(read_accuracies(rows, samples=some.get))
     assert {line[0] for line in tables["intervals"].rows} == {"M"}
     assert {line[0] for line in tables["differences"].rows} == {"M lr_tk0"}
     assert {line[2] for line in tables["intervals_per_dataset"].rows if line[0] == "N"} == {"a"}
@@ -234,9 +234,11 @@ def test_robustness_that_is_undefined_in_a_replicate(made):
     assert replicates.relative("N", "vanilla", "a", 16) is None
     sar, war, accuracy = replicates.scores("N", "vanilla", 16)
     assert sar is None and war is None and accuracy is not None
-    line = next(line for line in run_tables(rows, **options)["intervals"].rows if line[0] == "N")
+    line = next(line for line in run_tables(read_accuracies(rows, **options))["intervals"].rows if line[0] == "N")
     assert line[3].value > 0 and (line[3].low, line[3].high) == (None, None)
     assert line[5].low < line[5].high
     # at chance in the data set, so that the score is over the other one, which varies
-    line = next(line for line in run_tables(rows, samples=arrays.get)["intervals"].rows if line[0] == "N")
+    line = next(
+        line for line in run_tables(read_accuracies(rows, samples=arrays.get))["intervals"].rows if line[0] == "N"
+    )
     assert line[3].low < line[3].value < line[3].high

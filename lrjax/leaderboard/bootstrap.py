@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 
 from lrjax.errors import UserError
-from lrjax.leaderboard.scores import HIGH_RESOLUTION, Results
+from lrjax.leaderboard.scores import HIGH_RESOLUTION, Options, Results, accuracies_of
 from lrjax.metrics import robustness
 from lrjax.metrics.intervals import (
     Bounds,
@@ -146,6 +147,22 @@ class Replicates:
             accuracies[name], references[name] = accuracy, reference
         sar, war, accuracy = self.results.aggregate(model, accuracies, references)
         return None if sar is None else np.asarray(sar), None if war is None else np.asarray(war), np.asarray(accuracy)
+
+
+def read_accuracies(rows: Sequence[Row], **options: Unpack[Options]) -> Replicates | None:
+    """Reads the accuracies among result rows.
+
+    Args:
+        rows: of any questions.
+        **options: see `Options`; with `samples` there are intervals.
+
+    Returns:
+        The accuracies with their replicates; None where no row is one.
+
+    Raises:
+        UserError: results are missing, ambiguous or not comparable, or arrays are damaged.
+    """
+    return Replicates(Results(rows, **options)) if accuracies_of(rows) else None
 
 
 def _checked(hits: np.ndarray, row: Row) -> np.ndarray:

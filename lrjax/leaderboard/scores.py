@@ -18,7 +18,7 @@ HIGH_RESOLUTION = "hr"
 
 
 class Options(TypedDict, total=False):
-    """What to report, and how; every function that takes rows takes these as keyword arguments.
+    """What to report, and how: the keyword arguments of `Results`.
 
     Attributes:
         datasets: data sets to average over; default all that have rows.

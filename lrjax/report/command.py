@@ -13,12 +13,12 @@ from lrjax.display.page import Page
 from lrjax.display.tables import FORMATS, Table, print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import Leaderboard, add_runs, parse_metric, published_leaderboard
-from lrjax.leaderboard.scores import Options, accuracies_of
+from lrjax.leaderboard.bootstrap import read_accuracies
+from lrjax.leaderboard.scores import Options
 from lrjax.leaderboard.studies import STUDIES, run_study
 from lrjax.metrics import robustness
 from lrjax.questions.pages import question_pages
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table, model_table
-from lrjax.report.run_tables import run_tables
 from lrjax.report.terminal import print_results
 from lrjax.report.write import require, write_report
 from lrjax.results.commands import read_commands
@@ -138,16 +138,13 @@ def _tables(parsed: argparse.Namespace, board: Leaderboard) -> list[Table]:
 
 
 def _questions(rows: Sequence[Row], options: Options) -> list[Page]:
-    names = options.get("datasets")
-    chosen = [row for row in rows if names is None or row.test_set in names]
-    return question_pages(chosen, options.get("samples"), duplicates=options.get("duplicates", "error"))
+    return question_pages(rows, options.get("samples"), duplicates=options.get("duplicates", "error"))
 
 
 def _run(arguments: Sequence[str]) -> None:
     parsed = _parser().parse_args(arguments)
     _check(parsed)
     command = f"{as_called('python -m lrjax.report')} {shlex.join(arguments)}".rstrip()
-    tables: Mapping[str, Table] | None = None
     shown: list[Table] = []
     one_table = any((parsed.top is not None, parsed.metric, parsed.family, parsed.model, parsed.format))
     if one_table and parsed.full:
@@ -169,24 +166,32 @@ def _run(arguments: Sequence[str]) -> None:
         check_folder(out)
     if one_table or not (rows or parsed.out):
         shown = _tables(parsed, board)
-    else:
-        tables = run_tables(rows, **options) if accuracies_of(rows) else {}
-        if parsed.full and any(entry.own for entry in board.entries):
-            shown = [leaderboard_table(board, families=["own"])]
-    questions = [] if one_table else _questions(rows, options)
+    elif parsed.full and any(entry.own for entry in board.entries):
+        shown = [leaderboard_table(board, families=["own"])]
+    replicates = None if one_table and out is None else read_accuracies(rows, **options)
+    chosen = [row for row in rows if row.test_set in (parsed.datasets or [row.test_set])]
+    questions = [] if one_table else _questions(chosen, options)
     if out is not None:  # first, for printing fails where nobody reads
         studies = [] if parsed.no_studies else [run_study(name, board) for name in STUDIES]
         plots = not parsed.no_plots
-        content = {"board": board, "tables": tables, "studies": studies, "plots": plots, "command": command}
-        content["commands"] = read_commands(parsed.results)
-        files = write_report(rows, out, **content, questions=questions, **options)
+        files = write_report(
+            chosen,
+            out,
+            board=board,
+            replicates=replicates,
+            studies=studies,
+            plots=plots,
+            command=command,
+            questions=questions,
+            commands=read_commands(parsed.results),
+        )
     if parsed.format in FORMATS:
         say("\n".join(FORMATS[parsed.format](table) for table in shown).removesuffix("\n"))
     else:
         if not one_table:
-            print_results(rows, tables or {}, questions, full=parsed.full, **options)
+            print_results(replicates, questions, full=parsed.full)
         print_tables(shown)
-        if (tables or questions) and not parsed.full:
+        if (replicates or questions) and not parsed.full and not one_table:
             say(f"all tables: {command} --full", error=True)
     if out is not None:
         say(f"wrote {len(files)} files to {out}; open {Path(out) / 'index.html'}", error=True)

@@ -1,12 +1,9 @@
 """The tables of the user's own runs: robustness by resolution, top-1 by data set."""
 
-from collections.abc import Sequence
-from typing import Unpack
-
 from lrjax.display.tables import Table, parameter_count, shown
 from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.completeness import MARK, marked
-from lrjax.leaderboard.scores import Options, Results, weighing
+from lrjax.leaderboard.scores import Results, weighing
 from lrjax.report.headline import resolution_label
 from lrjax.report.interval_tables import interval_tables
 from lrjax.results.row import Row
@@ -15,12 +12,11 @@ SHOWN = ("table2", "comparison", "intervals", "differences", "models")
 """The tables that the terminal shows."""
 
 
-def run_tables(rows: Sequence[Row], **options: Unpack[Options]) -> dict[str, Table]:
+def run_tables(replicates: Replicates) -> dict[str, Table]:
     """Makes all tables of own runs.
 
     Args:
-        rows: result rows; those of other metrics than "acc1" are passed over.
-        **options: see `Options`; with `samples` there are confidence intervals.
+        replicates: of the accuracies, see `leaderboard.bootstrap.read_accuracies`.
 
     Returns:
         Tables by name: "table2", "comparison", "per_dataset", where there are per-image arrays "intervals",
@@ -29,13 +25,13 @@ def run_tables(rows: Sequence[Row], **options: Unpack[Options]) -> dict[str, Tab
     Raises:
         UserError: results are missing, ambiguous or not comparable; the message names them.
     """
-    results = Results(rows, **options)
+    results = replicates.results
     models = models_table(results)
     return {
         "table2": robustness_table(results),
         "comparison": comparison_table(results),
         "per_dataset": dataset_table(results),
-        **interval_tables(Replicates(results)),
+        **interval_tables(replicates),
         **({"models": models} if models.rows else {}),
     }
 

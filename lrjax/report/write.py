@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
 
 from lrjax.display.charts import Chart, png
 from lrjax.display.page import Page
@@ -16,7 +15,7 @@ from lrjax.errors import UserError
 from lrjax.leaderboard.board import Leaderboard
 from lrjax.leaderboard.bootstrap import Replicates
 from lrjax.leaderboard.completeness import expected_images
-from lrjax.leaderboard.scores import METRIC, Options, Results, accuracies_of
+from lrjax.leaderboard.scores import METRIC, Results
 from lrjax.leaderboard.studies import Study
 from lrjax.report.board_tables import leaderboard_data, leaderboard_table
 from lrjax.report.overview import overview
@@ -59,13 +58,12 @@ def write_report(
     directory: str | os.PathLike,
     *,
     board: Leaderboard,
-    tables: Mapping[str, Table] | None = None,
+    replicates: Replicates | None = None,
     studies: Sequence[Study] = (),
     plots: bool = True,
     command: str = "",
     questions: Sequence[Page] = (),
     commands: Mapping[str, str] | None = None,
-    **options: Unpack[Options],
 ) -> list[Path]:
     """Writes a report; equal input gives equal files.
 
@@ -76,17 +74,16 @@ def write_report(
     and confusions.csv.
 
     Args:
-        rows: result rows of the user; may be empty.
+        rows: result rows of the user that are shown; may be empty.
         directory: where to write; created where missing. Each file replaces that of an earlier report as a whole, and
             what only the earlier report had is removed (`output_folder.write_files`). The front page is written last.
         board: the leaderboard, with the user's runs where they can be ranked.
-        tables: those of `run_tables`, where the caller has made them.
+        replicates: of the accuracies among the rows; None without any.
         studies: studies to show.
         plots: whether to draw PNG files.
         command: the command line, to be shown.
         questions: pages of questions, see `questions.pages`.
         commands: of the runs, see `results.commands`; default none is known.
-        **options: how to read the rows, see `Options`.
 
     Returns:
         The files written.
@@ -100,12 +97,9 @@ def write_report(
     files: dict[str, str | bytes] = {}
     shown: list[Table] = []
     charts: dict[str, Chart] = {}
-    provenance, replicates, front = None, None, None
-    names = options.get("datasets")
-    chosen = [row for row in rows if names is None or row.test_set in names]
-    if accuracies_of(rows):
-        replicates = Replicates(results := Results(rows, **options))
-        tables = run_tables(rows, **options) if tables is None else tables
+    provenance, front = None, None
+    if replicates is not None:
+        results, tables = replicates.results, run_tables(replicates)
         shown = [table for name, table in tables.items() if name != "per_dataset"]  # the comparison says it in less
         provenance = _provenance(results)
         charts = run_charts(replicates)
@@ -133,8 +127,8 @@ def write_report(
         files |= {f"{name}.{suffix}": content for suffix, content in table_files(table).items()}
     if plots:
         files |= {f"studies/{chart.name}.png": png.draw(chart) for study in studies for chart in study.charts}
-    if chosen:
-        front = overview(chosen, replicates, questions, charts=charts, details=shown, commands=commands or {})
+    if rows:
+        front = overview(rows, replicates, questions, charts=charts, details=shown, commands=commands or {})
     files |= pages(
         board,
         studies=studies,

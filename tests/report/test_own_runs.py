@@ -17,15 +17,19 @@ from lrjax.data.published import DATASETS, RESOLUTIONS
 from lrjax.display.tables import print_tables
 from lrjax.errors import UserError
 from lrjax.leaderboard.board import published_leaderboard
-from lrjax.leaderboard.bootstrap import Replicates
+from lrjax.leaderboard.bootstrap import Replicates, read_accuracies
 from lrjax.leaderboard.scores import Results
 from lrjax.metrics.robustness import PAPER_CLASS_COUNTS, PAPER_WEIGHTS
+from lrjax.report import write
 from lrjax.report.run_charts import run_charts
 from lrjax.report.run_tables import comparison_table, dataset_table, robustness_table, run_tables
-from lrjax.report.write import write_report
 from lrjax.results.row import Row
 
 BOARD = published_leaderboard()
+
+
+def write_report(rows, directory, **options):
+    return write.write_report(rows, directory, board=BOARD, replicates=read_accuracies(rows), **options)
 
 
 def _row(variant: str, dataset: str, resolution: int | str, value: float, **changes) -> Row:
@@ -88,7 +92,7 @@ def test_sar_of_a_model_that_guesses_is_a_dash(high, sar, tmp_path):
     assert table.rows[0][3] == (None if sar is None else pytest.approx(sar))
     assert table.rows[0][6] == (None if sar is None else pytest.approx(100))
     assert ("SAR of M is undefined: on a its HR accuracy is not above chance" in table.caption) == (sar is None)
-    write_report(rows, tmp_path, board=BOARD, plots=False)
+    write_report(rows, tmp_path, plots=False)
     assert json.loads((tmp_path / "summary.json").read_text())["models"][0]["resolutions"]["16"]["sar"] == (
         None if sar is None else pytest.approx(sar / 100)
     )
@@ -102,7 +106,7 @@ def test_a_data_set_of_one_class_takes_no_table_with_it(tmp_path):
     np.testing.assert_allclose(table.rows[0][3:6], [35, 35, (40 + 10 + 100) / 3], atol=1e-3)
     assert "SAR of M is over 2 of 3 data sets: on c" in table.caption
     assert "WAR of M is over 2 of 3 data sets: on c its HR accuracy is 0 or it has one class" in table.caption
-    write_report([*ROWS[4:], *one], tmp_path / "out", board=BOARD)
+    write_report([*ROWS[4:], *one], tmp_path / "out")
     alone = robustness_table(Results(one))
     assert alone.rows[0][3:] == (None, None, 100.0) * 2
     assert "SAR of M is undefined" in alone.caption and "WAR of M is undefined" in alone.caption
@@ -154,7 +158,7 @@ INCOMPLETE = [
 
 def test_what_is_incomplete_is_marked_in_every_table_and_file(tmp_path):
     footnote = "‡: not all images of the data set (M: 20 of 5,400 of b)."
-    tables = run_tables(INCOMPLETE)
+    tables = run_tables(read_accuracies(INCOMPLETE))
     for name, found in {
         "table2": ["‡ 1 of 2 data sets"] * 2,
         "per_dataset": [None, None, *["‡ 20 of 5,400"] * 2],
@@ -162,7 +166,7 @@ def test_what_is_incomplete_is_marked_in_every_table_and_file(tmp_path):
         assert tables[name].header[-1] == "Incomplete"
         assert [line[-1] for line in tables[name].rows] == found
     assert [line[2] for line in tables["comparison"].rows] == [100, "‡ 20 of 5,400"]
-    write_report(INCOMPLETE, tmp_path, board=BOARD)
+    write_report(INCOMPLETE, tmp_path)
     for name in ("table2", "per_dataset"):
         assert "‡" in (tmp_path / f"{name}.csv").read_text()
         assert "‡" in (tmp_path / f"{name}.tex").read_text()
@@ -175,7 +179,7 @@ def test_what_is_incomplete_is_marked_in_every_table_and_file(tmp_path):
         " (‡ not all images of 1 of 2 data sets)"
     )
     assert "‡" not in run_charts(Replicates(Results(ROWS)))["accuracy"].title
-    for table in run_tables(ROWS).values():
+    for table in run_tables(read_accuracies(ROWS)).values():
         assert "Incomplete" not in table.header and "‡" not in table.caption
 
 
@@ -286,7 +290,7 @@ def contents(directory):
 
 def test_written_files(tmp_path):
     many = [*ROWS, *(_row(r.variant, r.dataset, r.resolution, r.value, model="N/1 |x") for r in ROWS)]
-    files = write_report(many, tmp_path / "out", board=BOARD)
+    files = write_report(many, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         ".report.json",
         "accuracy.png",
@@ -335,7 +339,7 @@ def test_written_files(tmp_path):
 
 
 def test_plots_show_both_variants_and_chance(tmp_path):
-    write_report(ROWS, tmp_path, board=BOARD)
+    write_report(ROWS, tmp_path)
     for name in ("accuracy.png", "datasets_M.png"):
         with Image.open(tmp_path / name) as image:
             pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
@@ -346,14 +350,14 @@ def test_plots_show_both_variants_and_chance(tmp_path):
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path):
-    write_report(ROWS, tmp_path, board=BOARD)
+    write_report(ROWS, tmp_path)
     before = contents(tmp_path)
-    write_report(ROWS, tmp_path, board=BOARD)
+    write_report(ROWS, tmp_path)
     assert before == contents(tmp_path)
 
 
 def test_a_crash_while_writing_leaves_the_old_files(tmp_path, monkeypatch):
-    write_report(ROWS, tmp_path, plots=False, board=BOARD)
+    write_report(ROWS, tmp_path, plots=False)
     before = contents(tmp_path)
 
     def fail(*_):
@@ -361,14 +365,14 @@ def test_a_crash_while_writing_leaves_the_old_files(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_report(ROWS, tmp_path, plots=False, datasets=["a"], board=BOARD)
+        write_report([row for row in ROWS if row.dataset == "a"], tmp_path, plots=False)
     assert before == contents(tmp_path)
 
 
 def test_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match="pip install matplotlib"):
-        write_report(ROWS, tmp_path / "out", board=BOARD)
+        write_report(ROWS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    write_report(ROWS, tmp_path / "out", plots=False, board=BOARD)
+    write_report(ROWS, tmp_path / "out", plots=False)
     assert ".png" not in (tmp_path / "out" / "report.md").read_text()
