@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "lrjax") -> i
     if not found:
         return status
     [(module, words)] = found
-    with called(module, " ".join((program, *given[:words]))):
+    names = {name: f"{program} {verb}" for verb, (name, _) in VERBS.items()}
+    with called(names | {module: " ".join((program, *given[:words]))}):
         return start(module, given[words:])
 
 

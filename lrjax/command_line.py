@@ -4,12 +4,15 @@ import argparse
 import codecs
 import importlib
 import io
+import logging
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from lrjax.checks.files import read_text
@@ -21,31 +24,31 @@ from lrjax.errors import UserError
 _NEAREST = {"\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "\N{PLUS-MINUS SIGN}": "+/-", "\N{RIGHTWARDS ARROW}": "->"}
 
 
-_NAME: ContextVar[tuple[str, str]] = ContextVar("_NAME", default=("", ""))
+_NAMES: ContextVar[Mapping[str, str]] = ContextVar("_NAMES", default=MappingProxyType({}))
 
 
 @contextmanager
-def called(module: str, name: str) -> Iterator[None]:
+def called(names: Mapping[str, str]) -> Iterator[None]:
     """What runs in this context tells of `python -m MODULE` by another name.
 
     Args:
-        module: the command.
-        name: how the user has called it.
+        names: how the user calls commands, by module.
     """
-    token = _NAME.set((f"python -m {module}", name))
+    token = _NAMES.set(names)
     try:
         yield
     finally:
-        _NAME.reset(token)
+        _NAMES.reset(token)
 
 
 def as_called(text: str) -> str:
-    """Returns a text in which the command that runs has the name by which it was called.
+    """Returns a text in which commands have the names by which they are called.
 
     Args:
-        text: names it `python -m MODULE`.
+        text: names them `python -m MODULE`.
     """
-    return text.replace(*_NAME.get())
+    names = _NAMES.get()
+    return re.sub(r"python -m ([\w.]*\w)", lambda found: names.get(found[1], found[0]), text)
 
 
 class Parser(argparse.ArgumentParser):
@@ -111,6 +114,22 @@ def say(text: str, *, error: bool = False) -> None:
         error: whether it goes to standard error.
     """
     print(printable(text), file=sys.stderr if error else sys.stdout)
+
+
+def log_in_lines() -> None:
+    """Sends the log to standard error, a line for each message, which begins with the level of warnings and errors."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Format())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class _Format(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        text = one_line(super().formatMessage(record))
+        return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))  # a traceback has several lines
 
 
 def run(command: Callable[[], None], *, interrupted: str = "interrupted") -> int:

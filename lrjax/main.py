@@ -20,7 +20,6 @@ import jax
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lrjax import command_line
-from lrjax.checks.text import one_line, printable
 from lrjax.config import Config, config_hash
 from lrjax.data.source import Source
 from lrjax.errors import UserError
@@ -128,17 +127,8 @@ def _report(one: Run, rows: Sequence[Row]) -> None:
         commands=read_commands([store.directory]),
     )
     print_results(replicates, questions)
-    _LOG.info("all tables: python -m lrjax.report %s --full", shlex.quote(config.workdir))
+    _LOG.info("all tables: %s %s --full", command_line.as_called("python -m lrjax.report"), shlex.quote(config.workdir))
     _LOG.info("report: %s, results: %s", directory / "index.html", store.path)
-
-
-class _Format(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        text = one_line(super().formatMessage(record))
-        return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))  # a traceback has several lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,9 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status, see `command_line.run`.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Format())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    command_line.log_in_lines()
     for name in ("jax", "absl", "orbax"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry

@@ -25,7 +25,7 @@ import jaxtyping
 
 # Before lrjax is imported: shapes and all other types of these modules are checked at every call. An int is a float.
 CHECKED = ["metrics", "ops", "sharding"]
-CHECKED += ["data.loader", "data.regions", "train.distill", "train.losses", "train.optim", "train.trainable"]
+CHECKED += ["data.images", "data.loader", "data.regions", "leaderboard.board", "leaderboard.bootstrap"]
 CHECKED += [
     "models.adaptation",
     "models.adapter",
@@ -35,8 +35,8 @@ CHECKED += [
     "models.poolers",
 ]
 CHECKED += ["models.predict", "models.prompts", "models.resnet", "models.robust_token", "models.tower", "models.towers"]
-CHECKED += ["questions.classifiers", "questions.pages", "questions.retrieval", "questions.zeroshot"]
-CHECKED += ["questions.zoom"]
+CHECKED += ["questions.classifiers", "questions.pages", "questions.retrieval", "questions.zeroshot", "questions.zoom"]
+CHECKED += ["report.page_parts", "train.distill", "train.losses", "train.optim", "train.trainable"]
 jaxtyping.install_import_hook(
     [f"lrjax.{module}" for module in CHECKED],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",

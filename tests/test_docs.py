@@ -4,13 +4,15 @@ import importlib.util
 import re
 import shlex
 import string
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from lrjax.config import Config
 from lrjax.data.datasets import get_dataset
 from lrjax.leaderboard.studies import find_study
-from lrjax.runs.config_reader import read_questions
+from lrjax.runs.config_reader import from_mapping, read_questions
 from lrjax.runs.recipes import read_config
 from lrjax.weights.naming import run_models
 
@@ -133,3 +135,21 @@ def test_every_recipe_of_a_paper_is_listed():
     for path in (ROOT / "configs").glob("*.py"):
         if re.search(r"^def get_config", path.read_text(), re.MULTILINE):
             assert f"configs/{path.name}" in listed
+
+
+def test_the_questions_of_the_architecture_page_are_questions():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    found = {}
+    for block in re.findall(r"^  ```python\n(.*?)^  ```", text, re.MULTILINE | re.DOTALL):
+        found |= defined(textwrap.dedent(block))
+    assert found["Sure"]().least == 0.5 and found["Alike"]().resolution == 16
+    recipe = found["get_config"]().to_dict()
+    assert recipe["questions"].pop("sure") == {"type": "FILE.py:Sure"}
+    assert from_mapping(Config, recipe).report.weights == "equal"
+
+
+def defined(source):
+    """What a block of Python defines."""
+    names = {"__name__": __name__}
+    exec(compile(source, "docs/architecture.md", "exec"), names)
+    return names

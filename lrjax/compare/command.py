@@ -71,6 +71,8 @@ def _run(arguments: Sequence[str]) -> None:
     parsed = _parser().parse_args(arguments)
     if parsed.seed < 0:
         raise UserError(f"--seed is {parsed.seed}; give 0 or a positive number")
+    if parsed.first == parsed.second:
+        raise UserError(f"A and B are both {parsed.first}; name two")
     if parsed.out:
         check_folder(parsed.out)
     comparison = compare(_system(parsed.first), _system(parsed.second), metrics=parsed.metric or (), seed=parsed.seed)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from lrjax.checks.files import open_regular
@@ -16,6 +17,8 @@ from lrjax.ops.preprocess import LARGEST_CANVAS, ViewSpec, centre_start, short_s
 from lrjax.ops.resample import vertical_pass_first
 from lrjax.ops.zoom import WindowSpec
 
+Pixels = UInt8[np.ndarray, "H W 3"]
+"""RGB, 0..255."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "PPM", "TIFF", "JPEG2000", "AVIF")
 """Pillow's names of the formats that are decoded; none of them starts another program, as PostScript does."""
 SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in (*FORMATS, "MPO"))
@@ -125,21 +128,21 @@ def _read(path: Path, name: str) -> bytes:
         raise _no_memory(name) from error
 
 
-def to_rgb(image: Image.Image | np.ndarray) -> np.ndarray:
-    """Returns a decoded image as uint8 [H, W, 3], 0..255."""
+def to_rgb(image: Image.Image | Pixels) -> Pixels:
+    """Returns a decoded image as RGB, 0..255."""
     if isinstance(image, np.ndarray):
         return image
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def prepare(
-    image: Image.Image | np.ndarray,
+    image: Image.Image | Pixels,
     specs: Sequence[ViewSpec],
     *,
     rgb: str = "after",
     host: bool = False,
     name: str = "image",
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+) -> tuple[Pixels | None, UInt8[np.ndarray, "R S S 3"] | None]:
     """Turns a decoded image into RGB pixels for the device, or into finished views where these are not enough.
 
     The device resamples RGB pixels of up to `LARGEST_CANVAS` a side. Larger images would need larger programs, and in
@@ -147,14 +150,14 @@ def prepare(
     nearest pixel, images with alpha premultiplied, and the others in their own channels or depth. Grey images commute.
 
     Args:
-        image: of `decode`, or uint8 [H, W, 3].
+        image: of `decode`, or RGB pixels.
         specs: the R views, of one size.
         rgb: "after" or "before", see `RGB`.
         host: whether the views of every image are finished here.
         name: what errors call the image.
 
     Returns:
-        The pixels, uint8 [H, W, 3], or the views, uint8 [R, size, size, 3]; the other one is None.
+        The pixels, or the views; the other one is None.
 
     Raises:
         ImageError: Pillow cannot resize or convert this kind of image, or a resized form of it would have more pixels
@@ -174,15 +177,15 @@ def prepare(
         raise _unusable(name, error) from error
 
 
-def whole(image: Image.Image | np.ndarray, *, name: str = "image") -> np.ndarray | Image.Image:
+def whole(image: Image.Image | Pixels, *, name: str = "image") -> Pixels | Image.Image:
     """Turns a decoded image into RGB, for questions that look at every part of it.
 
     Args:
-        image: of `decode`, or uint8 [H, W, 3].
+        image: of `decode`, or RGB pixels.
         name: what errors call the image.
 
     Returns:
-        uint8 [H, W, 3]; an image of Pillow where a side is longer than `LARGEST_CANVAS`, for Pillow to resize.
+        The pixels; an image of Pillow where a side is longer than `LARGEST_CANVAS`, for Pillow to resize.
 
     Raises:
         ImageError: the image is large and extremely elongated.
@@ -200,7 +203,7 @@ def whole(image: Image.Image | np.ndarray, *, name: str = "image") -> np.ndarray
     return Image.fromarray(pixels)
 
 
-def _fits_device(image: Image.Image | np.ndarray) -> bool:
+def _fits_device(image: Image.Image | Pixels) -> bool:
     if isinstance(image, np.ndarray):
         return max(image.shape) <= LARGEST_CANVAS
     return image.mode in ("RGB", "L") and max(image.size) <= LARGEST_CANVAS
@@ -230,7 +233,7 @@ def render_view(image: Image.Image, spec: ViewSpec) -> Image.Image:
     return _resize(image, size, kernel=kernel, pass_order=order, window=window)
 
 
-def host_windows(image: Image.Image, spec: WindowSpec) -> np.ndarray:
+def host_windows(image: Image.Image, spec: WindowSpec) -> UInt8[np.ndarray, "n S S 3"]:
     """Cuts the windows of an image with Pillow, as `ops.zoom.render_windows` does on the devices.
 
     Args:
@@ -238,7 +241,7 @@ def host_windows(image: Image.Image, spec: WindowSpec) -> np.ndarray:
         spec: the windows.
 
     Returns:
-        uint8 [n, size, size, 3], n windows in the order of the places of the spec, black outside of the image.
+        n windows in the order of the places of the spec, black outside of the image.
 
     Raises:
         ValueError: a resized strip of the image would have more pixels than Pillow's limit, 2 *

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64
 
 from lrjax.data.datasets import get_dataset
 from lrjax.data.published import DATASETS, RESOLUTIONS, load_published
@@ -75,28 +76,28 @@ class Leaderboard:
         entries: the lines, length M.
         datasets: the columns, length D.
         resolutions: R resolutions in pixels, and "hr".
-        top1: [M, D, R], float64 fractions, nan where a run was not evaluated.
-        reference: A_HR that robustness divides by, [M, D]; for a modified model that of the vanilla model.
+        top1: fractions, nan where a run was not evaluated.
+        reference: A_HR that robustness divides by; for a modified model that of the vanilla model.
         classes: class count by data set.
         weights: WAR weight by data set.
         alpha: steepness of the discount near chance.
         suspects: why a cell is doubtful, by entry name, data set and resolution.
         note: what the scores leave out, or "".
-        images: numbers of images behind the reference, [M, D], nan where they are not known, as of published figures;
+        images: numbers of images behind the reference, nan where they are not known, as of published figures;
             None where none is known.
     """
 
     entries: tuple[Entry, ...]
     datasets: tuple[str, ...]
     resolutions: tuple[int | str, ...]
-    top1: np.ndarray
-    reference: np.ndarray
+    top1: Float64[np.ndarray, "M D R"]
+    reference: Float64[np.ndarray, "M D"]
     classes: Mapping[str, int]
     weights: Mapping[str, float]
     alpha: float = robustness.ALPHA
     suspects: Mapping[tuple[str, str, int | str], str] = dataclasses.field(default_factory=dict)
     note: str = ""
-    images: np.ndarray | None = None
+    images: Float64[np.ndarray, "M D"] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,8 +114,8 @@ class Leaderboard:
         """The leaderboard without own runs."""
         return self.keep(lambda entry: not entry.own)
 
-    def accuracy(self, resolution: int | str) -> np.ndarray:
-        """Returns top-1, [M, D], fractions.
+    def accuracy(self, resolution: int | str) -> Float64[np.ndarray, "M D"]:
+        """Returns top-1, fractions.
 
         Raises:
             UserError: there is no such resolution.
@@ -123,22 +124,22 @@ class Leaderboard:
             raise UserError(f"there is no resolution {resolution!r}; use {', '.join(map(str, self.resolutions))}")
         return self.top1[..., self.resolutions.index(resolution)]
 
-    def relative(self, resolution: int | str) -> np.ndarray:
-        """Returns relative robustness gamma, [M, D], nan where it is undefined (`robustness.relative_robustness`).
+    def relative(self, resolution: int | str) -> Float64[np.ndarray, "M D"]:
+        """Returns relative robustness gamma, nan where it is undefined (`robustness.relative_robustness`).
 
         So it is where the reference is 0, or not above chance for the number of images behind it; published figures,
         whose numbers of images are not known, are taken as they are.
         """
         return np.where(self.above_chance, self._defined(resolution, robustness.relative_robustness), np.nan)
 
-    def improved(self, resolution: int | str) -> np.ndarray:
-        """Returns improved robustness Gamma, [M, D], nan where it is undefined (`robustness.improved_robustness`)."""
+    def improved(self, resolution: int | str) -> Float64[np.ndarray, "M D"]:
+        """Returns improved robustness Gamma, nan where it is undefined (`robustness.improved_robustness`)."""
         classes = np.array([self.classes[name] for name in self.datasets])
         return self._defined(resolution, functools.partial(robustness.improved_robustness, alpha=self.alpha), classes)
 
     @property
-    def above_chance(self) -> np.ndarray:
-        """Whether the reference is above chance, [M, D]; true where the number of images is not known."""
+    def above_chance(self) -> Bool[np.ndarray, "M D"]:
+        """Whether the reference is above chance; true where the number of images is not known."""
         if self.images is None:
             return np.ones(self.reference.shape, bool)
         classes = np.array([self.classes[name] for name in self.datasets])
@@ -156,7 +157,7 @@ class Leaderboard:
 
     def _defined(
         self, resolution: int | str, equation: Callable[..., robustness.Numbers], *columns: np.ndarray
-    ) -> np.ndarray:
+    ) -> Float64[np.ndarray, "M D"]:
         low = self.accuracy(resolution)
         defined = np.isfinite(low) & (self.reference > 0)
         given = [np.broadcast_to(column, low.shape)[defined] for column in columns]
@@ -164,7 +165,7 @@ class Leaderboard:
         values[defined] = equation(low[defined], self.reference[defined], *given)
         return values
 
-    def score(self, metric: str, resolution: int | str) -> np.ndarray:
+    def score(self, metric: str, resolution: int | str) -> Float64[np.ndarray, "M"]:
         """Aggregates over data sets.
 
         Args:
@@ -172,7 +173,7 @@ class Leaderboard:
             resolution: one of `resolutions`.
 
         Returns:
-            [M], fractions; nan where a run lacks a data set at this resolution, or its robustness is undefined.
+            Fractions; nan where a run lacks a data set at this resolution, or its robustness is undefined.
 
         Raises:
             UserError: the metric or the resolution is unknown.
@@ -188,8 +189,8 @@ class Leaderboard:
             scores[whole] = (robustness.mean_accuracy if metric == "acc" else robustness.sar)(columns)
         return scores
 
-    def ranks(self, metric: str, resolution: int | str) -> np.ndarray:
-        """Returns ranks, [M], 1 for the best; equal scores share the better rank.
+    def ranks(self, metric: str, resolution: int | str) -> Float64[np.ndarray, "M"]:
+        """Returns ranks, 1 for the best; equal scores share the better rank.
 
         They are nan where there is no score, and of incomplete entries, which are not comparable with the others.
         """
@@ -203,8 +204,8 @@ class Leaderboard:
         return np.lexsort((-scores, ~self.complete, np.isnan(scores))).tolist()
 
     @property
-    def complete(self) -> np.ndarray:
-        """Which entries saw all images, [M]."""
+    def complete(self) -> Bool[np.ndarray, "M"]:
+        """Which entries saw all images."""
         return np.array([not entry.incomplete for entry in self.entries], bool)
 
     def find(self, name: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
+from jaxtyping import Bool, Float64
 
 from lrjax.errors import UserError
 from lrjax.leaderboard.scores import HIGH_RESOLUTION, Options, Results, accuracies_of
@@ -54,7 +55,7 @@ class Replicates:
                 self._groups |= dict.fromkeys(hits, part)
 
     @functools.cached_property
-    def _accuracies(self) -> dict[Cell, np.ndarray]:
+    def _accuracies(self) -> dict[Cell, Float64[np.ndarray, "B"]]:
         found: dict[Cell, np.ndarray] = {}
         for number, dataset in enumerate(self.results.datasets):
             parts = {cell: part for cell, part in self._groups.items() if cell[2] == dataset}
@@ -65,8 +66,10 @@ class Replicates:
                 found |= zip(cells, drawn.T, strict=True)
         return found
 
-    def accuracy(self, model: str, variant: str, dataset: str, resolution: int | str) -> np.ndarray | None:
-        """Returns top-1 accuracies, [B], or None without per-image arrays."""
+    def accuracy(
+        self, model: str, variant: str, dataset: str, resolution: int | str
+    ) -> Float64[np.ndarray, "B"] | None:
+        """Returns top-1 accuracies, or None without per-image arrays."""
         return self._accuracies.get((model, variant, dataset, resolution))
 
     def accuracy_bounds(self, model: str, variant: str, dataset: str, resolution: int | str) -> Bounds | None:
@@ -121,8 +124,10 @@ class Replicates:
         first, second = (self._hits[cell] for cell in cells)
         return float(first.mean() - second.mean()), difference_interval(first, second)
 
-    def relative(self, model: str, variant: str, dataset: str, resolution: int | str) -> np.ndarray | None:
-        """Returns relative robustness, [B], or None where it is undefined in a replicate or not of the same images."""
+    def relative(
+        self, model: str, variant: str, dataset: str, resolution: int | str
+    ) -> Float64[np.ndarray, "B"] | None:
+        """Returns relative robustness, or None where it is undefined in a replicate or not of the same images."""
         cells = (model, variant, dataset, resolution), (model, self.results.reference_variant, dataset, HIGH_RESOLUTION)
         accuracy, reference = (self._accuracies.get(cell) for cell in cells)
         if accuracy is None or reference is None or (reference == 0).any():
@@ -132,8 +137,8 @@ class Replicates:
 
     def scores(
         self, model: str, variant: str, resolution: int | str
-    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray] | None:
-        """Returns SAR, WAR and mean accuracy, [B] each, or None without per-image arrays of every data set.
+    ) -> tuple[Float64[np.ndarray, "B"] | None, Float64[np.ndarray, "B"] | None, Float64[np.ndarray, "B"]] | None:
+        """Returns SAR, WAR and mean accuracy, or None without per-image arrays of every data set.
 
         SAR and WAR are None where the reference accuracy of one of their data sets is 0 in a replicate.
         """
@@ -165,7 +170,7 @@ def read_accuracies(rows: Sequence[Row], **options: Unpack[Options]) -> Replicat
     return Replicates(Results(rows, **options)) if accuracies_of(rows) else None
 
 
-def _checked(hits: np.ndarray, row: Row) -> np.ndarray:
+def _checked(hits: Bool[np.ndarray, "N"], row: Row) -> Bool[np.ndarray, "N"]:
     if len(hits) != row.n or abs(hits.mean() - row.value) > 1e-6:
         raise UserError(
             f"the per-image arrays of {row.model} {row.variant} on {row.test_set} at {row.resolution} have "

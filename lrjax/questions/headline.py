@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lrjax.display.tables import Table, counted
-from lrjax.leaderboard.completeness import footnote, shortfalls
+from lrjax.leaderboard.completeness import footnote, marked, shortfalls
 from lrjax.results.row import Row
 
 _VANILLA = "vanilla"
@@ -52,7 +52,9 @@ def headline_table(title: str, metric: str, rows: Sequence[Row], *, higher_is_be
     models = dict.fromkeys(row.model for row in chosen)
     caption += footnote({model: shortfalls(row for row in chosen if row.model == model) for model in models})
     header = (*("Question", "Model", "Variant")[-labels:], *(str(one).upper() for one in resolutions))
-    return Table(title, " ".join(caption), header, tuple(cells), labels=labels, group=max(len(resolutions), 1))
+    table = Table(title, " ".join(caption), header, tuple(cells), labels=labels, group=max(len(resolutions), 1))
+    missing = [shortfalls(row for row in chosen if (row.question, row.model, row.variant) == line) for line in lines]
+    return marked(table, [f"{len(one)} of {counted(len(datasets), 'data set')}" if one else None for one in missing])
 
 
 def _shown(value: float | None, other: float | None) -> str | None:

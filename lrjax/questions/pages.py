@@ -39,7 +39,11 @@ def question_pages(
         except UserError as error:
             if ":" not in kind:
                 raise
-            _LOG.warning("results of %r are shown as a plain table: %s", own[0].question, error)
+            _LOG.warning(
+                "results of %r are shown as a plain table; for more run this where its file is found: %s",
+                own[0].question,
+                error,
+            )
             known = {"headline": own[0].metric, "higher_is_better": {}}
             known["__doc__"] = "Numbers of a question whose file is not found."
             question = type(own[0].question, (Question,), known)

@@ -140,20 +140,27 @@ def short_table(replicates: Replicates) -> Table:
     if one_model and not one_variant:
         title = f"{next(iter(results.variants))}: {title[0].lower()}{title[1:]}"
     header = ("Variant" if one_model and not one_variant else "Model", *map(resolution_label, results.resolutions))
-    table = Table(title, _legend(replicates, list(pairs.values())), header, tuple(lines), 1, group=len(header) - 1)
+    legend = _legend(
+        replicates, list(pairs.values()), whole=any("[" in str(cell) for line in lines for cell in line[1:])
+    )
+    table = Table(title, legend, header, tuple(lines), 1, group=len(header) - 1)
     return marked(table, [results.incomplete_text(model) for model, _ in systems(results)])
 
 
 def _half(value: Estimate) -> str:
     if value.low is None or value.high is None:
         return shown(value.value)
-    return f"{shown(value.value)}±{shown((value.high - value.low) / 2)}"
+    half = (value.high - value.low) / 2
+    if not half <= value.value <= 100 - half:  # an interval about a number near the end of the scale lies to one side
+        return f"{shown(value.value)} [{shown(value.low)}, {shown(value.high)}]"
+    return f"{shown(value.value)}±{shown(half)}"
 
 
-def _legend(replicates: Replicates, pairs: list[Comparison]) -> str:
+def _legend(replicates: Replicates, pairs: list[Comparison], *, whole: bool) -> str:
     results = replicates.results
     if not any(replicates.mean_bounds(*system, at) for system in systems(results) for at in results.resolutions):
         return " ".join(["Percent; no intervals, for there are no per-image arrays.", *results.footnote()])
     others = dict.fromkeys(one.against for one in pairs)
     signs = f"; {ABOVE}{BELOW} significantly above, below {' or '.join(others)}" if pairs else ""
-    return " ".join([f"Percent ± half of the {CONFIDENCE:.0%} interval{signs}.", *results.footnote()])
+    near = ", or all of it near 0 and 100" if whole else ""
+    return " ".join([f"Percent ± half of the {CONFIDENCE:.0%} interval{near}{signs}.", *results.footnote()])

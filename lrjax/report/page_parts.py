@@ -8,10 +8,11 @@ from html import escape
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
 
 from lrjax.data.published import DATASETS
 from lrjax.display.charts import OWN
-from lrjax.display.tables import Table
+from lrjax.display.tables import Cell, Table
 from lrjax.display.tables import shown as cell_text
 from lrjax.leaderboard.board import METRICS, Entry, Leaderboard
 from lrjax.leaderboard.scores import weighing
@@ -55,13 +56,13 @@ class Site:
         return self.board.order("war", self.lowest)
 
     @functools.cached_property
-    def relative(self) -> np.ndarray:
-        """Relative robustness at the lowest resolution, [M, D]."""
+    def relative(self) -> Float64[np.ndarray, "M D"]:
+        """Relative robustness at the lowest resolution."""
         return self.board.relative(self.lowest)
 
     @functools.cached_property
-    def improved(self) -> np.ndarray:
-        """Improved robustness at the lowest resolution, [M, D]."""
+    def improved(self) -> Float64[np.ndarray, "M D"]:
+        """Improved robustness at the lowest resolution."""
         return self.board.improved(self.lowest)
 
     @functools.cached_property
@@ -69,13 +70,13 @@ class Site:
         return [n for n, entry in enumerate(self.board.entries) if not entry.own] or [*range(len(self.board.entries))]
 
     @functools.cached_property
-    def accuracy_quartiles(self) -> np.ndarray:
-        """Quartiles over published models of accuracy, [3, D, R]."""
+    def accuracy_quartiles(self) -> Float64[np.ndarray, "3 D R"]:
+        """Quartiles over published models of accuracy."""
         return np.nanpercentile(self.board.top1[self._published], [25, 50, 75], axis=0)
 
     @functools.cached_property
-    def quartiles(self) -> np.ndarray:
-        """Quartiles over published models of relative robustness at the lowest resolution, [3, D]."""
+    def quartiles(self) -> Float64[np.ndarray, "3 D"]:
+        """Quartiles over published models of relative robustness at the lowest resolution."""
         return np.nanpercentile(self.relative[self._published], [25, 50, 75], axis=0)
 
     @functools.cached_property
@@ -93,7 +94,7 @@ class Site:
         return int(np.isfinite(self._scores[metric, resolution][1]).sum())
 
     @functools.cached_property
-    def _accuracy_ranks(self) -> np.ndarray:
+    def _accuracy_ranks(self) -> Float64[np.ndarray, "M D"]:
         incomplete = [[name in dict(entry.incomplete) for name in self.board.datasets] for entry in self.board.entries]
         lowest = np.where(incomplete, np.nan, self.board.accuracy(self.lowest))
         better = (lowest[None] > lowest[:, None]).sum(axis=1)
@@ -198,7 +199,7 @@ def breakable(text: str) -> str:
     return "<wbr>".join(escape(part) for part in re.split(r"(?<=[/+_:@])", text) if part)
 
 
-def cell(value: str | int | float | None) -> str:
+def cell(value: Cell) -> str:
     """Returns a cell of a table that is not a name: with minus signs for hyphens before numbers, and none before 0."""
     text = re.sub(r"(?<![\w.)-])-(?=\d)", "\N{MINUS SIGN}", cell_text(value))
     return re.sub(r"\N{MINUS SIGN}(?=0(\.0+)?(?![\d.]))", "", text)

@@ -87,7 +87,7 @@ def test_the_mean_of_data_sets_is_that_of_their_differences(two, run):
 
 def test_a_terminal_has_one_table_of_80_columns(two, run):
     out = run(*two).out
-    assert max(map(len, out.splitlines()[:12])) <= 80
+    assert max(len(line) for line in out.splitlines() if line.startswith(" ")) <= 80
     first = next(line for line in out.splitlines() if line.startswith(" cars"))
     assert first.split() == ["cars", "16", "70.0", "54.0", "16.0", "[7.0,", "25.7]", "0.0046", "*", "13.6"]
     assert "Not compared" in out and "A has no such result" in out
@@ -172,6 +172,10 @@ def test_what_is_no_pair_is_refused(tmp_path, failure, name):
     two = stored(tmp_path / "two", {("cars", 16): changes.pop("hits")}, **changes)
     message = failure(one, two)
     assert "can be compared; the first, acc1 on cars at 16: " in message and why in message
+
+
+def test_a_system_is_not_compared_with_itself(two, failure):
+    assert failure(two[0], two[0]) == f"error: A and B are both {two[0]}; name two\n"
 
 
 def test_other_labels_are_refused(tmp_path, failure):

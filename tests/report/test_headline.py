@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from scipy import stats
+from scipy.stats import binomtest
 
 from lrjax.display.tables import print_tables
 from lrjax.leaderboard.bootstrap import Replicates
@@ -81,6 +82,13 @@ def test_other_models_are_marked_against_the_first():
     table = short_table(Replicates(Results(rows, samples=arrays.get)))
     assert table.rows == (("M", f"80.0±{half(80)} "), ("N", f"40.0±{half(40)}▼"))
     assert table.caption.endswith("significantly above, below M.")
+
+
+def test_an_interval_that_would_leave_the_scale_is_shown_whole():
+    table = short_table(Replicates(Results([row("vanilla", "hr", 0.99)], samples={"M-vanilla-hr": samples(99)}.get)))
+    low, high = (100 * one for one in binomtest(99, IMAGES).proportion_ci(method="wilson"))
+    assert table.rows == (("M", f"99.0 [{low:.1f}, {high:.1f}]"),)
+    assert table.caption == "Percent ± half of the 95% interval, or all of it near 0 and 100."
 
 
 def test_without_arrays_there_is_no_interval_and_no_mark():
