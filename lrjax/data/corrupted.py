@@ -1,9 +1,6 @@
 """A data set whose images are corrupted as they are read."""
 
-import hashlib
 from typing import Any
-
-import numpy as np
 
 from lrjax.data.images import to_rgb
 from lrjax.data.memory import BYTES_PER_PIXEL, MEMORY
@@ -30,7 +27,6 @@ class CorruptedSource(Derived):
         name: one of `corruptions.CORRUPTIONS`.
         severity: 1..5.
         seed: 0 or above; with the position it decides what is random in an image.
-        texture: uint8 [H', W', 3] for frost, see `corruptions.corrupt`.
 
     Raises:
         UserError: the name or the severity is unknown; on reading, an image is too small, or needs more memory than
@@ -39,26 +35,21 @@ class CorruptedSource(Derived):
     Reference: arXiv 2304.05538 (ImageNet-Hard: ImageNet-C made anew at full size).
     """
 
-    def __init__(self, source: Source, name: str, *, severity: int, seed: int = 0, texture: np.ndarray | None = None):
+    def __init__(self, source: Source, name: str, *, severity: int, seed: int = 0):
         check_corruption(name, severity)
         super().__init__(source)
-        self.name, self.severity, self.seed, self.texture = name, severity, seed, texture
+        self.name, self.severity, self.seed = name, severity, seed
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.source[index]
         pixels = to_rgb(example["image"])
         height, width = pixels.shape[:2]
-        size = BYTES_PER_PIXEL * height * width + peak_bytes(self.name, height, width, texture=self.texture)
+        size = BYTES_PER_PIXEL * height * width + peak_bytes(self.name, height, width)
         MEMORY.claim(size, f"{self.name} on image '{example['id']}' of {width} x {height} pixels")
         seed = (self.seed, int(index))
-        return example | {"image": corrupt(pixels, self.name, severity=self.severity, seed=seed, texture=self.texture)}
+        return example | {"image": corrupt(pixels, self.name, severity=self.severity, seed=seed)}
 
     @property
     def fingerprint(self) -> str:
         """That of the images, and what is done to them."""
-        texture = (
-            ""
-            if self.texture is None
-            else f":{self.texture.shape}:{hashlib.sha256(self.texture.tobytes()).hexdigest()}"
-        )
-        return f"{self.source.fingerprint}:{self.name}:{self.severity}:{self.seed}{texture}"
+        return f"{self.source.fingerprint}:{self.name}:{self.severity}:{self.seed}"

@@ -1,8 +1,8 @@
 """Six corruptions of ImageNet-C for photographs of any size, drawn from a seed per image (numpy, scipy).
 
 They follow the published definitions and strengths, not the published random numbers. Two differ further: snow is kept
-in floating point instead of being rounded to bytes between its steps, and frost draws a texture where none is given,
-because the published photographs of frost are not part of this package.
+in floating point instead of being rounded to bytes between its steps, and frost is drawn, because the published
+photographs of it are not part of this package.
 
 Reference: Hendrycks and Dietterich 2019, arXiv 1903.12261 (ImageNet-C); its use at full size: arXiv 2304.05538.
 """
@@ -23,7 +23,7 @@ _IMPULSE = (0.03, 0.06, 0.09, 0.17, 0.27)
 _BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)
 _ZOOM = ((12, 0.01), (16, 0.01), (11, 0.02), (13, 0.02), (11, 0.03))  # how many factors from 1 on, and their step
 _FOG = ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4))  # amount, smoothness
-_FROST = ((1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))  # share of the image, of the texture
+_FROST = ((1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))  # share of the image, of the ice
 _SNOW = (  # mean, deviation, zoom, threshold, length and deviation of the streaks, share of the image
     (0.1, 0.3, 3.0, 0.5, 10, 4, 0.8),
     (0.2, 0.3, 2.0, 0.5, 12, 4, 0.7),
@@ -37,9 +37,7 @@ _LUMA = (0.299, 0.587, 0.114)
 _ICE = (0.82, 0.92, 1.0)
 
 
-def corrupt(
-    image: np.ndarray, name: str, *, severity: int, seed: int | Sequence[int], texture: np.ndarray | None = None
-) -> UInt8[np.ndarray, "H W 3"]:
+def corrupt(image: np.ndarray, name: str, *, severity: int, seed: int | Sequence[int]) -> UInt8[np.ndarray, "H W 3"]:
     """Corrupts an image.
 
     Args:
@@ -47,56 +45,44 @@ def corrupt(
         name: one of `CORRUPTIONS`.
         severity: 1..5.
         seed: of this image, 0 or above; for instance (seed of the data set, index of the image).
-        texture: uint8 [H', W', 3], for frost only: a photograph to lay over, enlarged where it is smaller than the
-            image. Default: a drawn texture, which is not the published one.
 
     Returns:
         The corrupted image, 0..255, truncated to whole numbers as published.
 
     Raises:
-        UserError: an unknown name, a severity outside 1..5, an image or texture of another form, or a texture for
-            another corruption.
+        UserError: an unknown name, a severity outside 1..5, or an image of another form.
     """
     if name not in CORRUPTIONS:
         raise UserError(f"unknown corruption {name!r}; use one of {', '.join(CORRUPTIONS)}")
     if severity not in range(1, 6):
         raise UserError(f"severity is {severity}; give a whole number from 1 to 5")
-    _check(image, "image")
-    if texture is not None:
-        if name != "frost":
-            raise UserError(f"a texture is for frost, not for {name}; leave it out")
-        _check(texture, "texture")
+    _check(image)
     generator = np.random.default_rng(seed)
     pixels = image.astype(np.float32) / 255
-    extra = {} if texture is None else {"texture": texture.astype(np.float32) / 255}
-    changed = CORRUPTIONS[name](pixels, severity - 1, generator, **extra)
+    changed = CORRUPTIONS[name](pixels, severity - 1, generator)
     # the margin holds values like 127.99999 at the whole number that they stand for
     return (np.clip(changed, 0, 1) * 255 + 1e-3).astype(np.uint8)
 
 
-def peak_bytes(name: str, height: int, width: int, *, texture: np.ndarray | None = None) -> int:
+def peak_bytes(name: str, height: int, width: int) -> int:
     """Returns a bound on the memory that `corrupt` takes beside the image, measured with numpy 2.
 
     Args:
         name: one of `CORRUPTIONS`.
         height: of the image in pixels.
         width: of the image in pixels.
-        texture: as for `corrupt`.
     """
     size = 64 * height * width
-    if texture is not None:
-        factor = max(1.0, height / texture.shape[0], width / texture.shape[1])
-        size += math.ceil(40 * factor**2 * texture.shape[0] * texture.shape[1])
-    elif name in ("fog", "frost"):  # a cloud is a square of a power of two
+    if name in ("fog", "frost"):  # a cloud is a square of a power of two
         size += 14 * 4 ** (max(height, width) - 1).bit_length()
     return size
 
 
-def _check(image: np.ndarray, what: str) -> None:
+def _check(image: np.ndarray) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UserError(f"the {what} is {image.dtype} {list(image.shape)}; give uint8 [height, width, 3]")
+        raise UserError(f"the image is {image.dtype} {list(image.shape)}; give uint8 [height, width, 3]")
     if min(image.shape[:2]) < SMALLEST_SIDE:
-        raise UserError(f"the {what} has {image.shape[0]} x {image.shape[1]} pixels; sides start at {SMALLEST_SIDE}")
+        raise UserError(f"the image has {image.shape[0]} x {image.shape[1]} pixels; sides start at {SMALLEST_SIDE}")
 
 
 def _impulse_noise(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixels:
@@ -143,23 +129,11 @@ def _snow(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixel
     return whitened + layer + layer[::-1, ::-1]
 
 
-def _frost(
-    pixels: _Pixels,
-    level: int,
-    generator: np.random.Generator,
-    texture: Float32[np.ndarray, "h w 3"] | None = None,
-) -> _Pixels:
-    """Lays a place of the texture over the image."""
+def _frost(pixels: _Pixels, level: int, generator: np.random.Generator) -> _Pixels:
+    """Lays ice over the image."""
     own, other = _FROST[level]
     height, width = pixels.shape[:2]
-    if texture is None:
-        return own * pixels + other * _ice(height, width, generator)
-    factor = max(1.0, height / texture.shape[0], width / texture.shape[1])
-    if factor > 1:
-        sides = math.ceil(texture.shape[0] * factor), math.ceil(texture.shape[1] * factor)
-        texture = _resized(texture, *sides)
-    top, left = (generator.integers(a - b + 1) for a, b in zip(texture.shape[:2], (height, width), strict=True))
-    return own * pixels + other * texture[top : top + height, left : left + width]
+    return own * pixels + other * _ice(height, width, generator)
 
 
 CORRUPTIONS: dict[str, Callable[..., np.ndarray]] = {
@@ -171,11 +145,6 @@ CORRUPTIONS: dict[str, Callable[..., np.ndarray]] = {
     "brightness": _brightness,
 }
 """The corruptions by name."""
-
-
-def _resized(image: Float32[np.ndarray, "h w C"], height: int, width: int) -> Float32[np.ndarray, "{height} {width} C"]:
-    """Bilinear, with the corner pixels kept in the corners."""
-    return np.asarray(ndimage.zoom(image, (height / image.shape[0], width / image.shape[1], 1), order=1))
 
 
 def _enlarged_centre(image: Float32[np.ndarray, "H W C"], factor: float) -> Float32[np.ndarray, "H W C"]:

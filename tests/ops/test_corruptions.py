@@ -124,22 +124,6 @@ def test_snow_falls_on_both_halves_alike():
     assert found.max() > 100
 
 
-def test_frost_lays_the_given_texture_over():
-    own, texture = grey(100, 40, 50), np.array(picture(40, 50))
-    expected = 0.8 * own + 0.6 * texture.astype(float)
-    found = corrupt(own, "frost", severity=2, seed=0, texture=texture)
-    np.testing.assert_allclose(found, np.minimum(expected, 255), atol=1)
-
-
-def test_frost_takes_a_random_place_of_a_large_texture_and_enlarges_a_small_one():
-    texture = np.zeros((64, 300, 3), np.uint8)
-    texture[..., 0] = np.minimum(np.arange(300), 255)
-    corners = {corrupt(grey(0, 64, 40), "frost", severity=3, seed=i, texture=texture)[0, 0, 0] for i in range(8)}
-    assert len(corners) > 4
-    large = corrupt(grey(0, 300, 200), "frost", severity=3, seed=0, texture=grey(200, 33, 40))
-    assert np.unique(large).tolist() == [140]  # 0.7 * 200
-
-
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_the_strongest_severity_hides_more_than_the_weakest(name):
     image = smooth()
@@ -174,8 +158,6 @@ def test_any_size_and_the_seed_decides(name, size):
         ({"image": grey(0, SMALLEST_SIDE - 1, 64)}, "31 x 64"),
         ({"image": grey(0)[..., 0]}, "height, width, 3"),
         ({"image": grey(0).astype(np.float32)}, "float32"),
-        ({"texture": grey(0)}, "for frost"),
-        ({"name": "frost", "texture": grey(0, 4, 4)}, "texture has 4 x 4"),
     ],
 )
 def test_mistakes_are_named(change, message):

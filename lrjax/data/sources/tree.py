@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +64,9 @@ def walk_classes(folders: Sequence[Path]) -> list[Tree]:
     starts = list(enumerate(folders))
     while starts:
         links: list[tuple[int, Path]] = []
-        for number, parent, names, files in ((one, *step) for one, start in starts for step in _steps(start)):
+        for number, parent, names, files in (
+            (one, *step) for one, start in starts for step in os.walk(start, onerror=_unreadable)
+        ):
             path = Path(parent)
             names[:] = sorted(name for name in names if not name.startswith("."))
             place = identity(path)
@@ -132,10 +134,6 @@ def gaps(
             "each folder is read once, remove the link"
         )
     return sentences
-
-
-def _steps(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    return os.walk(folder, onerror=_unreadable)
 
 
 def _unreadable(error: OSError) -> None:
