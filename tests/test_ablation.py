@@ -44,6 +44,7 @@ def command(capsys, monkeypatch):
     return Command(capsys)
 
 
+@pytest.mark.slow
 def test_every_row_once_and_on_after_a_kill(command, tmp_path, monkeypatch):
     checkpoint = write_checkpoint(tiny_row(), tmp_path / "checkpoint", one_class=False)
     recipe = write_recipe(tmp_path / "recipe.py", **values(tmp_path, source=str(checkpoint)))

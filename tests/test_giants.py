@@ -61,6 +61,7 @@ def test_blocks_compute_a_part_of_the_batch_with_the_whole_of_each_kernel():
     assert set(gathered) == {"5120,5120", "5120,25600", "25600,5120", "588,5120", "5120,1536"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["EVA02-embedded", "ViT-B-16-SigLIP"])
 def test_spread_parameters_give_the_same_embeddings(name):
     spec = at_depth(zoo.get(name).spec, 1)

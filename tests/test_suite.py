@@ -178,6 +178,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(command, tmp_path
     assert len(ResultStore(tmp_path / "run").rows) == 2 * 2 * 2
 
 
+@pytest.mark.slow
 def test_only_what_a_change_touches_is_computed_again(command, tmp_path, recipe, calls, monkeypatch):
     shapes, textures = (("shapes", "vanilla"), ("textures", "vanilla"))
 
@@ -239,6 +240,7 @@ def test_questions_share_records_and_may_be_of_one_kind(command, tmp_path, recip
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_zooms_of_a_region_with_a_view_set_from_a_file(command, tmp_path, recipe, monkeypatch):
     given = []
 
@@ -293,6 +295,7 @@ def test_other_images_of_the_same_names_and_sizes_are_other_results(command, tmp
     assert len(sizes) == 1
 
 
+@pytest.mark.slow
 def test_images_are_listed_once_in_a_start(command, tmp_path, recipe, monkeypatch):
     folder, listed = write_training_images(tmp_path / "images"), []
     opened = loop.open_training_source
@@ -303,6 +306,7 @@ def test_images_are_listed_once_in_a_start(command, tmp_path, recipe, monkeypatc
     assert len(listed) == 2
 
 
+@pytest.mark.slow
 def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, calls):
     train = ["--config.train.batch_size=4", "--config.train.image_size=40", "--config.train.buckets=((8,16),)"]
     data = ["--config.data.names=shapes", "--config.train.count=4", *train]
@@ -328,6 +332,7 @@ def test_other_weights_and_tokens_are_other_results(command, tmp_path, recipe, c
     assert calls == [("shapes", "vanilla", (8, "hr"))]
 
 
+@pytest.mark.slow
 def test_other_numerics_and_another_vocabulary_are_other_results(command, tmp_path, recipe, calls, monkeypatch):
     data = ["--config.data.names=shapes", f"--config.source={write_checkpoint(tiny_row(), tmp_path / 'mine')}"]
 
@@ -346,6 +351,7 @@ def test_other_numerics_and_another_vocabulary_are_other_results(command, tmp_pa
     assert evaluated() and not evaluated()
 
 
+@pytest.mark.slow
 def test_tokens_at_another_input_size(command, tmp_path, recipe, calls):
     train = ["--config.train.steps=1", "--config.train.count=4", "--config.train.batch_size=4"]
     more = ["--config.train.image_size=56", "--config.train.buckets=((8,16),)", "--config.data.names=shapes"]
@@ -374,6 +380,7 @@ def test_a_converted_checkpoint_brings_its_tokenizer_and_gives_the_same_results(
     assert after == [dataclasses.replace(row, extra={**row.extra, **moved}) for row in before]
 
 
+@pytest.mark.slow
 def test_training_on_a_folder_in_epochs(command, tmp_path, recipe, calls):
     folder = write_training_images(tmp_path / "images", count=9)
     train = ["--config.train.epochs=2", "--config.train.batch_size=4", "--config.train.image_size=40"]

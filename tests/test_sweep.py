@@ -62,6 +62,7 @@ def loads(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_one_table_of_all(command, tmp_path, recipe, loads, monkeypatch):
     decoded, original = [], ProceduralSource.__getitem__
     monkeypatch.setattr(ProceduralSource, "__getitem__", lambda self, i: (decoded.append(i), original(self, i))[1])
@@ -109,6 +110,7 @@ def test_one_table_of_all(command, tmp_path, recipe, loads, monkeypatch):
     assert (tmp_path / "run" / "results.jsonl").read_bytes() == results
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_is_named_after_the_others_are_done(command, tmp_path, recipe, checkpoint, monkeypatch):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(checkpoint.read_bytes()[:-10])
@@ -187,6 +189,7 @@ def by_model(rows):
     return found
 
 
+@pytest.mark.slow
 def test_two_checkpoints_of_one_architecture(command, tmp_path, recipe, checkpoint, second, loads, capsys):
     models = f"--config.models=tiny={checkpoint},tiny={second},renamed=tiny@48={second}"
     status, shown, stderr = command("--config", recipe, models)

@@ -118,7 +118,7 @@ class Pictures(tiny.Pictures):
         return example | {"image": picture}
 
 
-@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("devices", [1, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("mode", "kernel"), [("crop", "bicubic"), ("squash", "bilinear")])
 def test_views_of_every_resolution_equal_pillow(mode, kernel, devices):
     preprocess = dataclasses.replace(tiny.row().preprocess, mode=mode, kernel=kernel)

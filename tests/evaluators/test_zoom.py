@@ -107,7 +107,7 @@ def plain_outcome():
     return evaluate(options={"keep": ("confidence", "guess"), "crops": True}, aggregate=True)
 
 
-@pytest.mark.parametrize("normalisation", ["imagenet", "native"])
+@pytest.mark.parametrize("normalisation", [pytest.param("imagenet", marks=pytest.mark.slow), "native"])
 def test_every_view_of_every_image_equals_a_plain_loop(normalisation):
     keep = ("guess", "confidence")
     outcome = plain_outcome()

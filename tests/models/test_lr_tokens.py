@@ -1,5 +1,7 @@
 """LR-TK0 tokens: where they are added, how many there are and that they can be learned."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -91,7 +93,10 @@ def test_tokens_enter_where_the_torch_twin_adds_them(reference):
     chex.assert_trees_all_close(embeddings, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("remat", ["none", "selective", "full"])
+SLOW = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("remat", [SLOW("none"), "selective", SLOW("full")])
 def test_gradients_equal_those_of_the_torch_twin(reference, remat):
     encoders, tokens = Encoders(reference.spec), draw_tokens(reference.spec)
     direction = np.random.default_rng(2).normal(size=(3, reference.spec.image.embedding)).astype(np.float32)

@@ -129,7 +129,7 @@ def test_crops_are_shared_only_when_asked():  # that these are the boxes in use,
 # Loss and gradients
 
 
-@pytest.mark.parametrize("remat", ["none", "selective", "full"])
+@pytest.mark.parametrize("remat", [SLOW("none"), "selective", SLOW("full")])
 def test_loss_and_gradients_equal_pytorch(remat):
     options = tiny.train_options(remat=remat)
     views = np.asarray(jax.jit(ViewMaker.create(options, tiny.SIZE))(jax.random.key(1), training_images()))
@@ -231,6 +231,7 @@ def test_seed_and_step_counter_determine_the_draws():
     assert loss(step, 1) == losses[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clamp", "after"), [(True, 100.0), (False, 150.0)])
 def test_the_factor_is_put_back_into_its_bounds(clamp, after):
     distiller, predictor = make_distiller(tiny.train_options(clamp_scale=clamp)), setting()[1]

@@ -17,6 +17,7 @@ from run_helpers import Command, tiny_row, write_checkpoint, write_recipe
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
     pytest.importorskip("tensorboardX")
     monkeypatch.setitem(zoo.BACKBONES, "tiny", tiny_row())

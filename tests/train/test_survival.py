@@ -126,6 +126,7 @@ def test_sigterm_saves_and_a_rerun_continues(start, whole, tmp_path):
     assert outcome(tmp_path) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_control_c_saves_too(start, tmp_path):
     process = start(tmp_path)
     wait_for_step(process, tmp_path, SAVE_EVERY + 1)
@@ -165,6 +166,7 @@ def test_two_processes_of_which_one_is_killed_and_eight_devices_continue(start, 
 # Divergence
 
 
+@pytest.mark.slow
 def test_a_diverging_training_stops_before_it_saves(tmp_path, monkeypatch):
     images = tiny.write_training_images(tmp_path / "images")
     original = Distiller.compare
