@@ -69,8 +69,9 @@ class Sweep:
                 return sweep(bench, *arguments, **options)
 
             Bench.sweep = logged
-            recipe = str(self.folder / "recipe.py")
-            os._exit(main.main(["--config", recipe, f"--config.workdir={self.workdir}"]))
+            self.workdir.mkdir(exist_ok=True)
+            os.chdir(self.workdir)  # the report has the command, which is the same for all
+            os._exit(main.main(["--config", str(self.folder / "recipe.py"), "--config.workdir=."]))
         if seconds is not None:
             time.sleep(seconds)
             os.kill(child, signal.SIGKILL)

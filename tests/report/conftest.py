@@ -142,7 +142,7 @@ def visit(browser, site):
         view = {"width": size[0], "height": size[1]}
         context = browser.new_context(viewport=view, reduced_motion="reduce", **options)
         contexts.append(context)
-        context.set_default_timeout(5_000)
+        context.set_default_timeout(30_000)
         page = context.new_page()
         page.on("console", lambda message: wrong.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))

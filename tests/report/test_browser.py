@@ -140,7 +140,7 @@ def test_search(visit):
     assert page.locator("#chart-mean-accuracy .series:visible").count() == 8
     search.fill("no such model")
     assert names(page) == []
-    assert page.get_by_text("No model matches.").is_visible()
+    page.get_by_text("No model matches.").wait_for()
     search.fill("")
     assert len(names(page)) == 69
 
@@ -222,7 +222,7 @@ def test_to_a_model_and_a_data_set(visit, board):
     page.locator(".legend-item[data-group=CLIP]").click()
     assert page.locator(".series:visible").count() == 9
     page.get_by_role("link", name="← Data sets").click()
-    assert page.get_by_role("heading", name="Data sets").is_visible()
+    page.get_by_role("heading", name="Data sets").wait_for()
 
 
 def test_a_hostile_name_is_text(visit):

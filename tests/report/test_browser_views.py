@@ -130,7 +130,7 @@ def test_contrast(visit):
 def test_paper_has_no_controls(visit):
     page = visit(color_scheme="dark")
     controls = page.locator(".controls, .top nav, .steps, .skip")
-    assert controls.first.is_visible()
+    controls.first.wait_for()
     page.emulate_media(media="print")
     assert not any(one.is_visible() for one in controls.all())
     assert brightness(page) == 3 * 255
@@ -144,13 +144,13 @@ def test_without_a_script(visit, board):
     page = visit(java_script_enabled=False)
     rows = page.locator(".leaderboard tbody tr")
     assert rows.count() == 69
-    assert rows.nth(0).is_visible()
+    rows.nth(0).wait_for()
     assert rows.nth(0).locator("th").inner_text().startswith(board.names[board.order("war", 16)[0]])
     assert not page.get_by_role("searchbox").is_visible()
     assert page.get_by_role("columnheader", name="WAR-16").is_visible()
     page.locator("#res-64").check()  # the switch is plain CSS
     assert page.locator("th.r:visible").all_inner_texts() == ["WAR-64", "SAR-64", "ACC-64"]
-    assert page.locator("#chart-mean-accuracy .single svg").is_visible()
+    page.locator("#chart-mean-accuracy .single svg").wait_for()
 
 
 def test_the_skip_link_and_visible_focus(visit):
@@ -169,7 +169,7 @@ def test_the_skip_link_and_visible_focus(visit):
 
 def test_studies(visit):
     page = visit("studies.html")
-    assert page.get_by_role("heading", name="Size", exact=True).is_visible()
+    page.get_by_role("heading", name="Size", exact=True).wait_for()
     folds = page.locator("details")
     assert folds.count() == 2
     fold = folds.last
