@@ -37,6 +37,7 @@ from lrjax.checks.parse import parse_json
 from lrjax.checks.text import brief
 from lrjax.compare.systems import Answers, System, by_key
 from lrjax.errors import UserError
+from lrjax.leaderboard.scores import HIGH_RESOLUTION, KIND, METRIC
 from lrjax.metrics.label_sets import NO_LABEL
 from lrjax.questions.case import Outcomes
 from lrjax.results.row import Row
@@ -129,17 +130,19 @@ def _lines(path: Path) -> list[tuple[str, _Line]]:
 def _of_line(place: str, line: _Line) -> _Example:
     dataset = _field(place, line, "dataset")
     labels = _labels(place, _field(place, line, "label", "target"))
-    resolution = line.get("resolution", "hr")
-    if isinstance(resolution, bool) or not (resolution == "hr" or (isinstance(resolution, int) and resolution > 0)):
+    resolution = line.get("resolution", HIGH_RESOLUTION)
+    if isinstance(resolution, bool) or not (
+        resolution == HIGH_RESOLUTION or (isinstance(resolution, int) and resolution > 0)
+    ):
         raise UserError(f'{place} has the resolution {brief(resolution)}; give a side in pixels, or "hr"')
     return _Example(
-        question="zeroshot",
+        question=KIND,
         dataset=_text(place, "dataset", dataset),
         condition=(("resolution", resolution),),
         identity=_identity(place, _field(place, line, "id", "index")),
         labels=labels,
         content=None,
-        values={"acc1": _right(place, line, labels)},
+        values={METRIC: _right(place, line, labels)},
     )
 
 
